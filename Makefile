@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make              build/weft, build/weft-compiler
+# make check        everything that must pass (see also check-*)
+# make demo         the main job on real programs
+# make help         all targets
+#
+# SAN=address,undefined or SAN=thread builds host code with sanitizers, into a
+# build directory of its own. CC=clang-19 works as well as gcc.
+
+CC       ?= gcc
+B        := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))$(if $(findstring clang,$(CC)),/clang)
+comma    := ,
+LLVM     := llvm-config-19
+
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes -Wvla
+CFLAGS   ?= -O2 -g
+override CFLAGS += -std=gnu17 $(WARNINGS) -D_GNU_SOURCE -pthread -fno-omit-frame-pointer \
+            $(if $(CI),-Werror) $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -DWEFT_SANITIZE)
+CPPFLAGS := -Isrc -MMD -MP
+LDFLAGS  += -pthread $(if $(SAN),-fsanitize=$(SAN))
+LDLIBS   := -Wl,--as-needed -ldw -lelf -lseccomp -lcap-ng -lcrypto -lzstd
+LLVMLIBS := -Wl,--as-needed $(shell $(LLVM) --libs --link-shared 2>/dev/null | sed 's/^/-L\/usr\/lib\/llvm-19\/lib /')
+
+ROOMS    := $(shell sed -n 's/^\([a-z]*\):.*/\1/p' ROOMS)
+SOURCES  := $(filter-out %_test.c src/cmd/%,$(wildcard $(ROOMS:%=src/%/*.c)) $(wildcard $(ROOMS:%=src/%/*.S)))
+OBJECTS  := $(patsubst src/%,$(B)/obj/%.o,$(SOURCES))
+PROGRAMS := $(B)/weft $(B)/weft-compiler
+TESTS    := $(patsubst src/%.c,$(B)/test/%,$(wildcard src/*/*_test.c)) \
+            $(patsubst tests/%.c,$(B)/test/tests/%,$(wildcard tests/*_test.c))
+
+.PHONY: all
+all: $(PROGRAMS)
+
+$(B)/obj/compile/%.c.o: CPPFLAGS += $(shell $(LLVM) --cppflags 2>/dev/null)
+
+$(B)/obj/%.c.o: src/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+$(B)/obj/%.S.o: src/%.S
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+$(B)/obj/tests/%.c.o: tests/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+$(B)/libweft.a: $(OBJECTS)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(B)/weft: $(patsubst src/%,$(B)/obj/%.o,$(filter-out %_test.c src/cmd/compiler_main.c,$(wildcard src/cmd/*.c))) $(B)/libweft.a
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(B)/weft-compiler: $(B)/obj/cmd/compiler_main.c.o $(B)/libweft.a
+	$(CC) $(LDFLAGS) $^ $(LLVMLIBS) $(LDLIBS) -o $@
+
+$(B)/test/%: $(B)/obj/%.c.o $(B)/libweft.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $^ -lcmocka -ljansson $(LLVMLIBS) $(LDLIBS) -o $@
+
+.PHONY: tests
+tests: $(TESTS)
+
+.PHONY: clean
+clean:
+	rm -rf build
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * abi: what compiled guest code and the host agree on.
+ *
+ * Neither the compiler nor the runtime knows the other; both know this door.
+ *
+ * The slot. Every Faaslet has one reservation, and compiled code reaches all of
+ * it as gs:[offset], with GS at the start of linear memory:
+ *
+ *   lower addresses                          GS                          higher
+ *   | tables | functions, context | header | linear memory, 4 GiB | guard, 4 GiB + 64 KiB |
+ *                                   4 KiB
+ *
+ * - header: the host's. Filled whenever a Faaslet gets a slot, never frozen; the
+ *   only place with host addresses.
+ * - context: one per instance and thread: the fixed part below, then globals,
+ *   table and segment records, function records. Plain data: offsets from GS,
+ *   and addresses inside the image (an image is mapped at the same address
+ *   everywhere).
+ *
+ * Two modes of compiled code:
+ * - STANDALONE: one module in the slot. The context is at a fixed offset
+ *   (abi_main_context), memory at offset 0.
+ * - LINKED: several instances in one slot (the specification's linking tests,
+ *   later dynamic linking). Every function takes the context's offset as a
+ *   hidden first argument, and finds imported memory, tables, globals and
+ *   functions through offsets in its context.
+ *
+ * Function references and external references are 64-bit values. A function
+ * reference is the GS offset of a struct abi_function; null is ABI_REF_NULL,
+ * the offset of an all-zero record at the end of the header.
+ *
+ * Calling convention of guest functions: C (System V) or, in LINKED images and
+ * images that use tail calls, LLVM's tailcc. Hidden context first (LINKED
+ * only), then the parameters: i32, i64, float, double, <2 x i64>; references
+ * are i64. The first result returns in its register; result k > 0 is left in
+ * the context's argument area, in its slot. Argument slots are 8 bytes; a v128
+ * takes two; value k begins after the slots of values 0..k-1; i32 is
+ * zero-extended, f32 likewise.
+ *
+ * Leaving guest code. Image code `weft_call(context, call)` pushes the
+ * callee-saved registers as a struct abi_frame, stores the stack pointer in
+ * context.guest_sp and the call's number in context.call, and continues on
+ * context.host_sp: abi_enter returns to the host. Resuming is abi_enter again.
+ * So a host call, a wait, an end and a throw are one mechanism, nothing of the
+ * host is ever on a guest stack, and calling a host function again (PENDING) is
+ * free: the arguments are still in the context.
+ *
+ * Helpers (memory.copy and the like) are leaf calls through the header: the
+ * guest is not frozen in one; they run on the executor's stack.
+ *
+ * Traps are `ud1` instructions whose immediate is the enum abi_trap, raised at
+ * the faulting instruction, or hardware faults in the slot's guard (memory) or
+ * the guest stack's guard (stack exhausted).
+ */
+#ifndef WEFT_ABI_H
+#define WEFT_ABI_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/diag.h"
+#include "base/macros.h"
+
+#define ABI_VERSION 1u
+#define ABI_PAGE_BYTES 65536u   /* a WebAssembly page */
+#define ABI_HOST_PAGE_BYTES 4096u
+#define ABI_HEADER_BYTES 4096u
+#define ABI_MEMORY_RESERVE_BYTES (UINT64_C(4) << 30)
+#define ABI_GUARD_BYTES ((UINT64_C(4) << 30) + ABI_PAGE_BYTES)
+#define ABI_ARGS_MAX 2048u     /* argument slots of one call */
+#define ABI_VALUES_MAX 1000u   /* parameters, or results, of one function type */
+#define ABI_PAYLOAD_MAX 16u    /* argument slots of one exception */
+#define ABI_TABLE_ENTRIES_MAX (UINT32_C(1) << 24)
+#define ABI_BELOW_BYTES_MAX (UINT64_C(1) << 30) /* all that lies below GS */
+
+/* Images are mapped in [FIRST, END), each at a multiple of UNIT. */
+#define ABI_IMAGE_ADDRESS_FIRST UINT64_C(0x200000000000)
+#define ABI_IMAGE_ADDRESS_END UINT64_C(0x400000000000)
+#define ABI_IMAGE_ADDRESS_UNIT (UINT64_C(64) << 20)
+
+enum abi_mode {
+    ABI_STANDALONE = 0,
+    ABI_LINKED = 1,
+};
+
+/* Why a guest stopped for good. The numbers are immediates of ud1. */
+enum abi_trap {
+    ABI_TRAP_NONE = 0,
+    ABI_TRAP_UNREACHABLE,
+    ABI_TRAP_INTEGER_DIVIDE_BY_ZERO,
+    ABI_TRAP_INTEGER_OVERFLOW,
+    ABI_TRAP_INVALID_CONVERSION, /* float to integer, not representable */
+    ABI_TRAP_MEMORY_BOUNDS,
+    ABI_TRAP_TABLE_BOUNDS,
+    ABI_TRAP_UNDEFINED_ELEMENT,  /* call_indirect past the table's end */
+    ABI_TRAP_UNINITIALIZED_ELEMENT,
+    ABI_TRAP_INDIRECT_CALL_TYPE,
+    ABI_TRAP_UNALIGNED_ATOMIC,
+    ABI_TRAP_EXPECTED_SHARED_MEMORY,
+    ABI_TRAP_STACK_EXHAUSTED,
+    ABI_TRAP_UNCAUGHT_EXCEPTION,
+    ABI_TRAP_HOST, /* a host function refused; it says why */
+    ABI_TRAP_COUNT
+};
+
+/* The specification's wording, e.g. "out of bounds memory access". */
+const char *abi_trap_text(enum abi_trap trap);
+
+/* Numbers in context.call from here on are not imports. */
+enum abi_call {
+    ABI_CALL_DONE = 0x40000000, /* the invocation returned; results are in args */
+    ABI_CALL_THROW,             /* context.exception is set: unwind */
+    ABI_CALL_WAIT32,            /* args: address, expected, timeout in ns; result: args[0] */
+    ABI_CALL_WAIT64,
+    ABI_CALL_NOTIFY,            /* args: address, count; result: woken */
+};
+
+/* Leaf helpers. All take the context's offset first, then 64-bit values (i32
+ * zero-extended), and return a 64-bit value. "trap": non-zero if it must trap,
+ * as memory or table bounds after the kind of instruction; nothing is changed
+ * then. Segment and table numbers are the module's indices. */
+enum abi_helper {
+    ABI_HELPER_MEMORY_GROW, /* (delta pages) -> old pages, or 0xffffffff */
+    ABI_HELPER_MEMORY_COPY, /* (dst, src, bytes) -> trap */
+    ABI_HELPER_MEMORY_FILL, /* (dst, value, bytes) -> trap */
+    ABI_HELPER_MEMORY_INIT, /* (segment, dst, src, bytes) -> trap */
+    ABI_HELPER_TABLE_GROW,  /* (table, reference, delta) -> old size, or 0xffffffff */
+    ABI_HELPER_TABLE_FILL,  /* (table, index, reference, count) -> trap */
+    ABI_HELPER_TABLE_COPY,  /* (dst table << 32 | src table, dst, src, count) -> trap */
+    ABI_HELPER_TABLE_INIT,  /* (table << 32 | segment, dst, src, count) -> trap */
+    ABI_HELPER_COUNT
+};
+
+/* At GS - ABI_HEADER_BYTES. The host's: absolute addresses live here only. */
+struct abi_header {
+    uint64_t helpers[ABI_HELPER_COUNT]; /* thunks */
+    void *host;                         /* the runtime's object for this Faaslet */
+};
+
+/* A function as seen by references. code is called with `context` as hidden
+ * argument in LINKED images. type is compared by call_indirect. */
+struct abi_function {
+    uint64_t code;
+    uint32_t type;   /* 0 only in the null record */
+    int32_t context; /* GS offset */
+};
+
+#define ABI_REF_NULL (-(int64_t)sizeof(struct abi_function))
+
+/* A linear memory. bytes is what compiled code sees as memory.size. */
+struct abi_memory {
+    int64_t base;       /* GS offset of its first byte; 0 in STANDALONE images */
+    uint64_t pages;     /* current size */
+    uint64_t pages_max; /* what the module declares, or 65536 */
+    uint64_t is_shared;
+};
+
+struct abi_table {
+    int64_t base; /* GS offset of entry 0; entries are 8-byte references */
+    uint32_t count;
+    uint32_t count_max;
+};
+
+/* A global is 16 bytes, whatever its type. */
+#define ABI_GLOBAL_BYTES 16u
+
+/* What weft_call leaves on the guest stack, from guest_sp upwards. */
+struct abi_frame {
+    uint64_t r15, r14, r13, r12, rbx, rbp;
+    uint64_t pc;
+};
+
+/* The fixed part of a context. */
+struct abi_context {
+    uint64_t guest_sp; /* while stopped */
+    uint64_t host_sp;  /* while running, else 0 */
+    uint32_t call;     /* why it left: import index or enum abi_call */
+    uint32_t instance; /* the host's number for this instance */
+    int64_t self;      /* own GS offset */
+    uint64_t wrapper;  /* code of the invocation's wrapper (abi_code_wrapper) */
+    uint64_t target;   /* code that the wrapper calls */
+    int64_t memory;    /* GS offset of the struct abi_memory in use, or 0 for none */
+    struct abi_memory own_memory;
+    int64_t exception_tag;                 /* identity: GS offset of the tag's cell */
+    uint64_t exception_args[ABI_PAYLOAD_MAX];
+    uint64_t args[ABI_ARGS_MAX];
+    /* then the image's variable part, struct abi_layout */
+};
+
+/* Offsets in bytes from the start of the context. All arrays are indexed by the
+ * module's index spaces, imports first. A LINKED image reaches what may be
+ * imported through the *_offsets arrays (int64_t GS offsets, own objects
+ * included); a STANDALONE image uses its own objects directly, and treats an
+ * imported memory or table as its own and an imported global as a copy. */
+struct abi_layout {
+    uint32_t context_bytes;    /* everything, a multiple of ABI_HOST_PAGE_BYTES */
+    uint32_t globals;          /* ABI_GLOBAL_BYTES each */
+    uint32_t tables;           /* struct abi_table each */
+    uint32_t data_bytes;       /* uint32_t each: usable bytes, 0 once dropped */
+    uint32_t element_counts;   /* uint32_t each: usable entries, 0 once dropped */
+    uint32_t functions;        /* struct abi_function per referenceable function */
+    uint32_t global_offsets;   /* LINKED: int64_t per global */
+    uint32_t table_offsets;    /* LINKED: int64_t per table: GS offset of its struct abi_table */
+    uint32_t import_functions; /* LINKED: int64_t reference per imported function */
+    uint32_t type_ids;         /* LINKED: uint32_t per type: its number in this Faaslet, > 0 */
+    uint32_t tag_offsets;      /* int64_t per tag: GS offset of its cell, its identity */
+    uint32_t tags;             /* 8 bytes per own tag */
+};
+
+/* GS offset of the context of a STANDALONE image's main instance. */
+static inline int64_t
+abi_main_context(uint32_t context_bytes)
+{
+    return -(int64_t)ABI_HEADER_BYTES - (int64_t)context_bytes;
+}
+
+/* GS offset of table `index`'s entries in a STANDALONE image: below the context,
+ * table 0 highest, each with room for count_max entries, page-aligned. reserve
+ * is abi_table_reserve of that table and of all before it, summed. */
+static inline int64_t
+abi_main_table(uint32_t context_bytes, uint64_t reserve)
+{
+    return abi_main_context(context_bytes) - (int64_t)reserve;
+}
+
+static inline uint64_t
+abi_table_reserve(uint32_t count_max)
+{
+    uint64_t count = count_max < ABI_TABLE_ENTRIES_MAX ? count_max : ABI_TABLE_ENTRIES_MAX;
+
+    return ROUND_UP(count * 8u, (uint64_t)ABI_HOST_PAGE_BYTES);
+}
+
+/* Slots that a value type (a byte of the binary format) takes. */
+static inline uint32_t
+abi_value_slots(uint8_t type)
+{
+    return type == 0x7b ? 2 : 1;
+}
+
+/* ------------------------------------------------------------------------
+ * The image: an ELF executable with fixed addresses. Besides code and unwind
+ * tables (.eh_frame, .eh_frame_hdr, .gcc_except_table) and symbols, it has
+ *   .weft.meta   struct abi_meta and what it refers to, by offset from its start
+ *   .weft.code   uint64_t addresses of functions, relocated; see enum abi_code
+ *   .weft.memory the initial pages of linear memory, file-aligned to pages
+ * All arrays are {offset, count}; strings are {offset, bytes}, not terminated.
+ * --------------------------------------------------------------------- */
+#define ABI_META_SECTION ".weft.meta"
+#define ABI_CODE_SECTION ".weft.code"
+#define ABI_MEMORY_SECTION ".weft.memory"
+#define ABI_META_MAGIC 0x0031474d49544657u /* "WFTIMG1" */
+
+struct abi_range {
+    uint32_t offset;
+    uint32_t count;
+};
+
+/* Indices into .weft.code; then a wrapper per type, then the referenceable
+ * functions in the order of abi_meta.functions. */
+enum abi_code {
+    ABI_CODE_START, /* weft_start: pc of a new guest stack's first frame */
+    ABI_CODE_INIT,  /* () -> (): globals, active segments, start function, in order */
+    ABI_CODE_FIXED
+};
+
+enum abi_kind { /* the binary format's numbers */
+    ABI_KIND_FUNCTION = 0,
+    ABI_KIND_TABLE = 1,
+    ABI_KIND_MEMORY = 2,
+    ABI_KIND_GLOBAL = 3,
+    ABI_KIND_TAG = 4,
+};
+
+struct abi_meta_type {
+    struct abi_range params;  /* bytes: value types of the binary format */
+    struct abi_range results;
+    uint32_t canonical;       /* first type of this module with the same signature */
+};
+
+struct abi_meta_import {
+    struct abi_range module, name;
+    uint32_t kind;  /* enum abi_kind */
+    uint32_t index; /* in the index space of its kind */
+};
+
+struct abi_meta_export {
+    struct abi_range name;
+    uint32_t kind;
+    uint32_t index;
+};
+
+/* A function that may be referenced from outside or as a value: exported,
+ * in an element segment, named by ref.func; every imported one too. */
+struct abi_meta_function {
+    uint32_t index; /* in the module */
+    uint32_t type;
+    uint32_t code;  /* index into .weft.code */
+};
+
+struct abi_meta_memory { /* at most one */
+    uint64_t pages_min, pages_max; /* pages_max as declared, or 65536 */
+    uint32_t is_imported, is_shared, has_max, pad;
+};
+
+struct abi_meta_table {
+    uint32_t count_min, count_max; /* count_max as declared, or UINT32_MAX */
+    uint8_t type, is_imported, has_max, pad;
+};
+
+struct abi_meta_global {
+    uint8_t type, is_mutable, is_imported, pad;
+};
+
+struct abi_meta_tag {
+    uint32_t type;
+    uint32_t is_imported;
+};
+
+struct abi_meta_data { /* a data segment that memory.init may still use */
+    struct abi_range bytes;
+};
+
+/* entries: uint32_t each: index into abi_meta.functions, or ABI_ELEMENT_NULL,
+ * or ABI_ELEMENT_GLOBAL | global index (its value at instantiation). */
+struct abi_meta_element {
+    struct abi_range entries;
+};
+#define ABI_ELEMENT_NULL UINT32_MAX
+#define ABI_ELEMENT_GLOBAL UINT32_C(0x80000000)
+
+/* Pages of .weft.memory that are mapped at instantiation, before INIT runs. */
+struct abi_meta_run {
+    uint32_t memory_page; /* host pages from the start of linear memory */
+    uint32_t file_page;   /* host pages from the start of the section */
+    uint32_t page_count;
+    uint32_t pad;
+};
+
+struct abi_meta {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t mode;              /* enum abi_mode */
+    uint32_t has_tail_calls;    /* tailcc */
+    uint32_t strict_traps;
+    struct abi_range cpu;       /* "x86-64-v3" */
+    struct abi_range source_id; /* 32 bytes: SHA-256 of the module */
+    struct abi_range features;  /* names, comma-separated: "simd,threads" */
+    struct abi_layout layout;
+    struct abi_range types, imports, exports, functions, memories, tables, globals, tags, data,
+        elements, runs;
+    uint32_t imported_function_count;
+    uint32_t max_exception_slots;
+};
+
+/* A parsed image: views into bytes that the caller keeps mapped. */
+struct abi_image {
+    const uint8_t *file;
+    size_t file_bytes;
+    const struct abi_meta *meta;
+    const uint8_t *meta_bytes; /* base of all ranges */
+    size_t meta_size;
+    const uint64_t *code;
+    uint32_t code_count;
+    uint64_t memory_file_offset; /* of .weft.memory; page-aligned */
+    uint64_t memory_bytes;
+    uint64_t text_first, text_end;     /* addresses of executable code */
+    uint64_t load_first, load_end;     /* addresses of everything */
+    uint64_t eh_frame_hdr;             /* address, or 0 */
+};
+
+/* Checks every offset, count and index of the ELF and of the metadata, so that
+ * the runtime may follow them. -EINVAL with the reason. Nothing is kept but
+ * views. */
+int abi_image_parse(const uint8_t *bytes, size_t size, struct abi_image *out,
+                    struct diag *diag) MUST_CHECK;
+
+/* The bytes of a range of the image's metadata. */
+static inline const void *
+abi_image_range(const struct abi_image *image, struct abi_range range)
+{
+    return image->meta_bytes + range.offset;
+}
+
+/* Index into .weft.code of the wrapper of a type. */
+static inline uint32_t
+abi_code_wrapper(uint32_t type)
+{
+    return ABI_CODE_FIXED + type;
+}
+
+#endif

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * faaslet: one guest process: load, link, run, trap, freeze, thaw, clone.
+ *
+ *   image --create--> Faaslet --invoke, run--> outcome
+ *                        |  ^                  DONE EXIT TRAP PENDING KILLED
+ *                     freeze thaw
+ *                        v  |
+ *                     frozen (plain data)
+ *
+ * A Faaslet runs on the thread that calls faaslet_run, which first must have
+ * called faaslet_thread_init. Between two runs it is plain data: it may run
+ * next on another thread, be frozen, cloned or destroyed.
+ *
+ * Laws: compiled code holds no absolute address (abi.h); a host function never
+ * waits (struct faaslet_call); what is not running is plain data (freeze).
+ */
+#ifndef WEFT_FAASLET_H
+#define WEFT_FAASLET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "abi/abi.h"
+#include "base/diag.h"
+#include "base/macros.h"
+
+#define FAASLET_INSTANCES_MAX 256u
+#define FAASLET_STACK_BYTES_DEFAULT (8u << 20)
+#define FAASLET_SCRATCH_COUNT 8u
+#define FAASLET_WAIT_FDS_MAX 64u
+
+/* ------------------------------------------------------------- host functions */
+
+enum faaslet_verdict {
+    FAASLET_CALL_DONE,    /* result, if any, is in args[0] */
+    FAASLET_CALL_TRAP,    /* call->trap and call->message say why */
+    FAASLET_CALL_PENDING, /* call->wait says for what; will be called again, same arguments */
+    FAASLET_CALL_EXIT,    /* call->exit_code: the process ends */
+};
+
+struct faaslet_wait_fd {
+    int fd;
+    short events; /* as poll(2) */
+};
+
+/* What a pending Faaslet waits for: any of the descriptors, or the time. */
+struct faaslet_wait {
+    uint64_t deadline_ns; /* base/clock.h; CLOCK_NEVER_NS for none */
+    uint32_t fd_count;
+    struct faaslet_wait_fd fds[FAASLET_WAIT_FDS_MAX];
+};
+
+/* One host call. Guest pointers are checked with faaslet_call_range before use
+ * and never kept. A function that cannot finish now says PENDING, and keeps what
+ * is half done in scratch (zero at the first call; frozen with the Faaslet) or
+ * in its process record. */
+struct faaslet_call {
+    uint64_t *args;        /* argument slots as abi.h lays them out */
+    uint8_t *memory;       /* linear memory, or NULL; valid during this call only */
+    uint64_t memory_bytes;
+    void *process;         /* the config's */
+    uint64_t *scratch;     /* FAASLET_SCRATCH_COUNT values */
+    struct faaslet_wait *wait;
+    int exit_code;
+    enum abi_trap trap;
+    const char *message;   /* static text for ABI_TRAP_HOST */
+};
+
+/* The host address of guest bytes [offset, offset + bytes), or NULL where any of
+ * them is outside linear memory. bytes 0 is valid up to and at the end. */
+static inline void *
+faaslet_call_range(const struct faaslet_call *call, uint64_t offset, uint64_t bytes)
+{
+    if (offset > call->memory_bytes || bytes > call->memory_bytes - offset)
+        return NULL;
+    return call->memory + offset;
+}
+
+typedef enum faaslet_verdict (*faaslet_host_fn)(struct faaslet_call *call);
+
+/* type: parameters, ':', results, one letter each: i I f F v r (i32 i64 f32 f64
+ * v128 reference). "iiI:i". Tables are static and immutable. */
+struct faaslet_host_function {
+    const char *name;
+    const char *type;
+    faaslet_host_fn function;
+};
+
+/* Finds a host function. NULL: there is none of that name. Strings are not
+ * terminated. */
+typedef const struct faaslet_host_function *(*faaslet_resolve_fn)(const char *module,
+                                                                  size_t module_bytes,
+                                                                  const char *name,
+                                                                  size_t name_bytes);
+
+/* How the record of host functions (open files and the like) goes with a frozen
+ * Faaslet. freeze appends plain data without pointers; thaw makes a new record. */
+struct buffer;
+struct faaslet_process_ops {
+    int (*freeze)(void *process, struct buffer *out);
+    int (*thaw)(const uint8_t *bytes, size_t count, void **out);
+    void (*destroy)(void *process);
+};
+
+/* ---------------------------------------------------------------------- images */
+
+struct faaslet_image; /* immutable, shared; mapped read-execute at its own address */
+
+/* Maps an image. The bytes of fd are copied into a sealed memfd unless fd is one
+ * already, so they cannot change under us. fd is borrowed. The caller owns one
+ * reference. -EINVAL (not an image, wrong version, CPU lacks what it needs),
+ * -EEXIST (its address is taken by another image), -ENOMEM. */
+int faaslet_image_load(int fd, struct faaslet_image **out, struct diag *diag) MUST_CHECK;
+struct faaslet_image *faaslet_image_get(struct faaslet_image *image);
+void faaslet_image_put(struct faaslet_image *image); /* NULL is fine */
+const struct abi_image *faaslet_image_abi(const struct faaslet_image *image);
+
+/* -------------------------------------------------------------------- lifetime */
+
+struct faaslet_config {
+    faaslet_resolve_fn resolve;
+    void *process;                         /* borrowed by the Faaslet, or NULL */
+    const struct faaslet_process_ops *ops; /* NULL: process stays the same object */
+    size_t stack_bytes;                    /* 0: default */
+    uint64_t memory_bytes_max;             /* 0: what the module declares */
+};
+
+struct faaslet;
+
+/* Links the image and lays out its slot; no guest code runs yet. Takes a
+ * reference on the image. -ENOENT (an import is missing or has another type:
+ * diag names it), -ENOMEM. */
+int faaslet_create(struct faaslet_image *image, const struct faaslet_config *config,
+                   struct faaslet **out, struct diag *diag) MUST_CHECK;
+void faaslet_destroy(struct faaslet *faaslet); /* NULL is fine */
+
+/* LINKED images: a Faaslet without instances, and adding one: imports are looked
+ * for under the given names of earlier instances, then by resolve. *instance is
+ * its number; the Faaslet is unchanged on failure. An instance whose INIT traps
+ * stays (its segments may be visible to others) but cannot be linked to. */
+int faaslet_create_empty(const struct faaslet_config *config, struct faaslet **out) MUST_CHECK;
+int faaslet_add(struct faaslet *faaslet, struct faaslet_image *image, uint32_t *instance,
+                struct diag *diag) MUST_CHECK;
+int faaslet_register(struct faaslet *faaslet, uint32_t instance, const char *name) MUST_CHECK;
+
+/* --------------------------------------------------------------------- running */
+
+enum faaslet_outcome_kind {
+    FAASLET_DONE,    /* results can be read */
+    FAASLET_EXIT,    /* exit_code */
+    FAASLET_TRAP,    /* trap, message, backtrace */
+    FAASLET_PENDING, /* wait */
+    FAASLET_KILLED,  /* limit */
+};
+
+enum faaslet_limit {
+    FAASLET_LIMIT_TIME, /* the run's deadline passed */
+    FAASLET_LIMIT_KILL, /* faaslet_kill */
+};
+
+struct faaslet_outcome {
+    enum faaslet_outcome_kind kind;
+    int exit_code;
+    enum abi_trap trap;
+    enum faaslet_limit limit;
+    const char *message;     /* static, or "" */
+    struct faaslet_wait wait;
+};
+
+/* Per-thread: alternate signal stack and, once per process, handlers of SIGSEGV,
+ * SIGBUS, SIGILL, SIGFPE and the kill signal. Idempotent. */
+int faaslet_thread_init(void) MUST_CHECK;
+
+/* Prepares a call: of the instance's INIT, or of an exported function. args are
+ * slots as abi.h says. -ENOENT: no such export, or not a function. -EINVAL:
+ * slot_count is not what its type needs. -EBUSY: another call is not over. */
+int faaslet_invoke_init(struct faaslet *faaslet, uint32_t instance) MUST_CHECK;
+int faaslet_invoke(struct faaslet *faaslet, uint32_t instance, const char *name,
+                   const uint64_t *args, size_t slot_count) MUST_CHECK;
+
+/* Runs until something is to be said. After PENDING, run again goes on (calling
+ * the host function again). deadline_ns: CLOCK_NEVER_NS for none. After DONE a
+ * new call may be prepared; after TRAP too (the specification's tests do);
+ * after EXIT and KILLED not. */
+void faaslet_run(struct faaslet *faaslet, uint64_t deadline_ns, struct faaslet_outcome *out);
+
+/* Copies the results of the call that was DONE: slots as abi.h says. */
+int faaslet_results(const struct faaslet *faaslet, uint32_t instance, uint64_t *slots,
+                    size_t slot_count) MUST_CHECK;
+
+/* Ends a running Faaslet soon; any thread may ask. */
+void faaslet_kill(struct faaslet *faaslet);
+
+/* Exported globals, for tests and embedders: two slots. */
+int faaslet_global(const struct faaslet *faaslet, uint32_t instance, const char *name,
+                   uint64_t slots[2], uint8_t *type) MUST_CHECK;
+
+/* The reference of an exported function, for passing it as a value. */
+int faaslet_export_kind(const struct faaslet *faaslet, uint32_t instance, const char *name,
+                        uint32_t *kind, uint32_t *type) MUST_CHECK;
+
+/* Guest backtrace of the last trap, or of where the Faaslet stands: one line a
+ * frame, innermost first: "  #0 name+0x12 (file.c:34)". Appends to out. */
+void faaslet_backtrace(const struct faaslet *faaslet, struct buffer *out);
+
+/* --------------------------------------------------------------- plain data */
+
+struct faaslet_frozen; /* immutable; holds a reference on its images */
+
+/* The Faaslet is not running. It is unchanged, also on failure. -ENOMEM. */
+int faaslet_freeze(struct faaslet *faaslet, struct faaslet_frozen **out,
+                   struct diag *diag) MUST_CHECK;
+
+/* A new Faaslet from it, in a slot and on stacks of its own, at any address. */
+int faaslet_thaw(const struct faaslet_frozen *frozen, const struct faaslet_config *config,
+                 struct faaslet **out, struct diag *diag) MUST_CHECK;
+void faaslet_frozen_destroy(struct faaslet_frozen *frozen);
+
+/* freeze and thaw in one: the copy goes on where the original stands. */
+int faaslet_clone(struct faaslet *faaslet, const struct faaslet_config *config,
+                  struct faaslet **out, struct diag *diag) MUST_CHECK;
+
+/* Stress mode: at every n-th host call of every Faaslet, freeze it, unmap its
+ * slot and stacks, thaw it elsewhere and go on; 0: off. Frozen data is scanned
+ * for words that point into the old slot, the old stack or host memory; one
+ * found is a broken promise (ASSERT with a report). WEFT_STRESS=move=N sets it
+ * at the first faaslet_thread_init. faaslet_stress_moves counts. */
+void faaslet_stress(unsigned every_calls);
+uint64_t faaslet_stress_moves(void);
+
+#endif
