@@ -72,14 +72,20 @@ emit_simd_float_neg(struct emitter *emitter, const struct wasm_instr *instr, int
     emit_simd_push(emitter, LLVMBuildFNeg(emitter->builder, x, ""));
 }
 
-/* x if x is less (or greater), else y, also where they are equal or one is NaN:
- * what minps and maxps do. */
+/* x if x is less (or greater), else y, also where they are equal or one is NaN. As a
+ * comparison and a selection LLVM would lose it between lanes of i64 and f64. */
 static LLVMValueRef
 choose(struct emitter *emitter, LLVMRealPredicate predicate, LLVMValueRef x, LLVMValueRef y)
 {
-    LLVMValueRef is_x = LLVMBuildFCmp(emitter->builder, predicate, x, y, "");
+    bool is_single = LLVMTypeOf(x) == emitter->types->v4f32;
+    LLVMValueRef args[2] = {x, y};
+    const char *name;
 
-    return LLVMBuildSelect(emitter->builder, is_x, x, y, "");
+    if (predicate == LLVMRealOLT)
+        name = is_single ? "llvm.x86.sse.min.ps" : "llvm.x86.sse2.min.pd";
+    else
+        name = is_single ? "llvm.x86.sse.max.ps" : "llvm.x86.sse2.max.pd";
+    return emit_simd_target(emitter, name, args, 2);
 }
 
 /* Both orders differ only where the operands are equal or one is NaN. Equal ones
