@@ -44,6 +44,10 @@ void compile_options_init(struct compile_options *options);
 int compile_image(const uint8_t *bytes, size_t count, const struct compile_options *options,
                   int out_fd, struct diag *diag) MUST_CHECK;
 
+/* The whole of the compiler process (weft-compiler): confines itself, then
+ * compiles what compile_get put into its descriptors. Returns its exit code. */
+int compile_main(int argc, char **argv) MUST_CHECK;
+
 /* ------------------------------------------------- without LLVM: cache and process */
 
 struct compile_request {
