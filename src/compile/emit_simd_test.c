@@ -202,27 +202,22 @@ build_module(struct buffer *out)
 {
     static const uint8_t header[] = {0, 'a', 's', 'm', 1, 0, 0, 0};
     static const uint8_t memory[] = {1, 3, 1, 1}; /* one, shared, one page */
+    static const enum section per_function[] = {SECTION_TYPE, SECTION_FUNCTION, SECTION_EXPORT,
+                                                SECTION_CODE};
     struct buffer sections[SECTION_COUNT] = {0};
     size_t index = 0;
 
-    for (unsigned i = SECTION_TYPE; i < SECTION_COUNT; i++)
-        if (i == SECTION_MEMORY)
-            buffer_append(&sections[i], memory, sizeof(memory));
-        else
-            put_number(&sections[i], our_count());
+    for (size_t i = 0; i < ARRAY_COUNT(per_function); i++)
+        put_number(&sections[per_function[i]], our_count());
+    buffer_append(&sections[SECTION_MEMORY], memory, sizeof(memory));
     for (size_t i = 0; i < ARRAY_COUNT(instructions); i++)
         if (is_ours(&instructions[i]))
             put_function(sections, &instructions[i], index++);
 
     buffer_append(out, header, sizeof(header));
-    for (unsigned i = SECTION_TYPE; i < SECTION_COUNT; i++) {
-        bool is_used = i == SECTION_TYPE || i == SECTION_FUNCTION || i == SECTION_MEMORY ||
-                       i == SECTION_EXPORT || i == SECTION_CODE;
-
-        if (!is_used) {
-            buffer_fini(&sections[i]);
+    for (unsigned i = 0; i < SECTION_COUNT; i++) {
+        if (sections[i].count == 0)
             continue;
-        }
         put_byte(out, i);
         put_sized(out, &sections[i]);
     }
