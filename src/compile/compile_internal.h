@@ -32,17 +32,17 @@ struct compile_plan {
     const struct wasm_module *module;
     const struct compile_options *options;
     struct abi_layout layout;
-    uint32_t *references;          /* function index -> place in abi_meta.functions, or none */
-    uint32_t *referenced;          /* its inverse: function index per reference */
+    uint32_t *references; /* function index -> place in abi_meta.functions, or none */
+    uint32_t *referenced; /* its inverse: function index per reference */
     uint32_t reference_count;
-    int64_t *table_base;           /* STANDALONE: GS offset of each table's entries */
-    uint32_t payload_slots;        /* argument slots of the largest exception */
+    int64_t *table_base;    /* STANDALONE: GS offset of each table's entries */
+    uint32_t payload_slots; /* argument slots of the largest exception */
     bool has_exceptions;
     bool has_tail_calls;
     bool use_tailcc;
-    bool is_memory_mapped;         /* active data segments are in the image's initial pages */
+    bool is_memory_mapped; /* active data segments are in the image's initial pages */
     uint32_t partition_count;
-    uint32_t *partition_first;     /* first function of each, and one past the last */
+    uint32_t *partition_first; /* first function of each, and one past the last */
 };
 
 #define PLAN_NO_REFERENCE UINT32_MAX
@@ -77,7 +77,7 @@ enum unit_alias {
     ALIAS_MEMORY,  /* linear memory */
     ALIAS_CONTEXT, /* arguments, sizes, exceptions */
     ALIAS_GLOBAL,
-    ALIAS_TABLE,   /* entries and counts */
+    ALIAS_TABLE,    /* entries and counts */
     ALIAS_CONSTANT, /* what never changes while an instance lives */
     ALIAS_COUNT
 };
@@ -94,12 +94,11 @@ struct unit {
     LLVMTypeRef *signatures; /* LLVM function type by module type, on first use */
     LLVMValueRef base;       /* the opaque base functions */
     LLVMValueRef frame;
-    LLVMValueRef call;       /* weft_call */
+    LLVMValueRef call; /* weft_call */
     LLVMValueRef alias[ALIAS_COUNT];
     unsigned tbaa_kind, prof_kind;
-    LLVMValueRef unlikely;   /* branch weights of checks */
-    LLVMMetadataRef debug_file;
-    struct LLVMOpaqueDIBuilder *debug;
+    LLVMValueRef unlikely;       /* branch weights of checks */
+    struct compile_lines *lines; /* source lines of the module, or NULL */
     uint32_t partition;
 };
 
@@ -130,6 +129,19 @@ void unit_set_flag(struct unit *unit, LLVMValueRef function, const char *name, u
 /* What every guest function has: CPU, unwind tables, stack probes, no realigning. */
 void unit_guest_attributes(struct unit *unit, LLVMValueRef function);
 
+/* Source lines: the module's DWARF, as locations of the instructions emitted.
+ * open and close bracket one function; place is the wasm byte position. */
+int compile_lines_create(struct unit *unit) MUST_CHECK;
+void compile_lines_destroy(struct unit *unit);
+void compile_lines_open(struct unit *unit, uint32_t function);
+void compile_lines_place(struct unit *unit, uint32_t position);
+void compile_lines_close(struct unit *unit);
+void compile_lines_finish(struct unit *unit);
+
+/* Joins objects to an ELF image at options->address, written to out_fd. */
+int compile_link(const struct compile_options *options, LLVMMemoryBufferRef *objects,
+                 unsigned count, int out_fd, struct diag *diag) MUST_CHECK;
+
 /* --------------------------------------------------------------------- emitter */
 
 enum frame_kind {
@@ -146,16 +158,14 @@ struct emit_frame {
     enum frame_kind kind;
     struct wasm_func_type type;
     LLVMBasicBlockRef target;   /* where a branch to its label goes */
-    LLVMBasicBlockRef end;      /* what follows it; for a loop not the target */
-    LLVMBasicBlockRef other;    /* if: the else block; try: its dispatch block */
-    LLVMBasicBlockRef landing;  /* try: where invokes unwind to; made on first use */
-    LLVMValueRef *target_phis;  /* owned; one per value of the label */
-    LLVMValueRef *end_phis;     /* owned by this frame; those of the label unless a loop */
+    LLVMBasicBlockRef end;      /* what follows it; NULL for a loop: it falls through */
+    LLVMValueRef *phis;         /* owned; one per value of the label, in target */
+    LLVMBasicBlockRef other;    /* if: the else block; try: where the next catch continues */
     LLVMValueRef *params;       /* owned; if: for the else branch */
+    LLVMBasicBlockRef dispatch; /* try: tests which catch an exception is for */
+    LLVMBasicBlockRef landing;  /* try: where invokes unwind to; made on first use */
     LLVMValueRef *caught;       /* owned; catch: tag, then payload slots, for rethrow */
     uint32_t height;            /* of the value stack below its parameters */
-    bool is_reached_end;        /* something branches or falls to `end` */
-    uint32_t delegate;          /* dispatch of a try-delegate: known only at its end */
 };
 
 struct emitter {
@@ -164,20 +174,18 @@ struct emitter {
     const struct wasm_function *function;
     struct unit_types *types;
     LLVMBuilderRef builder;
-    LLVMValueRef llvm;      /* the LLVM function */
-    LLVMValueRef memory;    /* base of linear memory */
-    LLVMValueRef frame;     /* base of everything beside it */
-    LLVMValueRef context;   /* GS offset of the context, i64 */
-    LLVMValueRef *locals;   /* allocas */
+    LLVMValueRef llvm;    /* the LLVM function */
+    LLVMValueRef memory;  /* base of linear memory */
+    LLVMValueRef frame;   /* base of everything beside it */
+    LLVMValueRef context; /* GS offset of the context, i64 */
+    LLVMValueRef *locals; /* allocas */
     uint8_t *local_types;
     LLVMValueRef *stack;
     uint32_t stack_count, stack_capacity;
     struct emit_frame *frames;
     uint32_t frame_count, frame_capacity;
-    uint32_t dead_depth;    /* > 0: skipping unreachable code, nested so deep */
+    uint32_t dead_depth; /* blocks opened in unreachable code */
     bool is_dead;
-    bool is_constant;       /* a constant expression, not a body */
-    int err;
 };
 
 typedef void (*emit_fn)(struct emitter *emitter, const struct wasm_instr *instr, int argument);
@@ -213,33 +221,37 @@ LLVMValueRef emit_expression(struct emitter *emitter, struct wasm_code code);
 void emit_open(struct emitter *emitter, struct unit *unit, LLVMValueRef llvm);
 void emit_close(struct emitter *emitter);
 
-/* Structured control, and everything that leaves the straight line. */
-void emit_control(struct emitter *emitter, const struct wasm_instr *instr);
-bool emit_is_control(uint32_t opcode);
-void emit_return(struct emitter *emitter);
+/* Structured control, and everything that leaves the straight line. Knows which
+ * instructions to skip where code is unreachable. */
+bool emit_control(struct emitter *emitter, const struct wasm_instr *instr);
 /* After an instruction that does not fall through. */
 void emit_unreachable_rest(struct emitter *emitter);
-/* Where a call's exception goes: a landing block, or NULL for the caller. */
+struct emit_frame *emit_frame_push(struct emitter *emitter, enum frame_kind kind,
+                                   const struct wasm_func_type *type);
+void emit_frame_pop(struct emitter *emitter);
+struct emit_frame *emit_frame_at(struct emitter *emitter, uint32_t label);
+/* Branches to a label, with its values from the top of the stack. */
+void emit_branch(struct emitter *emitter, const struct emit_frame *frame);
+/* Leaves the frame's block: what follows continues at its end. */
+void emit_finish_block(struct emitter *emitter);
+
+/* Exceptions. The landing block for calls here, or NULL: to the caller. */
 LLVMBasicBlockRef emit_landing(struct emitter *emitter);
-void emit_throw(struct emitter *emitter, const struct wasm_instr *instr);
-void emit_rethrow(struct emitter *emitter, const struct wasm_instr *instr);
 void emit_try(struct emitter *emitter, const struct wasm_instr *instr);
 void emit_catch(struct emitter *emitter, const struct wasm_instr *instr);
 void emit_delegate(struct emitter *emitter, const struct wasm_instr *instr);
-/* Closes the try part of a try or the last catch at its end. */
-void emit_try_end(struct emitter *emitter, struct emit_frame *frame);
-
-/* Frames and branches, for emit_control.c and emit_exception.c. */
-struct emit_frame *emit_frame_push(struct emitter *emitter, enum frame_kind kind,
-                                   const struct wasm_func_type *type);
-struct emit_frame *emit_frame_at(struct emitter *emitter, uint32_t label);
-void emit_branch_to_end(struct emitter *emitter, struct emit_frame *frame);
+void emit_throw(struct emitter *emitter, const struct wasm_instr *instr);
+void emit_rethrow(struct emitter *emitter, const struct wasm_instr *instr);
+/* At the end of a try: what no catch took goes on outwards. */
+void emit_try_end(struct emitter *emitter);
 
 /* Value stack. */
 void emit_push(struct emitter *emitter, LLVMValueRef value);
 LLVMValueRef emit_pop(struct emitter *emitter);
 
 /* Small words. */
+/* Zeroed memory; the compiler process ends where there is none. */
+void *emit_allocate(size_t count, size_t size);
 LLVMValueRef emit_i32(const struct emitter *emitter, uint32_t value);
 LLVMValueRef emit_i64(const struct emitter *emitter, uint64_t value);
 LLVMBasicBlockRef emit_block(struct emitter *emitter, const char *name);
@@ -279,10 +291,10 @@ LLVMValueRef emit_helper(struct emitter *emitter, enum abi_helper helper, LLVMVa
 void emit_leave(struct emitter *emitter, uint32_t call);
 
 LLVMValueRef emit_global_address(struct emitter *emitter, uint32_t index);
-LLVMValueRef emit_table_base(struct emitter *emitter, uint32_t index);  /* i64 GS offset */
-LLVMValueRef emit_table_count(struct emitter *emitter, uint32_t index); /* i32 */
+LLVMValueRef emit_table_base(struct emitter *emitter, uint32_t index);         /* i64 GS offset */
+LLVMValueRef emit_table_count(struct emitter *emitter, uint32_t index);        /* i32 */
 LLVMValueRef emit_function_reference(struct emitter *emitter, uint32_t index); /* i64 */
-LLVMValueRef emit_tag_identity(struct emitter *emitter, uint32_t tag); /* i64 */
+LLVMValueRef emit_tag_identity(struct emitter *emitter, uint32_t tag);         /* i64 */
 /* Calls code at an address or a known function, with invoke inside a try. */
 LLVMValueRef emit_call(struct emitter *emitter, LLVMTypeRef type, LLVMValueRef code,
                        LLVMValueRef *args, unsigned count);
