@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The rules of all vector instructions, in the order of their opcodes.
+ * The rules of all vector instructions, in the order of their opcodes; v128.const is
+ * with the other constants.
  */
 #include "compile/emit_simd.h"
 
@@ -24,7 +25,6 @@ const struct emit_rule emit_rules_simd[] = {
     RULE(V128_LOAD32_SPLAT, load_splat, I32X4, 0),
     RULE(V128_LOAD64_SPLAT, load_splat, I64X2, 0),
     PLAIN(V128_STORE, store),
-    PLAIN(V128_CONST, const),
     PLAIN(I8X16_SHUFFLE, shuffle),
     RULE(I8X16_SWIZZLE, swizzle, I8X16, 0),
     RULE(I8X16_SPLAT, splat, I8X16, 0),

@@ -121,7 +121,6 @@ void emit_simd_relaxed_max(struct emitter *, const struct wasm_instr *, int);
 void emit_simd_relaxed_madd(struct emitter *, const struct wasm_instr *, int); /* 1: negated */
 
 /* Lanes: emit_simd_lane.c. */
-void emit_simd_const(struct emitter *, const struct wasm_instr *, int);
 void emit_simd_splat(struct emitter *, const struct wasm_instr *, int);
 void emit_simd_extract(struct emitter *, const struct wasm_instr *, int); /* enum simd_width */
 void emit_simd_replace(struct emitter *, const struct wasm_instr *, int);

@@ -6,19 +6,6 @@
 
 #include "base/assert.h"
 
-void
-emit_simd_const(struct emitter *emitter, const struct wasm_instr *instr, int argument)
-{
-    LLVMTypeRef i8 = emitter->types->i8;
-    LLVMValueRef bytes[16];
-    unsigned i;
-
-    (void)argument;
-    for (i = 0; i < 16; i++)
-        bytes[i] = LLVMConstInt(i8, instr->value.bytes[i], false);
-    emit_push(emitter, LLVMConstBitCast(LLVMConstVector(bytes, 16), emitter->types->v128));
-}
-
 /* The i32 of an 8 or 16 bit lane, cut to the lane; other values are lanes already. */
 static LLVMValueRef
 to_lane(struct emitter *emitter, enum simd_shape shape, LLVMValueRef value)
