@@ -227,6 +227,7 @@ compile_plan_create(const struct wasm_module *module, const struct compile_optio
         err = plan_partitions(plan);
     if (err != 0)
         goto fail;
+    compile_source_read(module, &plan->source);
     *out = plan;
     return 0;
 
@@ -240,6 +241,7 @@ compile_plan_destroy(struct compile_plan *plan)
 {
     if (plan == NULL)
         return;
+    compile_source_fini(&plan->source);
     free(plan->references);
     free(plan->referenced);
     free(plan->table_base);
