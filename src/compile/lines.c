@@ -72,15 +72,17 @@ compile_lines_open(struct unit *unit, uint32_t function)
     uint32_t position = unit->module->functions[function].code.first;
     uint32_t row, line = 0;
     char name[256];
-    LLVMMetadataRef file;
+    LLVMMetadataRef file = lines != NULL ? lines->unit_file : NULL;
 
     if (lines == NULL)
         return;
     row = compile_source_find(lines->source, position - unit->module->code_section_first);
-    lines->function_file = row != UINT32_MAX ? lines->source->rows[row].file : 0;
-    if (row != UINT32_MAX)
+    lines->function_file = UINT32_MAX;
+    if (row != UINT32_MAX && lines->source->rows[row].line != 0) {
         line = lines->source->rows[row].line;
-    file = file_of(lines, lines->function_file);
+        lines->function_file = lines->source->rows[row].file;
+        file = file_of(lines, lines->function_file);
+    }
     compile_symbol(unit->plan, function, name, sizeof(name));
     lines->function =
         LLVMDIBuilderCreateFunction(lines->builder, file, name, strlen(name), name, strlen(name),
@@ -112,7 +114,7 @@ compile_lines_place(struct unit *unit, uint32_t position)
     lines->row_end =
         index + 1 < lines->source->row_count ? lines->source->rows[index + 1].address : UINT32_MAX;
     scope = lines->function;
-    if (row->file != lines->function_file)
+    if (row->line != 0 && row->file != lines->function_file)
         scope = LLVMDIBuilderCreateLexicalBlockFile(lines->builder, scope,
                                                     file_of(lines, row->file), 0);
     LLVMSetCurrentDebugLocation2(
