@@ -76,4 +76,3 @@ clean:
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-include $(wildcard bench/*.mk tools/*.mk tests/*.mk)
