@@ -6,10 +6,10 @@
 #ifndef WEFT_HOSTCALL_TEST_H
 #define WEFT_HOSTCALL_TEST_H
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -25,14 +25,14 @@
 #include "hostcall/hostcall_internal.h"
 
 #define GUEST_MEMORY_BYTES 131072u
-#define GUEST_RESULT       64u    /* small results */
+#define GUEST_RESULT       64u /* small results */
 #define GUEST_RESULT_2     128u
 #define GUEST_IOVECS       256u
 #define GUEST_PATH         1024u
 #define GUEST_PATH_2       6144u
 #define GUEST_BUFFER       16384u
 #define GUEST_BUFFER_BYTES 65536u
-#define GUEST_DIRECTORY    3u     /* the scratch directory, named "." */
+#define GUEST_DIRECTORY    3u /* the scratch directory, named "." */
 #define ALL_RIGHTS         WASI_RIGHTS_ALL
 
 /* The specification's errno numbers that tests name. */
@@ -191,7 +191,7 @@ guest_call_array(struct guest *guest, const char *name, const uint64_t *args, si
     return guest_again(guest);
 }
 
-#define CALL(guest, name, ...)                                     \
+#define CALL(guest, name, ...) \
     guest_call_array(guest, name, (const uint64_t[]){__VA_ARGS__}, \
                      sizeof((const uint64_t[]){__VA_ARGS__}) / 8)
 

@@ -69,9 +69,9 @@ test_rights_are_inherited_through_directories(void **state)
                           inheriting, 0, GUEST_RESULT),
                      0);
     directory = guest_u32(guest, GUEST_RESULT);
-    assert_int_equal(CALL(guest, "path_open", directory, 0, PATH(guest, "f"), 0, inheriting, 0, 0,
-                          GUEST_RESULT),
-                     0);
+    assert_int_equal(
+        CALL(guest, "path_open", directory, 0, PATH(guest, "f"), 0, inheriting, 0, 0, GUEST_RESULT),
+        0);
     assert_int_equal(CALL(guest, "path_open", directory, 0, PATH(guest, "f"), 0,
                           inheriting | WASI_RIGHT(WASI_FD_WRITE), 0, 0, GUEST_RESULT),
                      E_NOTCAPABLE);
@@ -106,8 +106,7 @@ test_every_function_asks_for_its_right(void **state)
     assert_int_equal(guest_write(guest, fd, "x"), E_NOTCAPABLE);
     assert_int_equal(CALL(guest, "fd_close", fd), 0);
     assert_int_equal(CALL(guest, "fd_fdstat_set_rights", 3, 0, 0), 0);
-    assert_int_equal(CALL(guest, "fd_readdir", 3, GUEST_BUFFER, 99, 0, GUEST_RESULT),
-                     E_NOTCAPABLE);
+    assert_int_equal(CALL(guest, "fd_readdir", 3, GUEST_BUFFER, 99, 0, GUEST_RESULT), E_NOTCAPABLE);
     assert_int_equal(CALL(guest, "path_open", 3, 0, PATH(guest, "f"), 0, 0, 0, 0, GUEST_RESULT),
                      E_NOTCAPABLE);
     assert_int_equal(CALL(guest, "path_create_directory", 3, PATH(guest, "d")), E_NOTCAPABLE);

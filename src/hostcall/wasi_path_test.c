@@ -94,8 +94,7 @@ test_a_nul_inside_a_path_is_refused(void **state)
 
     host_write(guest, "f", "");
     (void)memcpy(guest->memory + GUEST_PATH, "f\0x", 3);
-    assert_int_equal(
-        CALL(guest, "path_filestat_get", 3, 0, GUEST_PATH, 3, GUEST_RESULT), E_INVAL);
+    assert_int_equal(CALL(guest, "path_filestat_get", 3, 0, GUEST_PATH, 3, GUEST_RESULT), E_INVAL);
     assert_int_equal(CALL(guest, "path_unlink_file", 3, GUEST_PATH, 2), E_INVAL);
     assert_true(host_exists(guest, "f"));
 }
@@ -103,10 +102,9 @@ test_a_nul_inside_a_path_is_refused(void **state)
 /* --------------------------------------------------------------- confinement */
 
 static const char *const escapes[] = {
-    "..",           "../",          "../x",          "/",            "/etc/passwd",
-    "d/../..",      "d/../../x",    "./../x",        "up",           "up/x",
-    "absolute",     "absolute/x",   "d/e/climb",     "d/e/climb/x",  "chain",
-    "d/e/../../..", "up/d",         "//",            "d/../up/..",   "absolute/",
+    "..",     "../",          "../x", "/",        "/etc/passwd", "d/../..",   "d/../../x",
+    "./../x", "up",           "up/x", "absolute", "absolute/x",  "d/e/climb", "d/e/climb/x",
+    "chain",  "d/e/../../..", "up/d", "//",       "d/../up/..",  "absolute/",
 };
 
 static void
@@ -158,11 +156,11 @@ test_no_path_leaves_its_directory(void **state)
                          E_PERM);
         assert_int_equal(CALL(guest, "path_symlink", PATH(guest, "t"), 3, PATH_2(guest, path)),
                          E_PERM);
-        assert_int_equal(
-            CALL(guest, "path_link", 3, 0, PATH(guest, path), 3, PATH_2(guest, "n")), E_PERM);
-        assert_int_equal(CALL(guest, "path_readlink", 3, PATH(guest, path), GUEST_BUFFER, 99,
-                              GUEST_RESULT),
+        assert_int_equal(CALL(guest, "path_link", 3, 0, PATH(guest, path), 3, PATH_2(guest, "n")),
                          E_PERM);
+        assert_int_equal(
+            CALL(guest, "path_readlink", 3, PATH(guest, path), GUEST_BUFFER, 99, GUEST_RESULT),
+            E_PERM);
     }
 }
 
@@ -186,9 +184,8 @@ test_links_inside_the_tree_are_followed_when_asked(void **state)
     assert_int_equal(open_path(guest, "loop", 1, 0, READ), E_LOOP);
     assert_int_equal(open_path(guest, "loop/x", 0, 0, READ), E_LOOP);
     assert_int_equal(open_path(guest, "dangling", 1, 0, READ), E_NOENT);
-    assert_int_equal(open_path(guest, "dangling", 1, WASI_OFLAG_CREAT | WASI_OFLAG_EXCL,
-                               ALL_RIGHTS),
-                     E_EXIST);
+    assert_int_equal(
+        open_path(guest, "dangling", 1, WASI_OFLAG_CREAT | WASI_OFLAG_EXCL, ALL_RIGHTS), E_EXIST);
     assert_int_equal(open_path(guest, "dangling", 1, WASI_OFLAG_CREAT, ALL_RIGHTS), 0);
     assert_true(host_exists(guest, "nothing"));
     assert_int_equal(stat_path(guest, "file", 0), 0);
@@ -284,17 +281,15 @@ test_links_are_made_and_read(void **state)
     assert_int_equal(CALL(guest, "path_link", 3, 0, PATH(guest, "f"), 3, PATH_2(guest, "h2/")),
                      E_NOENT);
     assert_int_equal(CALL(guest, "path_symlink", PATH(guest, "f"), 3, PATH_2(guest, "soft")), 0);
-    assert_int_equal(CALL(guest, "path_readlink", 3, PATH(guest, "soft"), GUEST_BUFFER, 99,
-                          GUEST_RESULT),
-                     0);
+    assert_int_equal(
+        CALL(guest, "path_readlink", 3, PATH(guest, "soft"), GUEST_BUFFER, 99, GUEST_RESULT), 0);
     assert_int_equal(guest_u32(guest, GUEST_RESULT), 1);
     assert_int_equal(guest->memory[GUEST_BUFFER], 'f');
-    assert_int_equal(CALL(guest, "path_readlink", 3, PATH(guest, "f"), GUEST_BUFFER, 99,
-                          GUEST_RESULT),
-                     E_INVAL);
-    assert_int_equal(CALL(guest, "path_readlink", 3, PATH(guest, "no"), GUEST_BUFFER, 99,
-                          GUEST_RESULT),
-                     E_NOENT);
+    assert_int_equal(
+        CALL(guest, "path_readlink", 3, PATH(guest, "f"), GUEST_BUFFER, 99, GUEST_RESULT), E_INVAL);
+    assert_int_equal(
+        CALL(guest, "path_readlink", 3, PATH(guest, "no"), GUEST_BUFFER, 99, GUEST_RESULT),
+        E_NOENT);
     /* a symbolic link by itself, or what it stands for */
     assert_int_equal(CALL(guest, "path_link", 3, 0, PATH(guest, "soft"), 3, PATH_2(guest, "s2")),
                      0);
@@ -315,8 +310,7 @@ test_absolute_link_targets_are_refused_and_long_ones_cut(void **state)
                      E_PERM);
     assert_int_equal(CALL(guest, "path_symlink", PATH(guest, ""), 3, PATH_2(guest, "l")), E_NOENT);
     assert_int_equal(CALL(guest, "path_symlink", PATH(guest, "abcdef"), 3, PATH_2(guest, "l")), 0);
-    assert_int_equal(CALL(guest, "path_symlink", PATH(guest, "a"), 3, PATH_2(guest, "l")),
-                     E_EXIST);
+    assert_int_equal(CALL(guest, "path_symlink", PATH(guest, "a"), 3, PATH_2(guest, "l")), E_EXIST);
     guest->memory[GUEST_BUFFER + 3] = '#';
     assert_int_equal(
         CALL(guest, "path_readlink", 3, PATH(guest, "l"), GUEST_BUFFER, 3, GUEST_RESULT), 0);
@@ -332,14 +326,14 @@ test_times_of_a_link_or_of_its_target(void **state)
 
     host_write(guest, "f", "");
     host_symlink(guest, "f", "l");
-    assert_int_equal(
-        CALL(guest, "path_filestat_set_times", 3, 0, PATH(guest, "l"), then, then, 5), 0);
+    assert_int_equal(CALL(guest, "path_filestat_set_times", 3, 0, PATH(guest, "l"), then, then, 5),
+                     0);
     assert_int_equal(stat_path(guest, "f", 0), 0);
     assert_int_not_equal(guest_u64(guest, GUEST_RESULT + 48), then);
     assert_int_equal(stat_path(guest, "l", 0), 0);
     assert_int_equal(guest_u64(guest, GUEST_RESULT + 48), then);
-    assert_int_equal(
-        CALL(guest, "path_filestat_set_times", 3, 1, PATH(guest, "l"), then, then, 5), 0);
+    assert_int_equal(CALL(guest, "path_filestat_set_times", 3, 1, PATH(guest, "l"), then, then, 5),
+                     0);
     assert_int_equal(stat_path(guest, "f", 0), 0);
     assert_int_equal(guest_u64(guest, GUEST_RESULT + 48), then);
     assert_int_equal(CALL(guest, "path_filestat_set_times", 3, 1, PATH(guest, "l"), 0, 0, 3),
@@ -387,9 +381,8 @@ test_a_read_only_directory_stays_as_it_is(void **state)
     assert_int_equal(guest_open_with(guest, "d", WASI_OFLAG_DIRECTORY, 0, ALL_RIGHTS, &fd), 0);
     assert_int_equal(CALL(guest, "path_create_directory", fd, PATH(guest, "x")), E_ROFS);
     assert_int_equal(CALL(guest, "fd_filestat_set_times", fd, 0, 0, 10), E_ROFS);
-    assert_int_equal(guest_open_with(guest, "f", 0, 0, READ | WASI_RIGHT(WASI_FD_FILESTAT_SET_TIMES),
-                                     &fd),
-                     0);
+    assert_int_equal(
+        guest_open_with(guest, "f", 0, 0, READ | WASI_RIGHT(WASI_FD_FILESTAT_SET_TIMES), &fd), 0);
     assert_int_equal(CALL(guest, "fd_filestat_set_times", fd, 0, 0, 10), E_ROFS);
 }
 

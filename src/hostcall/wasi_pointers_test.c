@@ -17,7 +17,7 @@ struct pointer_case {
     unsigned pointers; /* bit per argument */
 };
 
-#define P(index) (1u << (index))
+#define P(index)  (1u << (index))
 #define ARGS(...) {__VA_ARGS__}, sizeof((const uint64_t[]){__VA_ARGS__}) / 8
 
 static const struct pointer_case cases[] = {
@@ -149,8 +149,8 @@ test_every_bad_pointer_is_a_fault(void **state)
 static void
 test_a_bad_buffer_in_a_vector_is_a_fault(void **state)
 {
-    static const char *const names[] = {"fd_read", "fd_write", "fd_pread", "fd_pwrite",
-                                        "sock_recv", "sock_send"};
+    static const char *const names[] = {"fd_read",   "fd_write",  "fd_pread",
+                                        "fd_pwrite", "sock_recv", "sock_send"};
     struct guest *guest = *state;
 
     prepare(guest);
@@ -191,9 +191,10 @@ test_without_memory_every_pointer_is_a_fault(void **state)
     guest->function = hostcall_resolve("wasi_unstable", 13, "fd_tell", 7);
     guest->args[0] = FD;
     guest->args[1] = 0;
-    guest->call = (struct faaslet_call){
-        .args = guest->args, .process = guest->process, .scratch = guest->scratch,
-        .wait = &guest->wait};
+    guest->call = (struct faaslet_call){.args = guest->args,
+                                        .process = guest->process,
+                                        .scratch = guest->scratch,
+                                        .wait = &guest->wait};
     assert_int_equal(guest->function->function(&guest->call), FAASLET_CALL_DONE);
     assert_int_equal(guest->args[0], E_FAULT);
     guest->memory = memory;

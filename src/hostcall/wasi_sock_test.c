@@ -21,9 +21,8 @@ listen_for(struct guest *guest)
     listening.address.sun_family = AF_UNIX;
     (void)snprintf(listening.address.sun_path, sizeof(listening.address.sun_path), "%s/s",
                    guest->root);
-    assert_int_equal(bind(listening.fd, (struct sockaddr *)&listening.address,
-                          sizeof(listening.address)),
-                     0);
+    assert_int_equal(
+        bind(listening.fd, (struct sockaddr *)&listening.address, sizeof(listening.address)), 0);
     assert_int_equal(listen(listening.fd, 4), 0);
     hostcall_process_ops.destroy(guest->process);
     assert_int_equal(guest_create_with(guest, &config), 0);
