@@ -8,9 +8,9 @@
 # SAN=address,undefined or SAN=thread builds host code with sanitizers, into a
 # build directory of its own. CC=clang-19 works as well as gcc.
 
+comma    := ,
 CC       ?= gcc
 B        := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))$(if $(findstring clang,$(CC)),/clang)
-comma    := ,
 LLVM     := llvm-config-19
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes -Wvla
