@@ -65,3 +65,5 @@ clean:
 	rm -rf build
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+include $(wildcard bench/*.mk tools/*.mk tests/*.mk)

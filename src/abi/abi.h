@@ -62,22 +62,22 @@
 #include "base/diag.h"
 #include "base/macros.h"
 
-#define ABI_VERSION 1u
-#define ABI_PAGE_BYTES 65536u   /* a WebAssembly page */
-#define ABI_HOST_PAGE_BYTES 4096u
-#define ABI_HEADER_BYTES 4096u
+#define ABI_VERSION              1u
+#define ABI_PAGE_BYTES           65536u /* a WebAssembly page */
+#define ABI_HOST_PAGE_BYTES      4096u
+#define ABI_HEADER_BYTES         4096u
 #define ABI_MEMORY_RESERVE_BYTES (UINT64_C(4) << 30)
-#define ABI_GUARD_BYTES ((UINT64_C(4) << 30) + ABI_PAGE_BYTES)
-#define ABI_ARGS_MAX 2048u     /* argument slots of one call */
-#define ABI_VALUES_MAX 1000u   /* parameters, or results, of one function type */
-#define ABI_PAYLOAD_MAX 16u    /* argument slots of one exception */
-#define ABI_TABLE_ENTRIES_MAX (UINT32_C(1) << 24)
-#define ABI_BELOW_BYTES_MAX (UINT64_C(1) << 30) /* all that lies below GS */
+#define ABI_GUARD_BYTES          ((UINT64_C(4) << 30) + ABI_PAGE_BYTES)
+#define ABI_ARGS_MAX             2048u /* argument slots of one call */
+#define ABI_VALUES_MAX           1000u /* parameters, or results, of one function type */
+#define ABI_PAYLOAD_MAX          16u   /* argument slots of one exception */
+#define ABI_TABLE_ENTRIES_MAX    (UINT32_C(1) << 22)
+#define ABI_BELOW_BYTES_MAX      (UINT64_C(1) << 30) /* all that lies below GS */
 
 /* Images are mapped in [FIRST, END), each at a multiple of UNIT. */
 #define ABI_IMAGE_ADDRESS_FIRST UINT64_C(0x200000000000)
-#define ABI_IMAGE_ADDRESS_END UINT64_C(0x400000000000)
-#define ABI_IMAGE_ADDRESS_UNIT (UINT64_C(64) << 20)
+#define ABI_IMAGE_ADDRESS_END   UINT64_C(0x400000000000)
+#define ABI_IMAGE_ADDRESS_UNIT  (UINT64_C(64) << 20)
 
 enum abi_mode {
     ABI_STANDALONE = 0,
@@ -93,7 +93,7 @@ enum abi_trap {
     ABI_TRAP_INVALID_CONVERSION, /* float to integer, not representable */
     ABI_TRAP_MEMORY_BOUNDS,
     ABI_TRAP_TABLE_BOUNDS,
-    ABI_TRAP_UNDEFINED_ELEMENT,  /* call_indirect past the table's end */
+    ABI_TRAP_UNDEFINED_ELEMENT, /* call_indirect past the table's end */
     ABI_TRAP_UNINITIALIZED_ELEMENT,
     ABI_TRAP_INDIRECT_CALL_TYPE,
     ABI_TRAP_UNALIGNED_ATOMIC,
@@ -113,7 +113,7 @@ enum abi_call {
     ABI_CALL_THROW,             /* context.exception is set: unwind */
     ABI_CALL_WAIT32,            /* args: address, expected, timeout in ns; result: args[0] */
     ABI_CALL_WAIT64,
-    ABI_CALL_NOTIFY,            /* args: address, count; result: woken */
+    ABI_CALL_NOTIFY, /* args: address, count; result: woken */
 };
 
 /* Leaf helpers. All take the context's offset first, then 64-bit values (i32
@@ -182,7 +182,7 @@ struct abi_context {
     uint64_t target;   /* code that the wrapper calls */
     int64_t memory;    /* GS offset of the struct abi_memory in use, or 0 for none */
     struct abi_memory own_memory;
-    int64_t exception_tag;                 /* identity: GS offset of the tag's cell */
+    int64_t exception_tag; /* identity: GS offset of the tag's cell */
     uint64_t exception_args[ABI_PAYLOAD_MAX];
     uint64_t args[ABI_ARGS_MAX];
     /* then the image's variable part, struct abi_layout */
@@ -259,10 +259,10 @@ int64_t abi_enter(int64_t context, abi_dispatch_fn dispatch, const int64_t *othe
  *   .weft.memory the initial pages of linear memory, file-aligned to pages
  * All arrays are {offset, count}; strings are {offset, bytes}, not terminated.
  * --------------------------------------------------------------------- */
-#define ABI_META_SECTION ".weft.meta"
-#define ABI_CODE_SECTION ".weft.code"
+#define ABI_META_SECTION   ".weft.meta"
+#define ABI_CODE_SECTION   ".weft.code"
 #define ABI_MEMORY_SECTION ".weft.memory"
-#define ABI_META_MAGIC 0x0031474d49544657u /* "WFTIMG1" */
+#define ABI_META_MAGIC     0x0031474d49544657u /* "WFTIMG1" */
 
 struct abi_range {
     uint32_t offset;
@@ -278,17 +278,17 @@ enum abi_code {
 };
 
 enum abi_kind { /* the binary format's numbers */
-    ABI_KIND_FUNCTION = 0,
-    ABI_KIND_TABLE = 1,
-    ABI_KIND_MEMORY = 2,
-    ABI_KIND_GLOBAL = 3,
-    ABI_KIND_TAG = 4,
+                ABI_KIND_FUNCTION = 0,
+                ABI_KIND_TABLE = 1,
+                ABI_KIND_MEMORY = 2,
+                ABI_KIND_GLOBAL = 3,
+                ABI_KIND_TAG = 4,
 };
 
 struct abi_meta_type {
-    struct abi_range params;  /* bytes: value types of the binary format */
+    struct abi_range params; /* bytes: value types of the binary format */
     struct abi_range results;
-    uint32_t canonical;       /* first type of this module with the same signature */
+    uint32_t canonical; /* first type of this module with the same signature */
 };
 
 struct abi_meta_import {
@@ -308,10 +308,10 @@ struct abi_meta_export {
 struct abi_meta_function {
     uint32_t index; /* in the module */
     uint32_t type;
-    uint32_t code;  /* index into .weft.code */
+    uint32_t code; /* index into .weft.code */
 };
 
-struct abi_meta_memory { /* at most one */
+struct abi_meta_memory {           /* at most one */
     uint64_t pages_min, pages_max; /* pages_max as declared, or 65536 */
     uint32_t is_imported, is_shared, has_max, pad;
 };
@@ -339,7 +339,7 @@ struct abi_meta_data { /* a data segment that memory.init may still use */
 struct abi_meta_element {
     struct abi_range entries;
 };
-#define ABI_ELEMENT_NULL UINT32_MAX
+#define ABI_ELEMENT_NULL   UINT32_MAX
 #define ABI_ELEMENT_GLOBAL UINT32_C(0x80000000)
 
 /* Pages of .weft.memory that are mapped at instantiation, before INIT runs. */
@@ -353,8 +353,8 @@ struct abi_meta_run {
 struct abi_meta {
     uint64_t magic;
     uint32_t version;
-    uint32_t mode;              /* enum abi_mode */
-    uint32_t has_tail_calls;    /* tailcc */
+    uint32_t mode;           /* enum abi_mode */
+    uint32_t has_tail_calls; /* tailcc */
     uint32_t strict_traps;
     struct abi_range cpu;       /* "x86-64-v3" */
     struct abi_range source_id; /* 32 bytes: SHA-256 of the module */
@@ -377,9 +377,9 @@ struct abi_image {
     uint32_t code_count;
     uint64_t memory_file_offset; /* of .weft.memory; page-aligned */
     uint64_t memory_bytes;
-    uint64_t text_first, text_end;     /* addresses of executable code */
-    uint64_t load_first, load_end;     /* addresses of everything */
-    uint64_t eh_frame_hdr;             /* address, or 0 */
+    uint64_t text_first, text_end; /* addresses of executable code */
+    uint64_t load_first, load_end; /* addresses of everything */
+    uint64_t eh_frame_hdr;         /* address, or 0 */
 };
 
 /* Checks every offset, count and index of the ELF and of the metadata, so that

@@ -11,8 +11,7 @@
 NORETURN void assert_failed(const char *expression, const char *file, int line);
 
 /* On in every build. */
-#define ASSERT(expression) \
-    ((expression) ? (void)0 : assert_failed(#expression, __FILE__, __LINE__))
+#define ASSERT(expression) ((expression) ? (void)0 : assert_failed(#expression, __FILE__, __LINE__))
 
 /* Only in builds for testing: for measured hot paths. */
 #ifdef WEFT_DEBUG

@@ -11,7 +11,7 @@
 #define PRINTF_LIKE(format_index, first_index) \
     __attribute__((format(printf, format_index, first_index)))
 #define CLEANUP(function) __attribute__((cleanup(function)))
-#define NORETURN __attribute__((noreturn))
+#define NORETURN          __attribute__((noreturn))
 
 #define ARRAY_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -22,17 +22,17 @@
 #include "base/diag.h"
 #include "base/macros.h"
 
-#define COMPILE_CPU_DEFAULT "x86-64-v3"
+#define COMPILE_CPU_DEFAULT          "x86-64-v3"
 #define COMPILE_MEMORY_BYTES_DEFAULT (UINT64_C(6) << 30)
-#define COMPILE_SECONDS_DEFAULT 600u
+#define COMPILE_SECONDS_DEFAULT      600u
 
 struct compile_options {
-    unsigned level;       /* -O: 0 to 3 */
-    const char *cpu;      /* "x86-64-v2", "x86-64-v3", "x86-64-v4", "native" or an LLVM name */
-    bool strict_traps;    /* no load may be removed, even if its value cannot matter */
+    unsigned level;    /* -O: 0 to 3 */
+    const char *cpu;   /* "x86-64-v2", "x86-64-v3", "x86-64-v4", "native" or an LLVM name */
+    bool strict_traps; /* no load may be removed, even if its value cannot matter */
     enum abi_mode mode;
-    unsigned jobs;        /* partitions compiled at the same time; 0: as cores */
-    uint64_t address;     /* where the image will be mapped */
+    unsigned jobs;    /* partitions compiled at the same time; 0: as cores */
+    uint64_t address; /* where the image will be mapped */
 };
 
 /* -O3, the default CPU, STANDALONE, all cores, the first address. */
@@ -43,6 +43,10 @@ void compile_options_init(struct compile_options *options);
  * module; -EIO where a tool failed. */
 int compile_image(const uint8_t *bytes, size_t count, const struct compile_options *options,
                   int out_fd, struct diag *diag) MUST_CHECK;
+
+/* The whole of the compiler process (weft-compiler): confines itself, then
+ * compiles what compile_get put into its descriptors. Returns its exit code. */
+int compile_main(int argc, char **argv) MUST_CHECK;
 
 /* ------------------------------------------------- without LLVM: cache and process */
 
@@ -59,7 +63,7 @@ struct compile_request {
 struct compile_report {
     bool was_cached;
     uint64_t wall_ns;
-    uint64_t cpu_ns;           /* of the compiler; 0 if cached */
+    uint64_t cpu_ns; /* of the compiler; 0 if cached */
     uint64_t memory_bytes_peak;
     uint64_t image_bytes;
     char id[65]; /* hexadecimal name of the image: SHA-256 of module, options, version */
@@ -73,7 +77,7 @@ const char *compile_cache_directory(void);
  * address of its own in this cache. The caller closes *image_fd (read-only).
  * -ETIMEDOUT, -ENOMEM: the compiler hit its limit, diag names it. A failed
  * compilation leaves nothing in the cache. */
-int compile_get(const struct compile_request *request, int *image_fd,
-                struct compile_report *report, struct diag *diag) MUST_CHECK;
+int compile_get(const struct compile_request *request, int *image_fd, struct compile_report *report,
+                struct diag *diag) MUST_CHECK;
 
 #endif

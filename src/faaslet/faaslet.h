@@ -26,10 +26,10 @@
 #include "base/diag.h"
 #include "base/macros.h"
 
-#define FAASLET_INSTANCES_MAX 256u
+#define FAASLET_INSTANCES_MAX       256u
 #define FAASLET_STACK_BYTES_DEFAULT (8u << 20)
-#define FAASLET_SCRATCH_COUNT 8u
-#define FAASLET_WAIT_FDS_MAX 64u
+#define FAASLET_SCRATCH_COUNT       8u
+#define FAASLET_WAIT_FDS_MAX        64u
 
 /* ------------------------------------------------------------- host functions */
 
@@ -57,15 +57,15 @@ struct faaslet_wait {
  * is half done in scratch (zero at the first call; frozen with the Faaslet) or
  * in its process record. */
 struct faaslet_call {
-    uint64_t *args;        /* argument slots as abi.h lays them out */
-    uint8_t *memory;       /* linear memory, or NULL; valid during this call only */
+    uint64_t *args;  /* argument slots as abi.h lays them out */
+    uint8_t *memory; /* linear memory, or NULL; valid during this call only */
     uint64_t memory_bytes;
-    void *process;         /* the config's */
-    uint64_t *scratch;     /* FAASLET_SCRATCH_COUNT values */
+    void *process;     /* the config's */
+    uint64_t *scratch; /* FAASLET_SCRATCH_COUNT values */
     struct faaslet_wait *wait;
     int exit_code;
     enum abi_trap trap;
-    const char *message;   /* static text for ABI_TRAP_HOST */
+    const char *message; /* static text for ABI_TRAP_HOST */
 };
 
 /* The host address of guest bytes [offset, offset + bytes), or NULL where any of
@@ -165,7 +165,7 @@ struct faaslet_outcome {
     int exit_code;
     enum abi_trap trap;
     enum faaslet_limit limit;
-    const char *message;     /* static, or "" */
+    const char *message; /* static, or "" */
     struct faaslet_wait wait;
 };
 

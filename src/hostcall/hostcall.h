@@ -33,8 +33,8 @@ struct hostcall_config {
     size_t env_count;
     const struct hostcall_directory *directories;
     size_t directory_count;
-    int stdio[3];           /* borrowed descriptors for 0, 1, 2; -1: closed */
-    const int *sockets;     /* borrowed listening sockets, next after the directories */
+    int stdio[3];       /* borrowed descriptors for 0, 1, 2; -1: closed */
+    const int *sockets; /* borrowed listening sockets, next after the directories */
     size_t socket_count;
 };
 

@@ -50,6 +50,8 @@ enum wasm_type {
 #define WASM_BR_TABLE_MAX 1000000u
 #define WASM_PAGES_MAX 65536u
 #define WASM_NAME_BYTES_MAX 100000u
+#define WASM_CUSTOMS_MAX 100000u
+#define WASM_STACK_VALUES_MAX 1000000u /* operands of one function at a time */
 
 /* Features that a module uses; wasm_module_features. */
 enum wasm_feature {

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CHUNK_BYTES 65536u
+
+int
+file_write_all(int fd, const void *bytes, size_t count)
+{
+    const uint8_t *at = bytes;
+
+    while (count > 0) {
+        ssize_t written = write(fd, at, count);
+
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return -errno;
+        at += written;
+        count -= (size_t)written;
+    }
+    return 0;
+}
+
+static int
+read_to_end(int fd, size_t bytes_max, struct buffer *out)
+{
+    uint8_t chunk[CHUNK_BYTES];
+    ssize_t count;
+
+    while ((count = read(fd, chunk, sizeof(chunk))) != 0) {
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            return -errno;
+        if ((size_t)count > bytes_max - out->count)
+            return -EFBIG;
+        buffer_append(out, chunk, (size_t)count);
+        if (out->err != 0)
+            return out->err;
+    }
+    return 0;
+}
+
+int
+file_read_all(const char *path, size_t bytes_max, struct buffer *out, struct diag *diag)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int err = fd < 0 ? -errno : read_to_end(fd, bytes_max, out);
+
+    file_close(&fd);
+    if (err == -EFBIG)
+        return diag_set(diag, err, "%s: larger than the limit of %zu bytes", path, bytes_max);
+    return err == 0 ? 0 : diag_set(diag, err, "%s: %s", path, strerror(-err));
+}
+
+void
+file_close(int *fd)
+{
+    if (*fd >= 0)
+        (void)close(*fd);
+    *fd = -1;
+}

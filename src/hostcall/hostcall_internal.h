@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the bodies of hostcall share: the process record, and the facts of the
+ * WASI specification (witx) as structures and numbers.
+ */
+#ifndef WEFT_HOSTCALL_INTERNAL_H
+#define WEFT_HOSTCALL_INTERNAL_H
+
+#include <assert.h> /* static_assert */
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#include "files/files.h"
+#include "hostcall/hostcall.h"
+
+/* --------------------------------------------------------------- the process */
+
+/* NUL-terminated strings, one after the other. */
+struct hostcall_strings {
+    struct buffer bytes;
+    uint32_t count;
+};
+
+struct hostcall_process {
+    struct hostcall_strings args;
+    struct hostcall_strings env;
+    struct files_table files;
+};
+
+/* ------------------------------------------------- numbers of the specification */
+
+enum wasi_errno {
+    WASI_EFAULT = 21,
+    WASI_EINVAL = 28,
+    WASI_EIO = 29,
+    WASI_ENOTCAPABLE = 76,
+};
+
+/* -errno of a missing right; the host has no such number. */
+#define HOSTCALL_ENOTCAPABLE 1076
+
+#define WASI_RIGHT(bit) (UINT64_C(1) << (bit))
+enum wasi_right {
+    WASI_FD_DATASYNC,
+    WASI_FD_READ,
+    WASI_FD_SEEK,
+    WASI_FD_FDSTAT_SET_FLAGS,
+    WASI_FD_SYNC,
+    WASI_FD_TELL,
+    WASI_FD_WRITE,
+    WASI_FD_ADVISE,
+    WASI_FD_ALLOCATE,
+    WASI_PATH_CREATE_DIRECTORY,
+    WASI_PATH_CREATE_FILE,
+    WASI_PATH_LINK_SOURCE,
+    WASI_PATH_LINK_TARGET,
+    WASI_PATH_OPEN,
+    WASI_FD_READDIR,
+    WASI_PATH_READLINK,
+    WASI_PATH_RENAME_SOURCE,
+    WASI_PATH_RENAME_TARGET,
+    WASI_PATH_FILESTAT_GET,
+    WASI_PATH_FILESTAT_SET_SIZE,
+    WASI_PATH_FILESTAT_SET_TIMES,
+    WASI_FD_FILESTAT_GET,
+    WASI_FD_FILESTAT_SET_SIZE,
+    WASI_FD_FILESTAT_SET_TIMES,
+    WASI_PATH_SYMLINK,
+    WASI_PATH_REMOVE_DIRECTORY,
+    WASI_PATH_UNLINK_FILE,
+    WASI_POLL_FD_READWRITE,
+    WASI_SOCK_SHUTDOWN,
+    WASI_SOCK_ACCEPT,
+    WASI_RIGHT_COUNT,
+    WASI_NO_RIGHT = 64, /* only that the descriptor is open */
+};
+#define WASI_RIGHTS_ALL (WASI_RIGHT(WASI_RIGHT_COUNT) - 1)
+
+enum wasi_filetype {
+    WASI_UNKNOWN,
+    WASI_BLOCK_DEVICE,
+    WASI_CHARACTER_DEVICE,
+    WASI_DIRECTORY,
+    WASI_REGULAR_FILE,
+    WASI_SOCKET_DGRAM,
+    WASI_SOCKET_STREAM,
+    WASI_SYMBOLIC_LINK,
+};
+
+enum wasi_clock { WASI_REALTIME, WASI_MONOTONIC, WASI_PROCESS_CPUTIME, WASI_THREAD_CPUTIME };
+enum wasi_eventtype { WASI_EVENT_CLOCK, WASI_EVENT_FD_READ, WASI_EVENT_FD_WRITE };
+
+#define WASI_SYMLINK_FOLLOW        1u
+#define WASI_OFLAG_CREAT           1u
+#define WASI_OFLAG_DIRECTORY       2u
+#define WASI_OFLAG_EXCL            4u
+#define WASI_OFLAG_TRUNC           8u
+#define WASI_FSTFLAG_ATIM          1u
+#define WASI_FSTFLAG_ATIM_NOW      2u
+#define WASI_FSTFLAG_MTIM          4u
+#define WASI_FSTFLAG_MTIM_NOW      8u
+#define WASI_EVENT_HANGUP          1u
+#define WASI_SUBCLOCK_ABSTIME      1u
+#define WASI_RIFLAG_PEEK           1u
+#define WASI_RIFLAG_WAITALL        2u
+#define WASI_ROFLAG_DATA_TRUNCATED 1u
+#define WASI_SDFLAG_RD             1u
+#define WASI_SDFLAG_WR             2u
+
+/* The flags of descriptors are the specification's bits. */
+static_assert(FILES_APPEND == 1 && FILES_DSYNC == 2 && FILES_NONBLOCK == 4 && FILES_RSYNC == 8 &&
+                  FILES_SYNC == 16,
+              "fdflags");
+
+/* ------------------------------------------------------------------- layouts */
+
+struct wasi_iovec { /* and ciovec */
+    uint32_t buf, buf_len;
+};
+static_assert(sizeof(struct wasi_iovec) == 8, "iovec");
+
+struct wasi_fdstat {
+    uint8_t filetype, pad0;
+    uint16_t flags;
+    uint32_t pad1;
+    uint64_t rights_base, rights_inheriting;
+};
+static_assert(sizeof(struct wasi_fdstat) == 24 && offsetof(struct wasi_fdstat, flags) == 2 &&
+                  offsetof(struct wasi_fdstat, rights_base) == 8,
+              "fdstat");
+
+struct wasi_filestat {
+    uint64_t dev, ino;
+    uint8_t filetype, pad[7];
+    uint64_t nlink, size, atim, mtim, ctim;
+};
+static_assert(sizeof(struct wasi_filestat) == 64 && offsetof(struct wasi_filestat, nlink) == 24 &&
+                  offsetof(struct wasi_filestat, ctim) == 56,
+              "filestat");
+
+struct wasi_unstable_filestat {
+    uint64_t dev, ino;
+    uint8_t filetype, pad[3];
+    uint32_t nlink;
+    uint64_t size, atim, mtim, ctim;
+};
+static_assert(sizeof(struct wasi_unstable_filestat) == 56 &&
+                  offsetof(struct wasi_unstable_filestat, nlink) == 20 &&
+                  offsetof(struct wasi_unstable_filestat, ctim) == 48,
+              "unstable filestat");
+
+struct wasi_dirent {
+    uint64_t next, ino;
+    uint32_t namlen;
+    uint8_t type, pad[3];
+};
+static_assert(sizeof(struct wasi_dirent) == 24 && offsetof(struct wasi_dirent, namlen) == 16 &&
+                  offsetof(struct wasi_dirent, type) == 20,
+              "dirent");
+
+struct wasi_prestat {
+    uint8_t tag, pad[3];
+    uint32_t name_len;
+};
+static_assert(sizeof(struct wasi_prestat) == 8, "prestat");
+
+struct wasi_subscription {
+    uint64_t userdata;
+    uint8_t type, pad0[7];
+    union {
+        struct {
+            uint32_t id, pad;
+            uint64_t timeout, precision;
+            uint16_t flags;
+        } clock;
+        uint32_t fd;
+    };
+};
+static_assert(sizeof(struct wasi_subscription) == 48 &&
+                  offsetof(struct wasi_subscription, clock.timeout) == 24 &&
+                  offsetof(struct wasi_subscription, clock.flags) == 40 &&
+                  offsetof(struct wasi_subscription, fd) == 16,
+              "subscription");
+
+struct wasi_unstable_subscription {
+    uint64_t userdata;
+    uint8_t type, pad0[7];
+    union {
+        struct {
+            uint64_t identifier;
+            uint32_t id, pad;
+            uint64_t timeout, precision;
+            uint16_t flags;
+        } clock;
+        uint32_t fd;
+    };
+};
+static_assert(sizeof(struct wasi_unstable_subscription) == 56 &&
+                  offsetof(struct wasi_unstable_subscription, clock.timeout) == 32 &&
+                  offsetof(struct wasi_unstable_subscription, clock.flags) == 48 &&
+                  offsetof(struct wasi_unstable_subscription, fd) == 16,
+              "unstable subscription");
+
+struct wasi_event {
+    uint64_t userdata;
+    uint16_t error;
+    uint8_t type, pad0[5];
+    uint64_t nbytes;
+    uint16_t flags;
+    uint8_t pad1[6];
+};
+static_assert(sizeof(struct wasi_event) == 32 && offsetof(struct wasi_event, type) == 10 &&
+                  offsetof(struct wasi_event, nbytes) == 16 &&
+                  offsetof(struct wasi_event, flags) == 24,
+              "event");
+
+/* -------------------------------------------------------------------- helpers */
+
+static inline uint32_t
+wasi_arg(const struct faaslet_call *call, unsigned index)
+{
+    return (uint32_t)call->args[index];
+}
+
+static inline struct hostcall_process *
+wasi_process(const struct faaslet_call *call)
+{
+    return call->process;
+}
+
+/* Ends a call: 0 or -errno becomes the guest's errno. */
+enum faaslet_verdict wasi_done(struct faaslet_call *call, int err);
+uint16_t wasi_errno(int err);
+
+/* The function is called again when fd may be ready for events (as poll(2)). */
+enum faaslet_verdict wasi_wait_fd(struct faaslet_call *call, int fd, short events);
+
+/* wasi_done; but -EAGAIN waits for the descriptor unless the guest asked not to. */
+enum faaslet_verdict wasi_done_or_wait(struct faaslet_call *call, int err,
+                                       const struct files_entry *entry, short events);
+
+/* Whether the guest may use these bytes: 0, or -EFAULT. */
+int wasi_check(const struct faaslet_call *call, uint32_t offset, uint64_t bytes) MUST_CHECK;
+
+/* Writes a result to bytes that wasi_check has passed in this call. */
+void wasi_store(struct faaslet_call *call, uint32_t offset, const void *value, size_t bytes);
+void wasi_store_u32(struct faaslet_call *call, uint32_t offset, uint32_t value);
+void wasi_store_u64(struct faaslet_call *call, uint32_t offset, uint64_t value);
+
+/* The descriptor, if it is open and has the right; else *err is -errno. */
+struct files_entry *wasi_descriptor(const struct faaslet_call *call, uint32_t number,
+                                    enum wasi_right right, int *err);
+
+/* Rights of what the host hands in; and of what a path opens, at most. */
+void wasi_rights_adopted(struct files_entry *entry);
+uint64_t wasi_rights_possible(const struct files_entry *entry);
+uint8_t wasi_filetype(uint32_t mode, uint16_t socket_type);
+
+struct wasi_buffers {
+    struct iovec iov[FILES_IOVECS_MAX];
+    size_t count;
+    uint64_t total;
+};
+
+/* Reads the guest's vector once and checks every buffer in it. */
+int wasi_buffers_read(const struct faaslet_call *call, uint32_t offset, uint32_t count,
+                      struct wasi_buffers *out) MUST_CHECK;
+
+struct wasi_path {
+    char text[FILES_PATH_BYTES_MAX + 1];
+};
+
+/* -EFAULT, -ENAMETOOLONG, -EINVAL (a NUL inside). */
+int wasi_path_read(const struct faaslet_call *call, uint32_t offset, uint32_t bytes,
+                   struct wasi_path *out) MUST_CHECK;
+
+/* The two times of *_filestat_set_times. -EINVAL: flags that contradict. */
+int wasi_times(uint64_t atim, uint64_t mtim, uint32_t flags, struct timespec out[2]) MUST_CHECK;
+void wasi_filestat_from(const struct stat *stat, uint16_t socket_type, struct wasi_filestat *out);
+void wasi_unstable_filestat_from(const struct wasi_filestat *from,
+                                 struct wasi_unstable_filestat *out);
+
+/* ------------------------------------------------------------------ functions */
+
+enum faaslet_verdict wasi_args_get(struct faaslet_call *call);
+enum faaslet_verdict wasi_args_sizes_get(struct faaslet_call *call);
+enum faaslet_verdict wasi_environ_get(struct faaslet_call *call);
+enum faaslet_verdict wasi_environ_sizes_get(struct faaslet_call *call);
+enum faaslet_verdict wasi_clock_res_get(struct faaslet_call *call);
+enum faaslet_verdict wasi_clock_time_get(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_advise(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_allocate(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_close(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_datasync(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_fdstat_get(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_fdstat_set_flags(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_fdstat_set_rights(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_filestat_get(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_filestat_get_unstable(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_filestat_set_size(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_filestat_set_times(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_pread(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_prestat_get(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_prestat_dir_name(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_pwrite(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_read(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_readdir(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_renumber(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_seek(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_seek_unstable(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_sync(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_tell(struct faaslet_call *call);
+enum faaslet_verdict wasi_fd_write(struct faaslet_call *call);
+enum faaslet_verdict wasi_path_create_directory(struct faaslet_call *call);
+enum faaslet_verdict wasi_path_filestat_get(struct faaslet_call *call);
+enum faaslet_verdict wasi_path_filestat_get_unstable(struct faaslet_call *call);
+enum faaslet_verdict wasi_path_filestat_set_times(struct faaslet_call *call);
+enum faaslet_verdict wasi_path_link(struct faaslet_call *call);
+enum faaslet_verdict wasi_path_open(struct faaslet_call *call);
+enum faaslet_verdict wasi_path_readlink(struct faaslet_call *call);
+enum faaslet_verdict wasi_path_remove_directory(struct faaslet_call *call);
+enum faaslet_verdict wasi_path_rename(struct faaslet_call *call);
+enum faaslet_verdict wasi_path_symlink(struct faaslet_call *call);
+enum faaslet_verdict wasi_path_unlink_file(struct faaslet_call *call);
+enum faaslet_verdict wasi_poll_oneoff(struct faaslet_call *call);
+enum faaslet_verdict wasi_poll_oneoff_unstable(struct faaslet_call *call);
+enum faaslet_verdict wasi_proc_exit(struct faaslet_call *call);
+enum faaslet_verdict wasi_proc_raise(struct faaslet_call *call);
+enum faaslet_verdict wasi_random_get(struct faaslet_call *call);
+enum faaslet_verdict wasi_sched_yield(struct faaslet_call *call);
+enum faaslet_verdict wasi_sock_accept(struct faaslet_call *call);
+enum faaslet_verdict wasi_sock_recv(struct faaslet_call *call);
+enum faaslet_verdict wasi_sock_send(struct faaslet_call *call);
+enum faaslet_verdict wasi_sock_shutdown(struct faaslet_call *call);
+
+#endif

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The host-side record of a guest process.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "hostcall/hostcall_internal.h"
+
+#define STRINGS_BYTES_MAX (16u << 20) /* arguments, or environment */
+#define STRINGS_COUNT_MAX (1u << 20)
+#define PROCESS_MAGIC     0x31524c50u /* "PLR1" */
+
+struct frozen_process {
+    uint32_t magic, arg_count, arg_bytes, env_count, env_bytes, pad;
+};
+
+static int
+strings_copy(const char *const *from, size_t count, struct hostcall_strings *to)
+{
+    if (count > STRINGS_COUNT_MAX)
+        return -E2BIG;
+    for (size_t i = 0; i < count; i++) {
+        buffer_append(&to->bytes, from[i], strlen(from[i]) + 1);
+        if (to->bytes.count > STRINGS_BYTES_MAX)
+            return -E2BIG;
+    }
+    to->count = (uint32_t)count;
+    return to->bytes.err;
+}
+
+static int
+adopt(struct files_table *files, int fd, struct diag *diag, const char *what, size_t index)
+{
+    uint32_t number;
+    int err = files_table_adopt(files, fd, &number);
+
+    if (err != 0)
+        return diag_set(diag, err, "%s %zu is descriptor %d: %s", what, index, fd, strerror(-err));
+    wasi_rights_adopted(files_table_get(files, number));
+    return 0;
+}
+
+static int
+open_stdio(struct files_table *files, const int stdio[3], struct diag *diag)
+{
+    int err = 0;
+
+    for (size_t i = 0; i < 3 && err == 0; i++)
+        err = stdio[i] < 0 ? files_table_skip(files)
+                           : adopt(files, stdio[i], diag, "standard stream", i);
+    return err;
+}
+
+static int
+open_directories(struct files_table *files, const struct hostcall_config *config, struct diag *diag)
+{
+    struct files_entry *entry;
+    int err;
+
+    for (size_t i = 0; i < config->directory_count; i++) {
+        const struct hostcall_directory *directory = &config->directories[i];
+
+        err = files_table_add_root(files, directory->host_path, directory->guest_path,
+                                   directory->is_read_only, diag);
+        if (err != 0)
+            return err;
+        entry = files_table_get(files, (uint32_t)(3 + i));
+        wasi_rights_adopted(entry);
+    }
+    return 0;
+}
+
+static int
+open_files(struct files_table *files, const struct hostcall_config *config, struct diag *diag)
+{
+    int err = open_stdio(files, config->stdio, diag);
+
+    if (err == 0)
+        err = open_directories(files, config, diag);
+    for (size_t i = 0; i < config->socket_count && err == 0; i++)
+        err = adopt(files, config->sockets[i], diag, "socket", i);
+    for (uint32_t i = 0; i < 3; i++)
+        files_table_unskip(files, i);
+    return err;
+}
+
+int
+hostcall_process_create(const struct hostcall_config *config, struct hostcall_process **out,
+                        struct diag *diag)
+{
+    struct hostcall_process *process = calloc(1, sizeof(*process));
+    int err;
+
+    if (process == NULL)
+        return diag_set(diag, -ENOMEM, "no memory for a process record");
+    err = strings_copy(config->args, config->arg_count, &process->args);
+    if (err == 0)
+        err = strings_copy(config->env, config->env_count, &process->env);
+    if (err != 0)
+        (void)diag_set(diag, err, "arguments and environment: %s (at most %u bytes each)",
+                       strerror(-err), STRINGS_BYTES_MAX);
+    else
+        err = open_files(&process->files, config, diag);
+    if (err != 0) {
+        (void)diag_set(diag, err, "files of the process: %s", strerror(-err));
+        hostcall_process_destroy(process);
+        return err;
+    }
+    *out = process;
+    return 0;
+}
+
+void
+hostcall_process_destroy(struct hostcall_process *process)
+{
+    if (process == NULL)
+        return;
+    files_table_fini(&process->files);
+    buffer_fini(&process->args.bytes);
+    buffer_fini(&process->env.bytes);
+    free(process);
+}
+
+/* --------------------------------------------------------------- freeze and thaw */
+
+static int
+process_freeze(void *object, struct buffer *out)
+{
+    const struct hostcall_process *process = object;
+    struct frozen_process header = {PROCESS_MAGIC,
+                                    process->args.count,
+                                    (uint32_t)process->args.bytes.count,
+                                    process->env.count,
+                                    (uint32_t)process->env.bytes.count,
+                                    0};
+
+    buffer_append(out, &header, sizeof(header));
+    if (header.arg_bytes != 0)
+        buffer_append(out, process->args.bytes.bytes, header.arg_bytes);
+    if (header.env_bytes != 0)
+        buffer_append(out, process->env.bytes.bytes, header.env_bytes);
+    files_table_freeze(&process->files, out);
+    return out->err;
+}
+
+/* Exactly count strings must be in the bytes. */
+static int
+strings_thaw(const uint8_t *bytes, uint32_t byte_count, uint32_t count, struct hostcall_strings *to)
+{
+    uint32_t seen = 0;
+
+    for (uint32_t i = 0; i < byte_count; i++)
+        seen += bytes[i] == 0;
+    if (seen != count || (byte_count != 0 && bytes[byte_count - 1] != 0))
+        return -EINVAL;
+    if (byte_count != 0)
+        buffer_append(&to->bytes, bytes, byte_count);
+    to->count = count;
+    return to->bytes.err;
+}
+
+static int
+process_read(const uint8_t *bytes, size_t count, struct hostcall_process *process)
+{
+    struct frozen_process header;
+    size_t used;
+    int err;
+
+    if (count < sizeof(header))
+        return -EINVAL;
+    (void)memcpy(&header, bytes, sizeof(header));
+    bytes += sizeof(header);
+    count -= sizeof(header);
+    if (header.magic != PROCESS_MAGIC || (uint64_t)header.arg_bytes + header.env_bytes > count)
+        return -EINVAL;
+    err = strings_thaw(bytes, header.arg_bytes, header.arg_count, &process->args);
+    bytes += header.arg_bytes;
+    if (err == 0)
+        err = strings_thaw(bytes, header.env_bytes, header.env_count, &process->env);
+    bytes += header.env_bytes;
+    count -= (size_t)header.arg_bytes + header.env_bytes;
+    if (err == 0)
+        err = files_table_thaw(bytes, count, &process->files, &used);
+    return err == 0 && used != count ? -EINVAL : err;
+}
+
+static int
+process_thaw(const uint8_t *bytes, size_t count, void **out)
+{
+    struct hostcall_process *process = calloc(1, sizeof(*process));
+    int err;
+
+    if (process == NULL)
+        return -ENOMEM;
+    err = process_read(bytes, count, process);
+    if (err != 0) {
+        hostcall_process_destroy(process);
+        return err;
+    }
+    *out = process;
+    return 0;
+}
+
+static void
+process_destroy(void *object)
+{
+    hostcall_process_destroy(object);
+}
+
+const struct faaslet_process_ops hostcall_process_ops = {
+    .freeze = process_freeze,
+    .thaw = process_thaw,
+    .destroy = process_destroy,
+};

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The modules a guest may import from, as tables.
+ */
+#include "hostcall/hostcall_internal.h"
+
+#define SHARED_FUNCTIONS \
+    {"args_get", "ii:i", wasi_args_get}, {"args_sizes_get", "ii:i", wasi_args_sizes_get}, \
+        {"environ_get", "ii:i", wasi_environ_get}, \
+        {"environ_sizes_get", "ii:i", wasi_environ_sizes_get}, \
+        {"clock_res_get", "ii:i", wasi_clock_res_get}, \
+        {"clock_time_get", "iIi:i", wasi_clock_time_get}, {"fd_advise", "iIIi:i", wasi_fd_advise}, \
+        {"fd_allocate", "iII:i", wasi_fd_allocate}, {"fd_close", "i:i", wasi_fd_close}, \
+        {"fd_datasync", "i:i", wasi_fd_datasync}, {"fd_fdstat_get", "ii:i", wasi_fd_fdstat_get}, \
+        {"fd_fdstat_set_flags", "ii:i", wasi_fd_fdstat_set_flags}, \
+        {"fd_fdstat_set_rights", "iII:i", wasi_fd_fdstat_set_rights}, \
+        {"fd_filestat_set_size", "iI:i", wasi_fd_filestat_set_size}, \
+        {"fd_filestat_set_times", "iIIi:i", wasi_fd_filestat_set_times}, \
+        {"fd_pread", "iiiIi:i", wasi_fd_pread}, {"fd_prestat_get", "ii:i", wasi_fd_prestat_get}, \
+        {"fd_prestat_dir_name", "iii:i", wasi_fd_prestat_dir_name}, \
+        {"fd_pwrite", "iiiIi:i", wasi_fd_pwrite}, {"fd_read", "iiii:i", wasi_fd_read}, \
+        {"fd_readdir", "iiiIi:i", wasi_fd_readdir}, {"fd_renumber", "ii:i", wasi_fd_renumber}, \
+        {"fd_sync", "i:i", wasi_fd_sync}, {"fd_tell", "ii:i", wasi_fd_tell}, \
+        {"fd_write", "iiii:i", wasi_fd_write}, \
+        {"path_create_directory", "iii:i", wasi_path_create_directory}, \
+        {"path_filestat_set_times", "iiiiIIi:i", wasi_path_filestat_set_times}, \
+        {"path_link", "iiiiiii:i", wasi_path_link}, {"path_open", "iiiiiIIii:i", wasi_path_open}, \
+        {"path_readlink", "iiiiii:i", wasi_path_readlink}, \
+        {"path_remove_directory", "iii:i", wasi_path_remove_directory}, \
+        {"path_rename", "iiiiii:i", wasi_path_rename}, \
+        {"path_symlink", "iiiii:i", wasi_path_symlink}, \
+        {"path_unlink_file", "iii:i", wasi_path_unlink_file}, {"proc_exit", "i:", wasi_proc_exit}, \
+        {"proc_raise", "i:i", wasi_proc_raise}, {"sched_yield", ":i", wasi_sched_yield}, \
+        {"random_get", "ii:i", wasi_random_get}, {"sock_recv", "iiiiii:i", wasi_sock_recv}, \
+        {"sock_send", "iiiii:i", wasi_sock_send}, \
+    { \
+        "sock_shutdown", "ii:i", wasi_sock_shutdown \
+    }
+
+static const struct faaslet_host_function preview1[] = {
+    SHARED_FUNCTIONS,
+    {"fd_filestat_get", "ii:i", wasi_fd_filestat_get},
+    {"fd_seek", "iIii:i", wasi_fd_seek},
+    {"path_filestat_get", "iiiii:i", wasi_path_filestat_get},
+    {"poll_oneoff", "iiii:i", wasi_poll_oneoff},
+    {"sock_accept", "iii:i", wasi_sock_accept},
+};
+
+/* Snapshot 0: other layouts of filestat and subscription, other order of whence,
+ * no sock_accept yet. */
+static const struct faaslet_host_function unstable[] = {
+    SHARED_FUNCTIONS,
+    {"fd_filestat_get", "ii:i", wasi_fd_filestat_get_unstable},
+    {"fd_seek", "iIii:i", wasi_fd_seek_unstable},
+    {"path_filestat_get", "iiiii:i", wasi_path_filestat_get_unstable},
+    {"poll_oneoff", "iiii:i", wasi_poll_oneoff_unstable},
+};
+
+static const struct module {
+    const char *name;
+    const struct faaslet_host_function *functions;
+    size_t count;
+} modules[] = {
+    {"wasi_snapshot_preview1", preview1, ARRAY_COUNT(preview1)},
+    {"wasi_unstable", unstable, ARRAY_COUNT(unstable)},
+};
+
+static bool
+is_name(const char *known, const char *name, size_t bytes)
+{
+    return strlen(known) == bytes && memcmp(known, name, bytes) == 0;
+}
+
+const struct faaslet_host_function *
+hostcall_resolve(const char *module, size_t module_bytes, const char *name, size_t name_bytes)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(modules); i++) {
+        if (!is_name(modules[i].name, module, module_bytes))
+            continue;
+        for (size_t j = 0; j < modules[i].count; j++)
+            if (is_name(modules[i].functions[j].name, name, name_bytes))
+                return &modules[i].functions[j];
+    }
+    return NULL;
+}

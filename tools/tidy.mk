@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make tidy         rooms, lengths, format, headers, banned calls: seconds
+# make format       lets clang-format-19 have its way
+
+.PHONY: tidy tidy-test format
+tidy:
+	@tools/tidy
+tidy-test:
+	@tools/tidy_test
+format:
+	clang-format-19 -i $$(find src tests fuzz bench examples guest -name '*.[ch]' 2>/dev/null)
