@@ -11,10 +11,10 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define SEGMENTS_MAX  32u
-#define SECTIONS_MAX  65535u
-#define TABLES_MAX    100000u
-#define IMAGE_ALIGN   8u
+#define SEGMENTS_MAX    32u
+#define SECTIONS_MAX    65535u
+#define TABLES_MAX      100000u
+#define IMAGE_ALIGN     8u
 #define VALUE_TYPE_V128 0x7b
 
 struct reader {
@@ -121,10 +121,9 @@ read_segments(struct reader *reader)
     }
     if (out->text_end == 0)
         return refuse(reader, "it has no code");
-    if (out->eh_frame_hdr != 0 &&
-        (out->eh_frame_hdr < out->load_first ||
-         !is_inside(out->eh_frame_hdr - out->load_first, unwind_bytes,
-                    out->load_end - out->load_first)))
+    if (out->eh_frame_hdr != 0 && (out->eh_frame_hdr < out->load_first ||
+                                   !is_inside(out->eh_frame_hdr - out->load_first, unwind_bytes,
+                                              out->load_end - out->load_first)))
         return refuse(reader, "its unwind table is not inside");
     return 0;
 }
@@ -177,8 +176,7 @@ read_code(struct reader *reader)
         out->code[ABI_CODE_INIT] == 0)
         return refuse(reader, "it has no start");
     for (uint32_t i = 0; i < out->code_count; i++) {
-        if (out->code[i] != 0 &&
-            (out->code[i] < out->text_first || out->code[i] >= out->text_end))
+        if (out->code[i] != 0 && (out->code[i] < out->text_first || out->code[i] >= out->text_end))
             return refuse(reader, "a code address is outside its code");
     }
     return 0;
@@ -517,8 +515,8 @@ abi_image_parse(const uint8_t *bytes, size_t size, struct abi_image *out, struct
         read_header, read_segments, read_section_names, read_code, read_memory, read_meta,
     };
     static int (*const checks[])(const struct reader *) = {
-        check_ranges,    check_types,   check_imports,  check_exports, check_functions,
-        check_objects,   check_segments, check_runs,    check_layout,
+        check_ranges,  check_types,    check_imports, check_exports, check_functions,
+        check_objects, check_segments, check_runs,    check_layout,
     };
     struct abi_image image = {.file = bytes, .file_bytes = size};
     struct reader reader = {.bytes = bytes, .size = size, .out = &image, .diag = diag};
