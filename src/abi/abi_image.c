@@ -12,7 +12,6 @@
 #include <string.h>
 
 #define SEGMENTS_MAX    32u
-#define SECTIONS_MAX    65535u
 #define TABLES_MAX      100000u
 #define IMAGE_ALIGN     8u
 #define VALUE_TYPE_V128 0x7b
@@ -61,7 +60,7 @@ read_header(struct reader *reader)
         !is_inside(header->e_phoff, header->e_phnum * sizeof(Elf64_Phdr), reader->size))
         return refuse(reader, "bad program headers");
     if (header->e_shentsize != sizeof(Elf64_Shdr) || header->e_shnum == 0 ||
-        header->e_shnum > SECTIONS_MAX || header->e_shoff % IMAGE_ALIGN != 0 ||
+        header->e_shoff % IMAGE_ALIGN != 0 ||
         !is_inside(header->e_shoff, header->e_shnum * sizeof(Elf64_Shdr), reader->size) ||
         header->e_shstrndx >= header->e_shnum)
         return refuse(reader, "bad section headers");
@@ -458,7 +457,7 @@ check_runs(const struct reader *reader)
     if (meta->memories.count == 0 || (memories[0].is_imported && meta->mode == ABI_LINKED))
         return refuse(reader, "initial memory without a memory");
     memory_pages = memories[0].pages_min * (ABI_PAGE_BYTES / ABI_HOST_PAGE_BYTES);
-    file_pages = ROUND_UP(image->memory_bytes, (uint64_t)ABI_HOST_PAGE_BYTES) / ABI_HOST_PAGE_BYTES;
+    file_pages = image->memory_bytes / ABI_HOST_PAGE_BYTES;
     for (uint32_t i = 0; i < meta->runs.count; i++) {
         if (runs[i].page_count == 0 || runs[i].memory_page < end ||
             !is_inside(runs[i].memory_page, runs[i].page_count, memory_pages) ||
