@@ -433,7 +433,7 @@ link_standalone(struct faaslet_image *image, const struct faaslet_config *config
                 struct instance **out, struct diag *diag)
 {
     struct instance *known = atomic_load_explicit(&image->standalone, memory_order_acquire);
-    struct instance *instance, *none = NULL;
+    struct instance *instance = NULL, *none = NULL;
     int err;
 
     if (known != NULL && known->resolve == config->resolve) {

@@ -192,7 +192,7 @@ apply_verdict(struct faaslet *faaslet, enum faaslet_verdict verdict)
         faaslet->outcome.exit_code = faaslet->call.exit_code;
         return false;
     }
-    ASSERT(!"a host function said something unknown");
+    ASSERT(verdict <= FAASLET_CALL_EXIT);
     return false;
 }
 
