@@ -8,14 +8,14 @@
 # SAN=address,undefined or SAN=thread builds host code with sanitizers, into a
 # build directory of its own. CC=clang-19 works as well as gcc.
 
+comma    := ,
 CC       ?= gcc
 B        := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))$(if $(findstring clang,$(CC)),/clang)
-comma    := ,
 LLVM     := llvm-config-19
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes -Wvla
 CFLAGS   ?= -O2 -g
-override CFLAGS += -std=gnu17 $(WARNINGS) -D_GNU_SOURCE -pthread -fno-omit-frame-pointer \
+override CFLAGS := $(CFLAGS) -std=gnu17 $(WARNINGS) -D_GNU_SOURCE -pthread -fno-omit-frame-pointer \
             $(if $(CI),-Werror) $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -DWEFT_SANITIZE)
 CPPFLAGS := -Isrc -MMD -MP
 LDFLAGS  += -pthread $(if $(SAN),-fsanitize=$(SAN))
@@ -60,10 +60,19 @@ $(B)/test/%: $(B)/obj/%.c.o $(B)/libweft.a
 .PHONY: tests
 tests: $(TESTS)
 
+# What weft cc compiles against: Debian's guest C library and nothing of the
+# host's headers, which clang would otherwise find too.
+$(B)/sysroot:
+	@mkdir -p $@/include $@/lib
+	ln -sfn /usr/include/wasm32-wasi $@/include/wasm32-wasi
+	ln -sfn /usr/lib/wasm32-wasi $@/lib/wasm32-wasi
+all: $(B)/sysroot
+
+include $(sort $(wildcard tools/*.mk bench/*.mk tests/*.mk tests/*/*.mk fuzz/*.mk))
+
 .PHONY: clean
 clean:
 	rm -rf build
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-include $(wildcard bench/*.mk tools/*.mk tests/*.mk)

@@ -26,12 +26,35 @@
 #include "compile/compile.h"
 #include "wasm/wasm.h"
 
+/* ---------------------------------------------------------------------- source */
+
+/* One row of the module's line table: holds from its address to the next row's. */
+struct compile_row {
+    uint32_t address; /* from the start of the code section's contents */
+    uint32_t line;    /* 0: not known from here on */
+    uint32_t column;
+    uint32_t file;
+};
+
+struct compile_source {
+    struct compile_row *rows; /* owned; by address */
+    char **files;             /* owned */
+    uint32_t row_count, row_capacity, file_count, file_capacity;
+};
+
+/* Reads the DWARF of a module; what is missing or broken gives fewer rows. */
+void compile_source_read(const struct wasm_module *module, struct compile_source *source);
+void compile_source_fini(struct compile_source *source);
+/* The row that holds at an address, or UINT32_MAX. */
+uint32_t compile_source_find(const struct compile_source *source, uint32_t address);
+
 /* ------------------------------------------------------------------------ plan */
 
 struct compile_plan {
     const struct wasm_module *module;
     const struct compile_options *options;
     struct abi_layout layout;
+    struct compile_source source;
     uint32_t *references; /* function index -> place in abi_meta.functions, or none */
     uint32_t *referenced; /* its inverse: function index per reference */
     uint32_t reference_count;
@@ -102,7 +125,9 @@ struct unit {
     uint32_t partition;
 };
 
-#define GUEST_SPACE 256u /* LLVM's name for the GS segment */
+#define UNIT_BASE   "weft_base"  /* the opaque base of linear memory */
+#define UNIT_FRAME  "weft_frame" /* and that of everything beside it */
+#define GUEST_SPACE 256u         /* LLVM's name for the GS segment */
 
 int unit_create(const struct compile_plan *plan, uint32_t partition, struct unit **out,
                 struct diag *diag) MUST_CHECK;

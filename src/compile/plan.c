@@ -227,6 +227,7 @@ compile_plan_create(const struct wasm_module *module, const struct compile_optio
         err = plan_partitions(plan);
     if (err != 0)
         goto fail;
+    compile_source_read(module, &plan->source);
     *out = plan;
     return 0;
 
@@ -240,6 +241,7 @@ compile_plan_destroy(struct compile_plan *plan)
 {
     if (plan == NULL)
         return;
+    compile_source_fini(&plan->source);
     free(plan->references);
     free(plan->referenced);
     free(plan->table_base);
@@ -247,10 +249,23 @@ compile_plan_destroy(struct compile_plan *plan)
     free(plan);
 }
 
+/* The name section's name, or the first it is exported by. */
+static const struct wasm_string *
+function_name(const struct wasm_module *module, uint32_t function)
+{
+    const struct wasm_function *named = &module->functions[function];
+
+    for (uint32_t i = 0; named->name.count == 0 && named->is_declared && i < module->export_count;
+         i++)
+        if (module->exports[i].kind == WASM_KIND_FUNCTION && module->exports[i].index == function)
+            return &module->exports[i].name;
+    return &named->name;
+}
+
 void
 compile_symbol(const struct compile_plan *plan, uint32_t function, char *out, size_t size)
 {
-    const struct wasm_string *name = &plan->module->functions[function].name;
+    const struct wasm_string *name = function_name(plan->module, function);
     int length = name->count < 200 ? (int)name->count : 200;
 
     if (length == 0)

@@ -198,7 +198,7 @@ emit_init(struct unit *unit)
 static void
 add_section(struct unit *unit, LLVMValueRef value, const char *section, unsigned align)
 {
-    LLVMValueRef global = LLVMAddGlobal(unit->llvm, LLVMTypeOf(value), section);
+    LLVMValueRef global = LLVMAddGlobal(unit->llvm, LLVMTypeOf(value), section + 1);
 
     LLVMSetInitializer(global, value);
     LLVMSetGlobalConstant(global, 1);

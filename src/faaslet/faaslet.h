@@ -197,7 +197,11 @@ void faaslet_kill(struct faaslet *faaslet);
 int faaslet_global(const struct faaslet *faaslet, uint32_t instance, const char *name,
                    uint64_t slots[2], uint8_t *type) MUST_CHECK;
 
-/* The reference of an exported function, for passing it as a value. */
+/* The image of an instance; borrowed. */
+struct faaslet_image *faaslet_image(const struct faaslet *faaslet, uint32_t instance);
+
+/* What an export is (enum abi_kind), and its type's index where it is a function.
+ * -ENOENT. */
 int faaslet_export_kind(const struct faaslet *faaslet, uint32_t instance, const char *name,
                         uint32_t *kind, uint32_t *type) MUST_CHECK;
 

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * weft cc, weft c++: clang for guests.
+ *
+ * Loops are left to the image compiler, which knows the processor: the guest
+ * compiler must not vectorise, unroll or strength-reduce them first
+ * (docs/loops.md). Compiling and linking are two steps, and the link has no -O:
+ * clang 19 would run whatever wasm-opt is installed, silently.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cmd/cmd_internal.h"
+
+#define PATH_BYTES 4096u
+#define CLANG_C    "clang-19"
+#define CLANG_CXX  "clang++-19"
+
+extern char **environ;
+
+static const char help[] =
+    "usage: weft cc [clang's options] FILES      (weft c++ for C++)\n\n"
+    "Compiles and links C for Weft: clang-19 with the right target, sysroot and flags.\n"
+    "All of clang's options work. Loops are left for weft compile to vectorise, which\n"
+    "knows the processor.\n";
+
+static const char *const compile_flags[] = {
+    "--target=wasm32-wasi",  "-mbulk-memory",
+    "-mnontrapping-fptoint", "-msimd128",
+    "-fno-vectorize",        "-fno-slp-vectorize",
+    "-fno-unroll-loops",     "-mllvm",
+    "-enable-load-pre=0",    "-mllvm",
+    "-enable-pre=0",         "-mllvm",
+    "-disable-lsr",
+};
+
+struct strings { /* an argument list; borrows its strings */
+    const char **items;
+    size_t count, capacity;
+};
+
+struct driver {
+    bool is_cxx;
+    const char *clang;
+    char sysroot[PATH_BYTES]; /* "--sysroot=..." */
+    char directory[64];       /* for objects; empty until needed */
+    struct strings compile;   /* options of compiling */
+    struct strings link;      /* options of linking, inputs in their order */
+    struct strings sources;   /* indices into link.items are in source_places */
+    size_t source_places[4096];
+    const char *output;
+    bool is_one_step; /* -c, -S, -E, -M, --version ...: clang does it alone */
+};
+
+static void
+add(struct strings *strings, const char *text)
+{
+    if (strings->count + 1 >= strings->capacity) {
+        strings->capacity = strings->capacity == 0 ? 64 : strings->capacity * 2;
+        strings->items = realloc(strings->items, strings->capacity * sizeof(char *));
+        if (strings->items == NULL)
+            abort();
+    }
+    strings->items[strings->count++] = text;
+    strings->items[strings->count] = NULL;
+}
+
+static bool
+is_source(const char *text)
+{
+    static const char *const endings[] = {".c", ".cc", ".cpp", ".cxx", ".C",
+                                          ".s", ".S",  ".i",   ".ii",  ".ll"};
+    const char *dot = strrchr(text, '.');
+
+    for (size_t i = 0; dot != NULL && i < ARRAY_COUNT(endings); i++)
+        if (strcmp(dot, endings[i]) == 0)
+            return true;
+    return false;
+}
+
+static bool
+has_value(const char *option)
+{
+    static const char *const with[] = {"-o",       "-I",         "-D",      "-U",
+                                       "-L",       "-l",         "-x",      "-include",
+                                       "-isystem", "-idirafter", "-iquote", "-mllvm",
+                                       "-Xclang",  "-MF",        "-MT",     "-MQ",
+                                       "-Xlinker", "-z",         "-u",      "-Xpreprocessor"};
+
+    for (size_t i = 0; i < ARRAY_COUNT(with); i++)
+        if (strcmp(option, with[i]) == 0)
+            return true;
+    return false;
+}
+
+static bool
+is_for_linker(const char *option)
+{
+    return strncmp(option, "-l", 2) == 0 || strncmp(option, "-L", 2) == 0 ||
+           strncmp(option, "-Wl,", 4) == 0 || strcmp(option, "-Xlinker") == 0 ||
+           strcmp(option, "-z") == 0 || strcmp(option, "-u") == 0 ||
+           strncmp(option, "-nostd", 6) == 0 || strncmp(option, "-nodefaultlibs", 14) == 0 ||
+           strcmp(option, "-nostartfiles") == 0 || strncmp(option, "-mexec-model", 12) == 0 ||
+           strcmp(option, "-s") == 0 || strcmp(option, "-r") == 0;
+}
+
+static bool
+ends_early(const char *option)
+{
+    static const char *const alone[] = {"-c",        "-S", "-E",   "-M",    "-MM", "-fsyntax-only",
+                                        "--version", "-v", "-###", "--help"};
+
+    for (size_t i = 0; i < ARRAY_COUNT(alone); i++)
+        if (strcmp(option, alone[i]) == 0)
+            return true;
+    return strncmp(option, "-print-", 7) == 0 || strncmp(option, "--print-", 8) == 0 ||
+           strncmp(option, "-dump", 5) == 0;
+}
+
+/* -O, -g and the like concern both steps; only -O must not reach the link. */
+static void
+sort_option(struct driver *driver, const char *option, const char *value)
+{
+    if (strcmp(option, "-o") == 0) {
+        driver->output = value;
+        return;
+    }
+    if (is_for_linker(option)) {
+        add(&driver->link, option);
+        if (value != NULL)
+            add(&driver->link, value);
+        return;
+    }
+    add(&driver->compile, option);
+    if (value != NULL)
+        add(&driver->compile, value);
+}
+
+static void
+sort_arguments(struct driver *driver, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *text = argv[i];
+
+        if (text[0] == '-' && text[1] != '\0') {
+            bool takes = has_value(text) && i + 1 < argc;
+
+            driver->is_one_step |= ends_early(text);
+            sort_option(driver, text, takes ? argv[i + 1] : NULL);
+            i += takes;
+        } else if (is_source(text)) {
+            if (driver->sources.count < ARRAY_COUNT(driver->source_places))
+                driver->source_places[driver->sources.count] = driver->link.count;
+            add(&driver->sources, text);
+            add(&driver->link, text); /* becomes its object */
+        } else {
+            add(&driver->link, text);
+        }
+    }
+}
+
+/* The sysroot beside this program, or $WEFT_SYSROOT. */
+static void
+find_sysroot(struct driver *driver)
+{
+    const char *own = getenv("WEFT_SYSROOT");
+    char path[PATH_BYTES - 64];
+    ssize_t length;
+    char *slash;
+
+    if (own != NULL) {
+        (void)snprintf(driver->sysroot, sizeof(driver->sysroot), "--sysroot=%s", own);
+        return;
+    }
+    length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    path[length > 0 ? length : 0] = '\0';
+    slash = strrchr(path, '/');
+    if (slash != NULL)
+        *slash = '\0';
+    (void)snprintf(driver->sysroot, sizeof(driver->sysroot), "--sysroot=%s/sysroot", path);
+}
+
+static int
+run(const char *const *arguments)
+{
+    int status = 0;
+    pid_t child;
+    int err = posix_spawnp(&child, arguments[0], NULL, NULL, (char *const *)(uintptr_t)arguments,
+                           environ);
+
+    if (err != 0) {
+        (void)fprintf(stderr, "weft: cannot run %s: %s; install the package clang-19\n",
+                      arguments[0], strerror(err));
+        return CMD_EXIT_FAILED;
+    }
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR)
+            return CMD_EXIT_FAILED;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : CMD_EXIT_SIGNAL + WTERMSIG(status);
+}
+
+static void
+begin(const struct driver *driver, struct strings *command)
+{
+    add(command, driver->clang);
+    add(command, driver->sysroot);
+    for (size_t i = 0; i < ARRAY_COUNT(compile_flags); i++)
+        add(command, compile_flags[i]);
+    if (driver->is_cxx)
+        add(command, "-fno-exceptions");
+    for (size_t i = 0; i < driver->compile.count; i++)
+        add(command, driver->compile.items[i]);
+}
+
+/* Everything in one call: there is no link. */
+static int
+run_one_step(const struct driver *driver)
+{
+    struct strings command = {0};
+    int code;
+
+    begin(driver, &command);
+    for (size_t i = 0; i < driver->link.count; i++)
+        add(&command, driver->link.items[i]);
+    if (driver->output != NULL) {
+        add(&command, "-o");
+        add(&command, driver->output);
+    }
+    code = run(command.items);
+    free(command.items);
+    return code;
+}
+
+static int
+compile_source(struct driver *driver, size_t index)
+{
+    struct strings command = {0};
+    char *object = NULL;
+    int code;
+
+    if (asprintf(&object, "%s/%zu.o", driver->directory, index) < 0)
+        return CMD_EXIT_FAILED;
+    begin(driver, &command);
+    add(&command, "-c");
+    add(&command, driver->sources.items[index]);
+    add(&command, "-o");
+    add(&command, object);
+    code = run(command.items);
+    free(command.items);
+    driver->link.items[driver->source_places[index]] = object; /* removed and freed at the end */
+    return code;
+}
+
+static int
+link_objects(const struct driver *driver)
+{
+    struct strings command = {0};
+    int code;
+
+    add(&command, driver->clang);
+    add(&command, driver->sysroot);
+    add(&command, "--target=wasm32-wasi");
+    for (size_t i = 0; i < driver->link.count; i++)
+        add(&command, driver->link.items[i]);
+    add(&command, "-o");
+    add(&command, driver->output != NULL ? driver->output : "a.wasm");
+    code = run(command.items);
+    free(command.items);
+    return code;
+}
+
+static void
+remove_objects(struct driver *driver)
+{
+    for (size_t i = 0; i < driver->sources.count; i++) {
+        const char *object = driver->link.items[driver->source_places[i]];
+
+        if (object == driver->sources.items[i])
+            continue;
+        (void)unlink(object);
+        free((void *)(uintptr_t)object);
+    }
+    (void)rmdir(driver->directory);
+}
+
+static int
+run_two_steps(struct driver *driver)
+{
+    int code = CMD_EXIT_OK;
+
+    (void)snprintf(driver->directory, sizeof(driver->directory), "/tmp/weft-cc-XXXXXX");
+    if (mkdtemp(driver->directory) == NULL) {
+        (void)fprintf(stderr, "weft: cannot make a directory in /tmp: %s\n", strerror(errno));
+        return CMD_EXIT_FAILED;
+    }
+    for (size_t i = 0; i < driver->sources.count && code == CMD_EXIT_OK; i++)
+        code = compile_source(driver, i);
+    if (code == CMD_EXIT_OK)
+        code = link_objects(driver);
+    remove_objects(driver);
+    return code;
+}
+
+int
+cmd_cc(int argc, char **argv)
+{
+    static struct driver driver; /* large */
+    int code;
+
+    driver.is_cxx = strcmp(argv[0], "c++") == 0;
+    driver.clang = driver.is_cxx ? CLANG_CXX : CLANG_C;
+    if (argc < 2 || (argc == 2 && strcmp(argv[1], "--help") == 0))
+        return fputs(help, argc < 2 ? stderr : stdout) < 0 || argc < 2 ? CMD_EXIT_INPUT
+                                                                       : CMD_EXIT_OK;
+    find_sysroot(&driver);
+    sort_arguments(&driver, argc, argv);
+    if (driver.sources.count > ARRAY_COUNT(driver.source_places))
+        return cmd_usage("cc", "more than %zu source files", ARRAY_COUNT(driver.source_places));
+    code = driver.is_one_step ? run_one_step(&driver) : run_two_steps(&driver);
+    free(driver.compile.items);
+    free(driver.link.items);
+    free(driver.sources.items);
+    return code;
+}

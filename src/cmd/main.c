@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * weft: the command line.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/cmd_internal.h"
+
+struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+};
+
+static const struct command commands[] = {
+    {"run", cmd_run, "run a WebAssembly program"},
+    {"compile", cmd_compile, "compile a module to a native image"},
+    {"cc", cmd_cc, "compile C for Weft (clang's options)"},
+    {"c++", cmd_cc, "compile C++ for Weft (clang's options)"},
+    {"inspect", cmd_inspect, "show a module's imports, exports, features and limits"},
+    {"doctor", cmd_doctor, "check what this machine offers"},
+};
+
+int
+cmd_fail(int err, const struct diag *diag)
+{
+    bool is_input = err == -EINVAL || err == -ENOTSUP || err == -E2BIG || err == -ENOENT ||
+                    err == -EFBIG || err == -EISDIR || err == -EACCES || err == -ENOTDIR ||
+                    err == -ETIMEDOUT;
+
+    (void)fprintf(stderr, "weft: %s\n",
+                  diag != NULL && diag->is_set ? diag_text(diag) : strerror(-err));
+    return is_input ? CMD_EXIT_INPUT : CMD_EXIT_FAILED;
+}
+
+int
+cmd_usage(const char *command, const char *format, ...)
+{
+    va_list args;
+
+    (void)fprintf(stderr, "weft %s: ", command);
+    va_start(args, format);
+    (void)vfprintf(stderr, format, args);
+    va_end(args);
+    (void)fprintf(stderr, "; see weft %s --help\n", command);
+    return CMD_EXIT_INPUT;
+}
+
+static int
+show_help(void)
+{
+    (void)printf("usage: weft COMMAND [options]\n\n");
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
+        (void)printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+    (void)printf("\nweft COMMAND --help tells more. A program's own exit code is weft run's; 2 "
+                 "means that\nthe input is wrong, 128 and above that the program trapped or hit "
+                 "a limit.\n");
+    return CMD_EXIT_OK;
+}
+
+int
+main(int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
+        return argc < 2 ? (show_help(), CMD_EXIT_INPUT) : show_help();
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    (void)fprintf(stderr, "weft: there is no command %s; see weft --help\n", argv[1]);
+    return CMD_EXIT_INPUT;
+}

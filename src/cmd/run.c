@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * weft run: one program in one Faaslet, in this process.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "cmd/cmd_internal.h"
+#include "cmd/values.h"
+#include "hostcall/hostcall.h"
+
+#define DIRECTORIES_MAX 64u
+#define ENVIRONMENT_MAX 1024u
+
+static const char help[] =
+    "usage: weft run [options] PROGRAM.wasm [arguments]\n\n"
+    "Compiles the program (once: images are cached) and runs it in a Faaslet.\n\n"
+    "  --dir HOST[:GUEST[:ro]]  give the program a directory, at GUEST (default: as HOST)\n"
+    "  --env NAME=VALUE     give it an environment variable; --env NAME passes ours on\n"
+    "  --mem SIZE           limit its linear memory\n"
+    "  --stack SIZE         its stack (default 8M)\n"
+    "  --timeout SEC        end it after so many seconds\n"
+    "  --invoke NAME        call this exported function with the arguments, print its results\n"
+    "  --perf               write /tmp/perf-PID.map, so that perf shows guest functions\n"
+    "  --json               the outcome as JSON, on standard error\n" CMD_COMPILE_HELP
+    "\nEnvironment: WEFT_STRESS=move=N moves the Faaslet to another address at every Nth\n"
+    "host call. Exit code: the program's own; 128 + a signal's number for a trap (SEGV:\n"
+    "memory, tables, stack; FPE: arithmetic; ILL: others) or the time limit (XCPU).\n";
+
+struct run_command {
+    struct compile_request request;
+    struct compile_report report;
+    struct hostcall_directory directories[DIRECTORIES_MAX];
+    size_t directory_count;
+    const char *environment[ENVIRONMENT_MAX];
+    size_t environment_count;
+    uint64_t memory_bytes, stack_bytes;
+    uint64_t timeout_ns; /* 0: none */
+    const char *invoke;
+    bool is_json, wants_perf_map;
+    const char *path;
+    char **args; /* of the program, its name first */
+    size_t arg_count;
+    uint64_t loaded_ns, created_ns, ended_ns;
+};
+
+/* ---------------------------------------------------------------- command line */
+
+static bool
+add_directory(struct run_command *command, char *text)
+{
+    struct hostcall_directory *directory = &command->directories[command->directory_count];
+    char *guest = strchr(text, ':');
+    char *flag = guest != NULL ? strchr(guest + 1, ':') : NULL;
+
+    if (command->directory_count == DIRECTORIES_MAX)
+        return false;
+    if (guest != NULL)
+        *guest++ = '\0';
+    if (flag != NULL)
+        *flag++ = '\0';
+    if (text[0] == '\0' || (flag != NULL && strcmp(flag, "ro") != 0))
+        return false;
+    *directory = (struct hostcall_directory){
+        .host_path = text,
+        .guest_path = guest != NULL && guest[0] != '\0' ? guest : text,
+        .is_read_only = flag != NULL,
+    };
+    command->directory_count++;
+    return true;
+}
+
+/* NAME=VALUE, or NAME: the variable as we have it. */
+static bool
+add_variable(struct run_command *command, char *text)
+{
+    char *pair = text;
+
+    if (command->environment_count == ENVIRONMENT_MAX || text[0] == '=' || text[0] == '\0')
+        return false;
+    if (strchr(text, '=') == NULL) {
+        const char *value = getenv(text);
+
+        if (value == NULL)
+            return true;
+        if (asprintf(&pair, "%s=%s", text, value) < 0)
+            return false;
+    }
+    command->environment[command->environment_count++] = pair;
+    return true;
+}
+
+static bool
+set_timeout(struct run_command *command, const char *text)
+{
+    char *end = NULL;
+    double seconds = strtod(text, &end);
+
+    if (end == text || *end != '\0' || !(seconds > 0) || seconds > 1e9)
+        return false;
+    command->timeout_ns = (uint64_t)(seconds * CLOCK_NS_PER_SECOND);
+    return true;
+}
+
+static bool
+set_option(struct run_command *command, int option, char *value, struct diag *diag)
+{
+    switch (option) {
+    case 'd':
+        return add_directory(command, value);
+    case 'e':
+        return add_variable(command, value);
+    case 'm':
+        return cmd_parse_size(value, &command->memory_bytes);
+    case 's':
+        return cmd_parse_size(value, &command->stack_bytes) &&
+               command->stack_bytes <= (UINT64_C(1) << 32);
+    case 't':
+        return set_timeout(command, value);
+    case 'i':
+        command->invoke = value;
+        return true;
+    case 'j':
+        command->is_json = true;
+        return true;
+    case 'p':
+        command->wants_perf_map = true;
+        return true;
+    default:
+        return cmd_compile_option(option, value, &command->request, diag);
+    }
+}
+
+/* 0 to go on, or an exit code + 1. */
+static int
+parse(struct run_command *command, int argc, char **argv)
+{
+    static const struct option options[] = {{"help", no_argument, NULL, 'h'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"dir", required_argument, NULL, 'd'},
+                                            {"env", required_argument, NULL, 'e'},
+                                            {"mem", required_argument, NULL, 'm'},
+                                            {"stack", required_argument, NULL, 's'},
+                                            {"timeout", required_argument, NULL, 't'},
+                                            {"invoke", required_argument, NULL, 'i'},
+                                            {"perf", no_argument, NULL, 'p'},
+                                            CMD_COMPILE_OPTIONS,
+                                            {NULL, 0, NULL, 0}};
+    struct diag diag;
+    int option;
+
+    while ((option = getopt_long(argc, argv, "+O:", options, NULL)) != -1) {
+        diag_init(&diag);
+        if (option == 'h')
+            return (fputs(help, stdout) < 0 ? CMD_EXIT_FAILED : CMD_EXIT_OK) + 1;
+        if (option == '?')
+            return cmd_usage("run", "unknown or incomplete option") + 1;
+        if (!set_option(command, option, optarg, &diag))
+            return cmd_usage("run", "%s is not a value for %s", optarg != NULL ? optarg : "",
+                             argv[optind - 1]) +
+                   1;
+    }
+    if (optind >= argc)
+        return cmd_usage("run", "a program is wanted") + 1;
+    command->path = argv[optind];
+    command->args = argv + optind;
+    command->arg_count = (size_t)(argc - optind);
+    return 0;
+}
+
+/* --------------------------------------------------------------------- running */
+
+/* Nothing else runs here: what the Faaslet waits for is what we wait for. */
+static void
+wait_for(const struct faaslet_wait *wait, uint64_t deadline_ns)
+{
+    struct pollfd fds[FAASLET_WAIT_FDS_MAX];
+    uint64_t until_ns = wait->deadline_ns < deadline_ns ? wait->deadline_ns : deadline_ns;
+    uint64_t now_ns = clock_now_ns();
+    struct timespec left = {0, 0};
+
+    for (uint32_t i = 0; i < wait->fd_count; i++)
+        fds[i] = (struct pollfd){.fd = wait->fds[i].fd, .events = wait->fds[i].events};
+    if (until_ns > now_ns) {
+        left.tv_sec = (time_t)((until_ns - now_ns) / CLOCK_NS_PER_SECOND);
+        left.tv_nsec = (long)((until_ns - now_ns) % CLOCK_NS_PER_SECOND);
+    }
+    (void)ppoll(fds, wait->fd_count, until_ns == CLOCK_NEVER_NS ? NULL : &left, NULL);
+}
+
+static void
+run_to_end(struct faaslet *faaslet, uint64_t deadline_ns, struct faaslet_outcome *outcome)
+{
+    for (;;) {
+        faaslet_run(faaslet, deadline_ns, outcome);
+        if (outcome->kind != FAASLET_PENDING)
+            return;
+        wait_for(&outcome->wait, deadline_ns);
+    }
+}
+
+static int
+trap_signal(enum abi_trap trap)
+{
+    switch (trap) {
+    case ABI_TRAP_MEMORY_BOUNDS:
+    case ABI_TRAP_TABLE_BOUNDS:
+    case ABI_TRAP_STACK_EXHAUSTED:
+    case ABI_TRAP_UNALIGNED_ATOMIC:
+        return SIGSEGV;
+    case ABI_TRAP_INTEGER_DIVIDE_BY_ZERO:
+    case ABI_TRAP_INTEGER_OVERFLOW:
+    case ABI_TRAP_INVALID_CONVERSION:
+        return SIGFPE;
+    default:
+        return SIGILL;
+    }
+}
+
+static int
+exit_code(const struct faaslet_outcome *outcome)
+{
+    switch (outcome->kind) {
+    case FAASLET_EXIT:
+        return outcome->exit_code & 0xff;
+    case FAASLET_TRAP:
+        return CMD_EXIT_SIGNAL + trap_signal(outcome->trap);
+    case FAASLET_KILLED:
+        return CMD_EXIT_SIGNAL + (outcome->limit == FAASLET_LIMIT_TIME ? SIGXCPU : SIGKILL);
+    default:
+        return CMD_EXIT_OK;
+    }
+}
+
+static void
+describe(const struct faaslet_outcome *outcome, struct buffer *text)
+{
+    if (outcome->kind == FAASLET_TRAP)
+        buffer_append_format(text, "trap: %s%s%s", abi_trap_text(outcome->trap),
+                             outcome->message[0] != '\0' ? ": " : "", outcome->message);
+    else if (outcome->kind == FAASLET_KILLED)
+        buffer_append_format(text, "ended: %s",
+                             outcome->limit == FAASLET_LIMIT_TIME ? "time limit (--timeout)"
+                                                                  : "killed");
+    else if (outcome->kind == FAASLET_EXIT)
+        buffer_append_format(text, "exit");
+    else
+        buffer_append_format(text, "done");
+}
+
+static void
+report_json(const struct run_command *command, const struct faaslet_outcome *outcome,
+            const struct buffer *backtrace)
+{
+    struct buffer text = {0}, what = {0};
+
+    describe(outcome, &what);
+    buffer_append_format(&text, "{\"outcome\":");
+    cmd_json_string(&text, (const char *)what.bytes, what.count);
+    buffer_append_format(
+        &text,
+        ",\"exit_code\":%d,\"cached\":%s,\"image_ms\":%.3f,\"load_ms\":%.3f,\"run_ms\":%.3f,"
+        "\"moves\":%" PRIu64 ",\"backtrace\":",
+        exit_code(outcome), command->report.was_cached ? "true" : "false",
+        (double)command->report.wall_ns / 1e6,
+        (double)(command->created_ns - command->loaded_ns) / 1e6,
+        (double)(command->ended_ns - command->created_ns) / 1e6, faaslet_stress_moves());
+    cmd_json_string(&text, (const char *)backtrace->bytes, backtrace->count);
+    buffer_append_format(&text, "}\n");
+    (void)fwrite(text.bytes, 1, text.count, stderr);
+    buffer_fini(&text);
+    buffer_fini(&what);
+}
+
+static int
+report(const struct run_command *command, const struct faaslet *faaslet,
+       const struct faaslet_outcome *outcome)
+{
+    bool is_bad = outcome->kind == FAASLET_TRAP || outcome->kind == FAASLET_KILLED;
+    struct buffer text = {0}, backtrace = {0};
+
+    if (is_bad)
+        faaslet_backtrace(faaslet, &backtrace);
+    if (command->is_json) {
+        report_json(command, outcome, &backtrace);
+    } else if (is_bad) {
+        describe(outcome, &text);
+        (void)fprintf(stderr, "weft: %s: %.*s\n%.*s", command->path, (int)text.count, text.bytes,
+                      (int)backtrace.count, backtrace.bytes);
+    }
+    buffer_fini(&backtrace);
+    buffer_fini(&text);
+    return exit_code(outcome);
+}
+
+/* A module without _start is a library: initialise it, and say what to do. */
+static int
+choose_entry(const struct run_command *command, const struct faaslet *faaslet, const char **entry,
+             struct diag *diag)
+{
+    uint32_t kind, type;
+
+    *entry = "_start";
+    if (command->invoke == NULL && faaslet_export_kind(faaslet, 0, "_start", &kind, &type) == 0)
+        return 0;
+    *entry =
+        faaslet_export_kind(faaslet, 0, "_initialize", &kind, &type) == 0 ? "_initialize" : NULL;
+    if (command->invoke == NULL)
+        return diag_set(diag, -ENOENT,
+                        "%s has no _start: it is a library; call one of its functions with "
+                        "--invoke (weft inspect lists them)",
+                        command->path);
+    return 0;
+}
+
+static int
+invoke_named(const struct run_command *command, struct faaslet *faaslet, uint64_t deadline_ns,
+             struct faaslet_outcome *outcome, struct diag *diag)
+{
+    struct values values;
+    int err = values_parse(faaslet, command->invoke, command->args + 1, command->arg_count - 1,
+                           &values, diag);
+
+    if (err != 0)
+        return err;
+    err = faaslet_invoke(faaslet, 0, command->invoke, values.slots, values.slot_count);
+    if (err == 0) {
+        run_to_end(faaslet, deadline_ns, outcome);
+        if (outcome->kind == FAASLET_DONE)
+            err = values_print(faaslet, &values, stdout);
+    }
+    values_fini(&values);
+    return err == 0 ? 0 : diag_set(diag, err, "cannot call %s", command->invoke);
+}
+
+static int
+execute(struct run_command *command, struct faaslet *faaslet, struct faaslet_outcome *outcome,
+        struct diag *diag)
+{
+    uint64_t deadline_ns =
+        command->timeout_ns == 0 ? CLOCK_NEVER_NS : clock_now_ns() + command->timeout_ns;
+    const char *entry;
+    int err = choose_entry(command, faaslet, &entry, diag);
+
+    if (err == 0)
+        err = faaslet_invoke_init(faaslet, 0);
+    if (err != 0)
+        return err;
+    run_to_end(faaslet, deadline_ns, outcome);
+    if (outcome->kind == FAASLET_DONE && entry != NULL) {
+        err = faaslet_invoke(faaslet, 0, entry, NULL, 0);
+        if (err != 0)
+            return diag_set(diag, err, "%s of %s is not a function without parameters", entry,
+                            command->path);
+        run_to_end(faaslet, deadline_ns, outcome);
+    }
+    if (outcome->kind == FAASLET_DONE && command->invoke != NULL)
+        err = invoke_named(command, faaslet, deadline_ns, outcome, diag);
+    return err;
+}
+
+static int
+run_image(struct run_command *command, struct faaslet_image *image, int *code, struct diag *diag)
+{
+    struct hostcall_config host = {
+        .args = (const char *const *)command->args,
+        .arg_count = command->invoke != NULL ? 1 : command->arg_count,
+        .env = command->environment,
+        .env_count = command->environment_count,
+        .directories = command->directories,
+        .directory_count = command->directory_count,
+        .stdio = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO},
+    };
+    struct faaslet_config config = {.resolve = hostcall_resolve,
+                                    .ops = &hostcall_process_ops,
+                                    .stack_bytes = command->stack_bytes,
+                                    .memory_bytes_max = command->memory_bytes};
+    struct hostcall_process *process = NULL;
+    struct faaslet *faaslet = NULL;
+    struct faaslet_outcome outcome = {0};
+    int err = hostcall_process_create(&host, &process, diag);
+
+    config.process = process;
+    if (err == 0)
+        err = faaslet_create(image, &config, &faaslet, diag);
+    command->created_ns = clock_now_ns();
+    if (err == 0)
+        err = execute(command, faaslet, &outcome, diag);
+    command->ended_ns = clock_now_ns();
+    if (err == 0)
+        *code = report(command, faaslet, &outcome);
+    faaslet_destroy(faaslet);
+    return err;
+}
+
+static int
+load_image(struct run_command *command, struct faaslet_image **image, struct diag *diag)
+{
+    struct buffer bytes = {0};
+    int image_fd = -1;
+    int err = file_read_all(command->path, CMD_MODULE_BYTES_MAX, &bytes, diag);
+
+    if (err == 0) {
+        command->request.bytes = bytes.bytes;
+        command->request.count = bytes.count;
+        err = compile_get(&command->request, &image_fd, &command->report, diag);
+        diag_prefix(diag, "%s", command->path);
+    }
+    buffer_fini(&bytes);
+    command->loaded_ns = clock_now_ns();
+    if (err == 0)
+        err = faaslet_image_load(image_fd, image, diag);
+    file_close(&image_fd);
+    return err;
+}
+
+int
+cmd_run(int argc, char **argv)
+{
+    static struct run_command command; /* large */
+    struct faaslet_image *image = NULL;
+    struct diag diag;
+    int code = CMD_EXIT_FAILED;
+    int err;
+
+    compile_options_init(&command.request.options);
+    code = parse(&command, argc, argv);
+    if (code != 0)
+        return code - 1;
+    diag_init(&diag);
+    err = faaslet_thread_init();
+    if (err == 0)
+        err = load_image(&command, &image, &diag);
+    if (err == 0)
+        err = run_image(&command, image, &code, &diag);
+    faaslet_image_put(image);
+    return err == 0 ? code : cmd_fail(err, &diag);
+}
