@@ -25,8 +25,10 @@ host_wait(struct faaslet_call *call)
     pending_calls++;
     call->scratch[0]++;
     call->wait->deadline_ns = 77;
-    if (pending_left-- > 0)
+    if (pending_left > 0) {
+        pending_left--;
         return FAASLET_CALL_PENDING;
+    }
     call->args[0] = 1000 + call->args[0];
     return FAASLET_CALL_DONE;
 }
@@ -84,7 +86,7 @@ static const char main_text[] =
     "    (call $add (call $add (local.get 0) (local.get 1)) (i32.const 1)))\n"
     "  (func (export \"wait\") (param i32) (result i32)\n"
     "    (i32.add (call $wait (local.get 0)) (local.get 0)))\n"
-    "  (func (export \"refuse\") (call $refuse))\n"
+    "  (func $refused (export \"refuse\") (call $refuse) (call $refuse))\n"
     "  (func (export \"exit\") (param i32) (call $exit (local.get 0)))\n"
     "  (func (export \"load\") (param i32) (result i32) (i32.load (local.get 0)))\n"
     "  (func (export \"load_far\") (param i32) (result i64)\n"
@@ -105,7 +107,7 @@ static const char main_text[] =
     "  (func $deep (export \"deep\") (param i32) (result i32)\n"
     "    (if (result i32) (i32.eqz (local.get 0))\n"
     "      (then (call $add (i32.const 1) (i32.const 2)))\n"
-    "      (else (i32.add (i32.const 1)\n"
+    "      (else (call $add (i32.const 1)\n"
     "        (call $deep (i32.sub (local.get 0) (i32.const 1)))))))\n"
     "  (func (export \"spin\") (loop (br 0)))\n"
     "  (func (export \"spin_calls\") (loop (drop (call $add (i32.const 1) (i32.const 2))) (br 0)))\n"
@@ -483,7 +485,7 @@ test_a_backtrace_names_the_functions(void **state)
     expect_trap(faaslet, "refuse", NULL, 0, ABI_TRAP_HOST);
     faaslet_backtrace(faaslet, &text);
     buffer_append(&text, "", 1);
-    assert_non_null(strstr((char *)text.bytes, "  #0 refuse"));
+    assert_non_null(strstr((char *)text.bytes, "  #0 refused"));
     text.count = 0;
     pending_left = 1;
     pending_calls = 0;
