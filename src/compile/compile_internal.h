@@ -125,9 +125,9 @@ struct unit {
     uint32_t partition;
 };
 
-#define UNIT_BASE "weft_base"   /* the opaque base of linear memory */
-#define UNIT_FRAME "weft_frame" /* and that of everything beside it */
-#define GUEST_SPACE 256u /* LLVM's name for the GS segment */
+#define UNIT_BASE   "weft_base"  /* the opaque base of linear memory */
+#define UNIT_FRAME  "weft_frame" /* and that of everything beside it */
+#define GUEST_SPACE 256u         /* LLVM's name for the GS segment */
 
 int unit_create(const struct compile_plan *plan, uint32_t partition, struct unit **out,
                 struct diag *diag) MUST_CHECK;
