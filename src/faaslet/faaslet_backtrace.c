@@ -2,9 +2,11 @@
  *
  * Backtraces for people: names from the image's symbols, lines from its DWARF.
  */
+#include <dwarf.h>
 #include <elf.h>
 #include <elfutils/libdw.h>
 #include <libelf.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "faaslet/faaslet_internal.h"
@@ -71,22 +73,75 @@ base_name(const char *path)
     return slash == NULL ? path : slash + 1;
 }
 
-static void
-append_line(Dwarf *dwarf, uint64_t pc, struct buffer *out)
+/* Symbols end in the function's index, which keeps them apart: "main.12". */
+static int
+name_length(const char *name, size_t count)
 {
-    Dwarf_Die unit;
-    Dwarf_Line *line;
-    const char *file;
-    int number;
+    size_t end = count;
 
-    if (dwarf == NULL || dwarf_addrdie(dwarf, pc, &unit) == NULL)
-        return;
-    line = dwarf_getsrc_die(&unit, pc);
-    if (line == NULL || dwarf_lineno(line, &number) != 0 || number <= 0)
-        return;
-    file = dwarf_linesrc(line, NULL, NULL);
-    if (file != NULL)
-        buffer_append_format(out, " (%s:%d)", base_name(file), number);
+    while (end > 0 && name[end - 1] >= '0' && name[end - 1] <= '9')
+        end--;
+    if (end < 2 || end == count || name[end - 1] != '.')
+        end = count + 1;
+    return (int)(end - 1 < NAME_BYTES_MAX ? end - 1 : NAME_BYTES_MAX);
+}
+
+/* A place in a source file; line 0: not known. */
+struct place {
+    const char *file;
+    int line;
+};
+
+static void
+append_place(struct place place, struct buffer *out)
+{
+    if (place.file != NULL && place.line > 0)
+        buffer_append_format(out, " (%s:%d)", base_name(place.file), place.line);
+    buffer_append_format(out, "\n");
+}
+
+static bool
+find_unit(Dwarf *dwarf, uint64_t pc, Dwarf_Die *unit)
+{
+    Dwarf_Off offset = 0, next;
+    size_t header_bytes;
+
+    while (dwarf != NULL &&
+           dwarf_nextcu(dwarf, offset, &next, &header_bytes, NULL, NULL, NULL) == 0) {
+        if (dwarf_offdie(dwarf, offset + header_bytes, unit) != NULL && dwarf_haspc(unit, pc) > 0)
+            return true;
+        offset = next;
+    }
+    return false;
+}
+
+static struct place
+place_of(Dwarf_Die *unit, uint64_t pc)
+{
+    Dwarf_Line *line = dwarf_getsrc_die(unit, pc);
+    struct place place = {0};
+
+    if (line != NULL && dwarf_lineno(line, &place.line) == 0)
+        place.file = dwarf_linesrc(line, NULL, NULL);
+    return place;
+}
+
+/* Where an inlined function was called from. */
+static struct place
+place_of_call(Dwarf_Die *unit, Dwarf_Die *inlined)
+{
+    Dwarf_Attribute attribute;
+    Dwarf_Word file = 0, line = 0;
+    struct place place = {0};
+    Dwarf_Files *files;
+
+    if (dwarf_formudata(dwarf_attr(inlined, DW_AT_call_line, &attribute), &line) != 0 ||
+        dwarf_formudata(dwarf_attr(inlined, DW_AT_call_file, &attribute), &file) != 0 ||
+        dwarf_getsrcfiles(unit, &files, NULL) != 0)
+        return place;
+    place.line = (int)line;
+    place.file = dwarf_filesrc(files, file, NULL, NULL);
+    return place;
 }
 
 /* The image whose lines are open; frames mostly are of one image. */
@@ -120,28 +175,55 @@ lines_open(struct lines *lines, const struct faaslet_image *image)
         lines->dwarf = dwarf_begin_elf(lines->elf, DWARF_C_READ, NULL);
 }
 
+/* The functions that were inlined at pc, innermost first, each with its place.
+ * Gives the place in the function that they were inlined into. */
+static struct place
+append_inlined(Dwarf *dwarf, uint64_t pc, unsigned *number, struct buffer *out)
+{
+    struct place place = {0};
+    Dwarf_Die *scopes = NULL;
+    Dwarf_Die unit;
+    int count;
+
+    if (!find_unit(dwarf, pc, &unit))
+        return place;
+    place = place_of(&unit, pc);
+    count = dwarf_getscopes(&unit, pc, &scopes);
+    for (int i = 0; i < count; i++) {
+        const char *name = dwarf_diename(&scopes[i]);
+
+        if (dwarf_tag(&scopes[i]) != DW_TAG_inlined_subroutine || name == NULL)
+            continue;
+        buffer_append_format(out, "  #%u %.*s", (*number)++, (int)NAME_BYTES_MAX, name);
+        append_place(place, out);
+        place = place_of_call(&unit, &scopes[i]);
+    }
+    free(scopes);
+    return place;
+}
+
 static void
 append_frame(const struct faaslet *faaslet, const struct guest_registers *registers,
-             unsigned number, struct lines *lines, struct buffer *out)
+             unsigned *number, struct lines *lines, struct buffer *out)
 {
     uint64_t pc = registers->is_exact ? registers->pc : registers->pc - 1;
     const struct faaslet_image *image = faaslet_image_at(faaslet, pc);
     struct symbol symbol;
+    struct place place;
 
     if (image == NULL) {
-        buffer_append_format(out, "  #%u ?\n", number);
+        buffer_append_format(out, "  #%u ?\n", (*number)++);
         return;
     }
-    if (find_symbol(image, pc, &symbol))
-        buffer_append_format(
-            out, "  #%u %.*s+0x%llx", number,
-            (int)(symbol.name_bytes < NAME_BYTES_MAX ? symbol.name_bytes : NAME_BYTES_MAX),
-            symbol.name, (unsigned long long)symbol.offset);
-    else
-        buffer_append_format(out, "  #%u 0x%llx", number, (unsigned long long)pc);
     lines_open(lines, image);
-    append_line(lines->dwarf, pc, out);
-    buffer_append_format(out, "\n");
+    place = append_inlined(lines->dwarf, pc, number, out);
+    if (find_symbol(image, pc, &symbol))
+        buffer_append_format(out, "  #%u %.*s+0x%llx", (*number)++,
+                             name_length(symbol.name, symbol.name_bytes), symbol.name,
+                             (unsigned long long)symbol.offset);
+    else
+        buffer_append_format(out, "  #%u 0x%llx", (*number)++, (unsigned long long)pc);
+    append_place(place, out);
 }
 
 /* Frames that carry a call, not the program's: weft_start and the wrappers. */
@@ -173,11 +255,11 @@ faaslet_backtrace(const struct faaslet *faaslet, struct buffer *out)
     do {
         if (is_glue(faaslet, &registers))
             continue;
-        if (shown == FRAMES_SHOWN_MAX) {
+        if (shown >= FRAMES_SHOWN_MAX) {
             buffer_append_format(out, "  ... and more\n");
             break;
         }
-        append_frame(faaslet, &registers, shown++, &lines, out);
+        append_frame(faaslet, &registers, &shown, &lines, out);
     } while (unwind_step(faaslet, &registers));
     lines_close(&lines);
 }
