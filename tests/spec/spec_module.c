@@ -18,7 +18,7 @@
 #include "wasm/wasm.h"
 
 #define FILE_BYTES_MAX   (64u << 20)
-#define RUN_DEADLINE_NS  (UINT64_C(120) * CLOCK_NS_PER_SECOND)
+#define RUN_DEADLINE_NS  (UINT64_C(30) * CLOCK_NS_PER_SECOND)
 #define IMAGE_BYTES_NAME "spec-image"
 
 int
@@ -299,8 +299,8 @@ add_support(struct spec_script *script, const char *name, uint32_t *instance, st
 
     (void)snprintf(wat, sizeof(wat), "%s/%s.wat", script->options->support, name);
     (void)snprintf(wasm, sizeof(wasm), "%s/%s.%d.wasm", script->options->out, name, (int)getpid());
-    err = spec_run_tool(
-        (const char *const[]){"wat2wasm", "--enable-threads", wat, "-o", wasm, NULL}, true);
+    err = spec_run_tool((const char *const[]){"wat2wasm", SPEC_TOOL_FLAGS, wat, "-o", wasm, NULL},
+                        true);
     if (err != 0)
         return diag_set(diag, -EIO, "wat2wasm refuses %s", wat);
     err = load_file(script, wasm, &image, diag);

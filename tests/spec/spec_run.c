@@ -56,7 +56,7 @@ convert(const struct spec_options *options, const char *name)
 
     (void)snprintf(wast, sizeof(wast), "%s/%s.wast", options->directory, name);
     (void)snprintf(json, sizeof(json), "%s/%s.json", options->out, name);
-    if (spec_run_tool((const char *const[]){"wast2json", "--enable-all", wast, "-o", json, NULL},
+    if (spec_run_tool((const char *const[]){"wast2json", SPEC_TOOL_FLAGS, wast, "-o", json, NULL},
                       true) != 0) {
         (void)printf("%s: wast2json refuses it\n", name);
         return NULL;

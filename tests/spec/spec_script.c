@@ -173,7 +173,7 @@ static bool
 check_text(const struct command *command, const char *path)
 {
     int status = spec_run_tool(
-        (const char *const[]){"wat2wasm", "--enable-all", path, "-o", "/dev/null", NULL}, false);
+        (const char *const[]){"wat2wasm", SPEC_TOOL_FLAGS, path, "-o", "/dev/null", NULL}, false);
 
     if (status < 0)
         return failed(command, "wat2wasm: %s", strerror(-status));

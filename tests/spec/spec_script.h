@@ -38,6 +38,12 @@ struct spec_module {
 
 #define SPEC_MODULES_MAX 1024u
 
+/* What wabt's tools are to accept: the proposals that Weft has. --enable-all is
+ * more than that, and gives ref.func another type. */
+#define SPEC_TOOL_FLAGS \
+    "--enable-exceptions", "--enable-threads", "--enable-tail-call", "--enable-extended-const", \
+        "--enable-relaxed-simd"
+
 struct spec_script {
     const struct spec_options *options;
     const char *name;      /* "core/i32" */
