@@ -28,7 +28,8 @@ struct options {
     uint64_t seed, count;
     unsigned seconds;
     const char *file, *script, *variant, *peer, *keep;
-    bool is_quiet, in_process, own_only;
+    struct side_variant parsed; /* of variant, where there is one */
+    bool is_quiet, in_process, own_only, reduce;
 };
 
 struct totals {
@@ -48,6 +49,15 @@ ends_comparison(const char *line, size_t count, bool is_strict)
 {
     return line_has(line, count, " stopped ") ||
            (!is_strict && line_has(line, count, " trap memory"));
+}
+
+/* An atomic access that is both unaligned and out of bounds may say either. */
+static bool
+is_same(const char *v8, size_t v8_count, const char *weft, size_t weft_count)
+{
+    if (v8_count == weft_count && memcmp(v8, weft, v8_count) == 0)
+        return true;
+    return line_has(v8, v8_count, " trap memory") && line_has(weft, weft_count, " trap unaligned");
 }
 
 /* One line, and steps past it. An empty one at the end. */
@@ -76,7 +86,7 @@ diff_logs(const struct diff_case *it, struct buffer *text)
         if (ends_comparison(v8, v8_count, it->variant.is_strict) ||
             ends_comparison(weft, weft_count, it->variant.is_strict))
             return DIFF_CUT;
-        if (v8_count == weft_count && memcmp(v8, weft, v8_count) == 0)
+        if (is_same(v8, v8_count, weft, weft_count))
             continue;
         buffer_append_format(text, "line %u: V8 \"%.*s\", Weft \"%.*s\"", number, (int)v8_count,
                              v8_count > 0 ? v8 : "", (int)weft_count, weft_count > 0 ? weft : "");
@@ -147,6 +157,8 @@ run_case(const struct options *options, struct diff_case *it, struct peer *peer,
     if (err == 0)
         err = diff_case_run_weft(it, !options->in_process, &diag);
     if (err == -ETIMEDOUT) {
+        (void)fprintf(stderr, "diff: seed %llu: skipped: %s\n", (unsigned long long)it->seed,
+                      diag.is_set ? diag_text(&diag) : "V8 took too long");
         totals->skipped++;
         return 0;
     }
@@ -161,6 +173,8 @@ run_case(const struct options *options, struct diff_case *it, struct peer *peer,
     case DIFF_DIFFERENT:
         totals->different++;
         buffer_append(&text, "", 1);
+        if (options->reduce && it->node_count > 0)
+            err = diff_case_reduce(it, peer, &diag);
         report(options, it, (const char *)text.bytes);
         break;
     case DIFF_CUT:
@@ -170,7 +184,7 @@ run_case(const struct options *options, struct diff_case *it, struct peer *peer,
         break;
     }
     buffer_fini(&text);
-    return 0;
+    return err;
 }
 
 /* ------------------------------------------------------------------------ many cases */
@@ -184,6 +198,8 @@ run_seed(const struct options *options, uint64_t seed, struct peer *peer, struct
 
     diag_init(&diag);
     (void)snprintf(it.path, sizeof(it.path), "%s/case-%d.wasm", options->keep, (int)getpid());
+    it.has_variant = options->variant != NULL;
+    it.variant = options->parsed;
     err = diff_case_make(&it, seed, !options->own_only, &diag);
     if (err == -EAGAIN) {
         totals->skipped++;
@@ -191,8 +207,6 @@ run_seed(const struct options *options, uint64_t seed, struct peer *peer, struct
     } else if (err != 0) {
         (void)fprintf(stderr, "diff: seed %llu: %s\n", (unsigned long long)seed, diag_text(&diag));
     } else {
-        if (options->variant != NULL)
-            (void)side_variant_parse(options->variant, &it.variant);
         err = run_case(options, &it, peer, totals);
     }
     (void)unlink(it.path);
@@ -229,7 +243,7 @@ run_file(const struct options *options, struct peer *peer, struct totals *totals
     diag_init(&diag);
     (void)snprintf(it.path, sizeof(it.path), "%s", options->file);
     if (options->variant != NULL)
-        (void)side_variant_parse(options->variant, &it.variant);
+        it.variant = options->parsed;
     err = file_read_all(options->file, MODULE_MAX, &it.module, &diag);
     if (err == 0 && options->script != NULL) {
         err = file_read_all(options->script, MODULE_MAX, &it.script, &diag);
@@ -252,7 +266,7 @@ usage(void)
 {
     (void)fprintf(stderr,
                   "usage: diff --peer peer.mjs --keep DIR [--seed N] [--count N | --seconds N] "
-                  "[--own] [--variant O3,linked,strict,move] [--in-process]\n"
+                  "[--own] [--reduce] [--variant O3,linked,strict,move] [--in-process]\n"
                   "       diff --peer peer.mjs --file M.wasm [--variant V] [--script FILE] "
                   "[--seed N] [--quiet]\n");
     return 2;
@@ -267,7 +281,8 @@ parse_options(int argc, char **argv, struct options *out)
         {"script", required_argument, NULL, 'c'},  {"variant", required_argument, NULL, 'v'},
         {"peer", required_argument, NULL, 'p'},    {"keep", required_argument, NULL, 'k'},
         {"quiet", no_argument, NULL, 'q'},         {"in-process", no_argument, NULL, 'i'},
-        {"own", no_argument, NULL, 'o'},           {0},
+        {"own", no_argument, NULL, 'o'},           {"reduce", no_argument, NULL, 'r'},
+        {0},
     };
     int letter;
 
@@ -307,6 +322,9 @@ parse_options(int argc, char **argv, struct options *out)
         case 'o':
             out->own_only = true;
             break;
+        case 'r':
+            out->reduce = true;
+            break;
         default:
             return -EINVAL;
         }
@@ -318,13 +336,12 @@ int
 main(int argc, char **argv)
 {
     struct options options;
-    struct side_variant variant;
     struct totals totals = {0};
     struct peer peer = {0};
     int err;
 
     if (parse_options(argc, argv, &options) != 0 ||
-        (options.variant != NULL && side_variant_parse(options.variant, &variant) != 0))
+        (options.variant != NULL && side_variant_parse(options.variant, &options.parsed) != 0))
         return usage();
     peer.program = options.peer;
     err = options.file != NULL ? run_file(&options, &peer, &totals)

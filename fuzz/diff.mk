@@ -12,7 +12,7 @@ FUZZ_COUNT   ?= 150
 
 FUZZ_SIDE := $(patsubst %,$(B)/obj/fuzz/%.c.o,side side_host)
 FUZZ_MAKE := $(patsubst %,$(B)/obj/fuzz/%.c.o,generate generate_code generate_call generate_value)
-FUZZ_DIFF := $(patsubst %,$(B)/obj/fuzz/%.c.o,diff diff_case peer) $(FUZZ_SIDE) $(FUZZ_MAKE)
+FUZZ_DIFF := $(patsubst %,$(B)/obj/fuzz/%.c.o,diff diff_case diff_reduce peer) $(FUZZ_SIDE) $(FUZZ_MAKE)
 
 $(B)/obj/fuzz/%.c.o: fuzz/%.c
 	@mkdir -p $(@D)

@@ -58,21 +58,25 @@ diff_case_fini(struct diff_case *it)
     buffer_fini(&it->script);
     buffer_fini(&it->v8_log);
     buffer_fini(&it->weft_log);
+    free(it->cuts);
 }
 
 /* ------------------------------------------------------------------------ modules */
 
 static void
-make_own(struct diff_case *it, uint64_t *state)
+make_own(struct diff_case *it, uint64_t *state, bool may_trap)
 {
     struct generate_options options = {
         .seed = random_next(state),
-        .may_trap = it->variant.is_strict,
+        .may_trap = may_trap,
         .has_shared = choose(state, 4) == 0,
         .has_try = choose(state, 3) == 0,
         .has_tail = choose(state, 4) == 0,
         .has_simd = choose(state, 3) != 0,
         .size = 40u << choose(state, 5),
+        .cuts = it->cuts,
+        .cut_count = it->cut_count,
+        .node_count = &it->node_count,
     };
 
     generate_module(&options, &it->module);
@@ -110,7 +114,7 @@ write_file(const char *path, const void *bytes, size_t count)
 /* Binaryen makes a module of random bytes. Reference types stay off: with them
  * version 108 writes types of later proposals. */
 static int
-make_ttf(struct diff_case *it, uint64_t *state, struct diag *diag)
+make_ttf(struct diff_case *it, uint64_t *state, bool may_trap, struct diag *diag)
 {
     char input[sizeof(it->path) + 8], *argv[20];
     uint64_t words[TTF_BYTES / 8];
@@ -135,7 +139,7 @@ make_ttf(struct diff_case *it, uint64_t *state, struct diag *diag)
         argv[count++] = (char *)"--enable-simd";
     if (choose(state, 3) == 0)
         argv[count++] = (char *)"--enable-threads";
-    if (!it->variant.is_strict)
+    if (!may_trap)
         argv[count++] = (char *)"--no-fuzz-oob";
     argv[count++] = input;
     argv[count++] = (char *)"-o";
@@ -154,15 +158,19 @@ int
 diff_case_make(struct diff_case *it, uint64_t seed, bool may_spawn, struct diag *diag)
 {
     uint64_t state = seed;
+    struct side_variant variant;
     int err = 0;
 
     it->seed = seed;
     (void)random_next(&state);
-    it->variant = choose_variant(&state);
+    variant = choose_variant(&state);
+    it->module.count = it->script.count = it->v8_log.count = it->weft_log.count = 0;
+    if (!it->has_variant)
+        it->variant = variant;
     if (choose(&state, 4) == 0 && may_spawn) {
-        err = make_ttf(it, &state, diag);
+        err = make_ttf(it, &state, variant.is_strict, diag);
     } else {
-        make_own(it, &state);
+        make_own(it, &state, variant.is_strict);
         err = it->module.err;
         if (err == 0)
             err = write_file(it->path, it->module.bytes, it->module.count);

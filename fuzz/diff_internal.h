@@ -15,14 +15,24 @@
 /* One comparison. */
 struct diff_case {
     uint64_t seed;
+    bool has_variant; /* else the seed decides */
     struct side_variant variant;
     struct buffer module;
     struct buffer script; /* text, terminated */
     struct buffer v8_log, weft_log;
     char path[256]; /* of the module's file */
+
+    /* Reducing a module of our own: see generate.h. */
+    uint8_t *cuts; /* owned */
+    size_t cut_count;
+    uint32_t node_count; /* 0: binaryen's module */
 };
 
 void diff_case_fini(struct diff_case *it);
+
+/* Leaves out of a case that differs what does not matter to that, trying again and
+ * again. The case ends up with the reduced module and logs. */
+int diff_case_reduce(struct diff_case *it, struct peer *peer, struct diag *diag) MUST_CHECK;
 
 /* Decides variant, module and script by the seed alone. -EAGAIN: this seed gives
  * no module (binaryen failed). */

@@ -50,6 +50,12 @@ generate_bits(struct generator *g)
     return g->options.bytes == NULL ? random_next(g) : take_bytes(g, 8);
 }
 
+bool
+generate_is_cut(const struct generator *g, uint32_t node)
+{
+    return g->options.cuts != NULL && node < g->options.cut_count && g->options.cuts[node] != 0;
+}
+
 /* ------------------------------------------------------------------ encoding */
 
 void
@@ -303,7 +309,9 @@ put_globals(struct generator *g, struct buffer *out)
     for (uint32_t i = 0; i < g->global_count; i++) {
         generate_byte(&content, g->globals[i].type);
         generate_byte(&content, g->globals[i].is_mutable);
-        if (g->globals[i].type == WASM_FUNCREF && generate_one_in(g, 2))
+        if (i == 0)
+            generate_i32(g, (int32_t)GENERATE_FUEL); /* the start function burns it too */
+        else if (g->globals[i].type == WASM_FUNCREF && generate_one_in(g, 2))
             generate_indexed(g, WASM_REF_FUNC, g->slots[generate_choose(g, SLOTS)]);
         else
             generate_const(g, g->globals[i].type);
@@ -530,4 +538,6 @@ generate_module(const struct generate_options *options, struct buffer *out)
     put_elements(&g, out);
     put_code(&g, out);
     put_data(&g, out);
+    if (options->node_count != NULL)
+        *options->node_count = g.node;
 }

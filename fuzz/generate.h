@@ -41,6 +41,13 @@ struct generate_options {
     bool has_tail;    /* tail calls */
     bool has_simd;
     unsigned size; /* instructions of a function, about */
+
+    /* For reducing: expressions and statements are numbered as they are made, and
+     * those whose byte here is not zero are left out, or replaced by zero; all
+     * else stays as it would be. */
+    const uint8_t *cuts; /* NULL: none */
+    size_t cut_count;
+    uint32_t *node_count; /* how many there were; NULL: not asked */
 };
 
 /* Appends the module. out->err says whether memory sufficed. */

@@ -473,14 +473,21 @@ put_inner(struct generator *g, uint8_t type)
 void
 generate_expression(struct generator *g, uint8_t type)
 {
+    uint32_t node = g->node++;
+    size_t first = g->code->count;
+
     g->budget--;
     if (g->budget <= 0 || g->depth >= DEPTH_MAX || generate_choose(g, 4) == 0) {
         put_leaf(g, type);
-        return;
+    } else {
+        g->depth++;
+        put_inner(g, type);
+        g->depth--;
     }
-    g->depth++;
-    put_inner(g, type);
-    g->depth--;
+    if (generate_is_cut(g, node)) {
+        g->code->count = first;
+        generate_zero(g, type);
+    }
 }
 
 /* -------------------------------------------------------------------- statements */
@@ -512,15 +519,9 @@ put_conditional_branch(struct generator *g)
     take_values(g, types, count);
 }
 
-void
-generate_statement(struct generator *g)
+static void
+put_any_statement(struct generator *g)
 {
-    g->budget--;
-    if (g->depth >= DEPTH_MAX || g->budget <= 0) {
-        generate_byte(g->code, WASM_NOP);
-        return;
-    }
-    g->depth++;
     switch (generate_choose(g, 16)) {
     case 0:
     case 1:
@@ -555,7 +556,24 @@ generate_statement(struct generator *g)
     default:
         put_assignment(g);
     }
+}
+
+void
+generate_statement(struct generator *g)
+{
+    uint32_t node = g->node++;
+    size_t first = g->code->count;
+
+    g->budget--;
+    if (g->depth >= DEPTH_MAX || g->budget <= 0) {
+        generate_byte(g->code, WASM_NOP);
+        return;
+    }
+    g->depth++;
+    put_any_statement(g);
     g->depth--;
+    if (generate_is_cut(g, node))
+        g->code->count = first;
 }
 
 void

@@ -88,6 +88,7 @@ struct generator {
     uint32_t label_count;
     int budget;
     unsigned depth;
+    uint32_t node; /* the next expression's or statement's number */
 };
 
 /* generate.c */
@@ -98,6 +99,8 @@ void generate_u32(struct buffer *out, uint32_t value);
 void generate_s64(struct buffer *out, int64_t value);
 void generate_byte(struct buffer *out, unsigned value);
 void generate_opcode(struct buffer *out, uint32_t opcode);
+
+bool generate_is_cut(const struct generator *g, uint32_t node);
 
 /* generate_value.c: constants and operators */
 void generate_i32(struct generator *g, int32_t value);

@@ -590,6 +590,8 @@ put_kernel_load(struct generator *g, uint8_t type)
 static void
 put_kernel_value(struct generator *g, uint8_t type)
 {
+    uint32_t node = g->node++;
+    size_t first = g->code->count;
     const struct op *op;
 
     g->budget--;
@@ -608,6 +610,10 @@ put_kernel_value(struct generator *g, uint8_t type)
                ((op->info->signature[0] == 'v') != (type == WASM_V128) &&
                 !generate_one_in(g, 8)));
         put_op(g, op, put_kernel_value);
+    }
+    if (generate_is_cut(g, node)) {
+        g->code->count = first;
+        generate_zero(g, type);
     }
 }
 
@@ -641,6 +647,8 @@ put_kernel_store(struct generator *g)
 static void
 put_kernel_statement(struct generator *g)
 {
+    uint32_t node = g->node++;
+    size_t first = g->code->count;
     uint8_t type;
 
     switch (generate_choose(g, g->kernel_depth < KERNEL_DEPTH ? 5 : 4)) {
@@ -662,6 +670,8 @@ put_kernel_statement(struct generator *g)
     default:
         generate_kernel(g);
     }
+    if (generate_is_cut(g, node))
+        g->code->count = first;
 }
 
 /* for (index = first; index < end; index += step) statements: as compilers of C

@@ -111,7 +111,9 @@ peer_run(struct peer *peer, const char *path, const char *script, struct buffer 
         err = start(peer);
     if (err != 0)
         return err;
-    buffer_append_format(&request, "module %s\n%send\n", path, script);
+    buffer_append_format(&request, "module %s\n", path);
+    buffer_append(&request, script, strlen(script));
+    buffer_append(&request, "end\n", 4);
     err = request.err;
     if (err == 0)
         err = file_write_all(peer->to, request.bytes, request.count);

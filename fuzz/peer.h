@@ -10,7 +10,7 @@
 #include "base/buffer.h"
 #include "base/macros.h"
 
-#define PEER_SECONDS      30
+#define PEER_SECONDS      8
 #define PEER_REQUESTS_MAX 400u /* then a new one is started: it keeps what it compiled */
 
 struct peer {
