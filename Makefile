@@ -8,9 +8,9 @@
 # SAN=address,undefined or SAN=thread builds host code with sanitizers, into a
 # build directory of its own. CC=clang-19 works as well as gcc.
 
+comma    := ,
 CC       ?= gcc
 B        := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))$(if $(findstring clang,$(CC)),/clang)
-comma    := ,
 LLVM     := llvm-config-19
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes -Wvla
@@ -76,4 +76,3 @@ clean:
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-include $(wildcard bench/*.mk tools/*.mk tests/*.mk)

@@ -278,7 +278,8 @@ skip_dead(struct emitter *emitter, uint32_t opcode)
     }
 }
 
-static void
+/* What does not fall through. */
+static bool
 emit_jump(struct emitter *emitter, const struct wasm_instr *instr)
 {
     switch (instr->opcode) {
@@ -297,11 +298,14 @@ emit_jump(struct emitter *emitter, const struct wasm_instr *instr)
     case WASM_RETHROW:
         emit_rethrow(emitter, instr);
         break;
-    default:
+    case WASM_UNREACHABLE:
         emit_trap(emitter, ABI_TRAP_UNREACHABLE);
         break;
+    default:
+        return false;
     }
     emit_unreachable_rest(emitter);
+    return true;
 }
 
 bool
@@ -312,41 +316,34 @@ emit_control(struct emitter *emitter, const struct wasm_instr *instr)
     switch (instr->opcode) {
     case WASM_BLOCK:
         (void)emit_frame_push(emitter, FRAME_BLOCK, &instr->block);
-        return true;
+        break;
     case WASM_LOOP:
         open_loop(emitter, instr);
-        return true;
+        break;
     case WASM_IF:
         open_if(emitter, instr);
-        return true;
+        break;
     case WASM_ELSE:
         enter_else(emitter, emit_frame_at(emitter, 0));
-        return true;
+        break;
     case WASM_TRY:
         emit_try(emitter, instr);
-        return true;
+        break;
     case WASM_CATCH:
     case WASM_CATCH_ALL:
         emit_catch(emitter, instr);
-        return true;
+        break;
     case WASM_DELEGATE:
         emit_delegate(emitter, instr);
-        return true;
+        break;
     case WASM_END:
         close_block(emitter);
-        return true;
+        break;
     case WASM_BR_IF:
         branch_if(emitter, instr);
-        return true;
-    case WASM_BR:
-    case WASM_BR_TABLE:
-    case WASM_RETURN:
-    case WASM_THROW:
-    case WASM_RETHROW:
-    case WASM_UNREACHABLE:
-        emit_jump(emitter, instr);
-        return true;
+        break;
     default:
-        return false;
+        return emit_jump(emitter, instr);
     }
+    return true;
 }

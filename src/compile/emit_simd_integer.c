@@ -40,11 +40,39 @@ emit_simd_lane_bits(enum simd_shape shape)
     return bits[shape];
 }
 
+/* A v128 constant as lanes of another width, which LLVM's builder leaves to later:
+ * emit_simd_float.c must see what they are. */
+static LLVMValueRef
+constant_lanes(const struct emitter *emitter, const uint64_t halves[2], enum simd_shape shape)
+{
+    LLVMTypeRef type = emit_simd_integer_type(emitter, shape);
+    unsigned bits = emit_simd_lane_bits(shape);
+    LLVMValueRef lanes[16];
+    unsigned i;
+
+    for (i = 0; i < 128 / bits; i++) {
+        uint64_t lane = halves[i * bits / 64] >> (i * bits % 64);
+
+        if (bits < 64)
+            lane &= (UINT64_C(1) << bits) - 1;
+        lanes[i] = LLVMConstInt(LLVMGetElementType(type), lane, false);
+    }
+    return LLVMConstBitCast(LLVMConstVector(lanes, 128 / bits), emit_simd_type(emitter, shape));
+}
+
 LLVMValueRef
 emit_simd_pop(struct emitter *emitter, enum simd_shape shape)
 {
-    return LLVMBuildBitCast(emitter->builder, emit_pop(emitter), emit_simd_type(emitter, shape),
-                            "");
+    LLVMValueRef value = emit_pop(emitter);
+    uint64_t halves[2];
+    unsigned i;
+
+    if (LLVMIsAConstantDataVector(value) == NULL)
+        return LLVMBuildBitCast(emitter->builder, value, emit_simd_type(emitter, shape), "");
+    ASSERT(LLVMTypeOf(value) == emitter->types->v128);
+    for (i = 0; i < 2; i++)
+        halves[i] = LLVMConstIntGetZExtValue(LLVMGetAggregateElement(value, i));
+    return constant_lanes(emitter, halves, shape);
 }
 
 void

@@ -22,13 +22,6 @@ struct work {
     int err;           /* GUARDED_BY(lock): the first */
 };
 
-void
-compile_options_init(struct compile_options *options)
-{
-    *options = (struct compile_options){
-        .level = 3, .cpu = COMPILE_CPU_DEFAULT, .address = ABI_IMAGE_ADDRESS_FIRST};
-}
-
 static int
 compile_partition(struct work *work, uint32_t partition, struct diag *diag)
 {

@@ -74,27 +74,28 @@ report(int error_fd, struct diag *diag)
     (void)diag_set(diag, -EIO, "%s failed: %s", LINKER, text);
 }
 
+static const char *const fixed_arguments[] = {LINKER,
+                                              "-static",
+                                              "--no-pie",
+                                              "-z",
+                                              "noexecstack",
+                                              "-z",
+                                              "norelro",
+                                              "-z",
+                                              "max-page-size=4096",
+                                              "--eh-frame-hdr",
+                                              "--build-id=none",
+                                              "--no-undefined",
+                                              "-e",
+                                              "weft_start",
+                                              "-o",
+                                              "-"};
+
 static int
 link_files(const struct compile_options *options, char (*paths)[PATH_BYTES], unsigned count,
            int out_fd, struct diag *diag)
 {
-    static const char *const fixed[] = {LINKER,
-                                        "-static",
-                                        "--no-pie",
-                                        "-z",
-                                        "noexecstack",
-                                        "-z",
-                                        "norelro",
-                                        "-z",
-                                        "max-page-size=4096",
-                                        "--eh-frame-hdr",
-                                        "--build-id=none",
-                                        "--no-undefined",
-                                        "-e",
-                                        "weft_start",
-                                        "-o",
-                                        "-"};
-    char **arguments = calloc(ARRAY_COUNT(fixed) + count + 2, sizeof(char *));
+    char **arguments = calloc(ARRAY_COUNT(fixed_arguments) + count + 2, sizeof(char *));
     int error_fd = memfd_create("errors", MFD_CLOEXEC);
     char base[40];
     size_t at = 0;
@@ -102,8 +103,8 @@ link_files(const struct compile_options *options, char (*paths)[PATH_BYTES], uns
 
     if (arguments == NULL || error_fd < 0)
         goto done;
-    for (; at < ARRAY_COUNT(fixed); at++)
-        arguments[at] = (char *)(uintptr_t)fixed[at];
+    for (; at < ARRAY_COUNT(fixed_arguments); at++)
+        arguments[at] = (char *)(uintptr_t)fixed_arguments[at];
     (void)snprintf(base, sizeof(base), "--image-base=0x%" PRIx64, options->address);
     arguments[at++] = base;
     for (unsigned i = 0; i < count; i++)

@@ -32,6 +32,17 @@ put_string(struct buffer *meta, const char *bytes, uint32_t count)
     return put(meta, bytes, 1, count);
 }
 
+/* Writes an array that was gathered entry by entry. */
+static struct abi_range
+put_array(struct buffer *meta, struct buffer *array, size_t size)
+{
+    struct abi_range range = put(meta, array->bytes, size, (uint32_t)(array->count / size));
+
+    meta->err = meta->err != 0 ? meta->err : array->err;
+    buffer_fini(array);
+    return range;
+}
+
 static struct abi_range
 put_types(const struct wasm_module *module, struct buffer *meta)
 {
@@ -58,7 +69,6 @@ static struct abi_range
 put_imports(const struct wasm_module *module, struct buffer *meta)
 {
     struct buffer array = {0};
-    struct abi_range range;
 
     for (uint32_t i = 0; i < module->import_count; i++) {
         const struct wasm_import *import = &module->imports[i];
@@ -68,17 +78,13 @@ put_imports(const struct wasm_module *module, struct buffer *meta)
         entry.name = put_string(meta, import->name.bytes, import->name.count);
         buffer_append(&array, &entry, sizeof(entry));
     }
-    range = put(meta, array.bytes, sizeof(struct abi_meta_import), module->import_count);
-    meta->err = meta->err != 0 ? meta->err : array.err;
-    buffer_fini(&array);
-    return range;
+    return put_array(meta, &array, sizeof(struct abi_meta_import));
 }
 
 static struct abi_range
 put_exports(const struct wasm_module *module, struct buffer *meta)
 {
     struct buffer array = {0};
-    struct abi_range range;
 
     for (uint32_t i = 0; i < module->export_count; i++) {
         const struct wasm_export *export = &module->exports[i];
@@ -87,17 +93,13 @@ put_exports(const struct wasm_module *module, struct buffer *meta)
         entry.name = put_string(meta, export->name.bytes, export->name.count);
         buffer_append(&array, &entry, sizeof(entry));
     }
-    range = put(meta, array.bytes, sizeof(struct abi_meta_export), module->export_count);
-    meta->err = meta->err != 0 ? meta->err : array.err;
-    buffer_fini(&array);
-    return range;
+    return put_array(meta, &array, sizeof(struct abi_meta_export));
 }
 
 static struct abi_range
 put_functions(const struct compile_plan *plan, struct buffer *meta)
 {
     struct buffer array = {0};
-    struct abi_range range;
 
     for (uint32_t i = 0; i < plan->reference_count; i++) {
         uint32_t index = plan->referenced[i];
@@ -109,16 +111,13 @@ put_functions(const struct compile_plan *plan, struct buffer *meta)
 
         buffer_append(&array, &entry, sizeof(entry));
     }
-    range = put(meta, array.bytes, sizeof(struct abi_meta_function), plan->reference_count);
-    meta->err = meta->err != 0 ? meta->err : array.err;
-    buffer_fini(&array);
-    return range;
+    return put_array(meta, &array, sizeof(struct abi_meta_function));
 }
 
-static void
-put_index_spaces(const struct wasm_module *module, struct abi_meta *header, struct buffer *meta)
+static struct abi_range
+put_memories(const struct wasm_module *module, struct buffer *meta)
 {
-    struct buffer memories = {0}, tables = {0}, globals = {0}, tags = {0};
+    struct buffer array = {0};
 
     for (uint32_t i = 0; i < module->memory_count; i++) {
         const struct wasm_memory *memory = &module->memories[i];
@@ -129,8 +128,16 @@ put_index_spaces(const struct wasm_module *module, struct abi_meta *header, stru
                                         .is_shared = memory->limits.is_shared,
                                         .has_max = memory->limits.has_max};
 
-        buffer_append(&memories, &entry, sizeof(entry));
+        buffer_append(&array, &entry, sizeof(entry));
     }
+    return put_array(meta, &array, sizeof(struct abi_meta_memory));
+}
+
+static struct abi_range
+put_tables(const struct wasm_module *module, struct buffer *meta)
+{
+    struct buffer array = {0};
+
     for (uint32_t i = 0; i < module->table_count; i++) {
         const struct wasm_table *table = &module->tables[i];
         struct abi_meta_table entry = {
@@ -140,33 +147,38 @@ put_index_spaces(const struct wasm_module *module, struct abi_meta *header, stru
             .is_imported = table->is_imported,
             .has_max = table->limits.has_max};
 
-        buffer_append(&tables, &entry, sizeof(entry));
+        buffer_append(&array, &entry, sizeof(entry));
     }
+    return put_array(meta, &array, sizeof(struct abi_meta_table));
+}
+
+static struct abi_range
+put_globals(const struct wasm_module *module, struct buffer *meta)
+{
+    struct buffer array = {0};
+
     for (uint32_t i = 0; i < module->global_count; i++) {
         const struct wasm_global *global = &module->globals[i];
         struct abi_meta_global entry = {.type = global->type,
                                         .is_mutable = global->is_mutable,
                                         .is_imported = global->is_imported};
 
-        buffer_append(&globals, &entry, sizeof(entry));
+        buffer_append(&array, &entry, sizeof(entry));
     }
+    return put_array(meta, &array, sizeof(struct abi_meta_global));
+}
+
+static struct abi_range
+put_tags(const struct wasm_module *module, struct buffer *meta)
+{
+    struct buffer array = {0};
+
     for (uint32_t i = 0; i < module->tag_count; i++) {
         struct abi_meta_tag entry = {module->tags[i].type, module->tags[i].is_imported};
 
-        buffer_append(&tags, &entry, sizeof(entry));
+        buffer_append(&array, &entry, sizeof(entry));
     }
-    header->memories =
-        put(meta, memories.bytes, sizeof(struct abi_meta_memory), module->memory_count);
-    header->tables = put(meta, tables.bytes, sizeof(struct abi_meta_table), module->table_count);
-    header->globals =
-        put(meta, globals.bytes, sizeof(struct abi_meta_global), module->global_count);
-    header->tags = put(meta, tags.bytes, sizeof(struct abi_meta_tag), module->tag_count);
-    if (memories.err != 0 || tables.err != 0 || globals.err != 0 || tags.err != 0)
-        meta->err = -ENOMEM;
-    buffer_fini(&memories);
-    buffer_fini(&tables);
-    buffer_fini(&globals);
-    buffer_fini(&tags);
+    return put_array(meta, &array, sizeof(struct abi_meta_tag));
 }
 
 /* Segments whose bytes are in the initial pages already are stored empty. */
@@ -175,7 +187,6 @@ put_data(const struct compile_plan *plan, struct buffer *meta)
 {
     const struct wasm_module *module = plan->module;
     struct buffer array = {0};
-    struct abi_range range;
 
     for (uint32_t i = 0; i < module->data_count; i++) {
         const struct wasm_data *data = &module->data[i];
@@ -185,10 +196,7 @@ put_data(const struct compile_plan *plan, struct buffer *meta)
         entry.bytes = put(meta, data->bytes, 1, is_mapped ? 0 : data->byte_count);
         buffer_append(&array, &entry, sizeof(entry));
     }
-    range = put(meta, array.bytes, sizeof(struct abi_meta_data), module->data_count);
-    meta->err = meta->err != 0 ? meta->err : array.err;
-    buffer_fini(&array);
-    return range;
+    return put_array(meta, &array, sizeof(struct abi_meta_data));
 }
 
 /* One entry of an element segment: ref.null, ref.func, or global.get. */
@@ -216,7 +224,6 @@ put_elements(const struct compile_plan *plan, struct buffer *meta)
 {
     const struct wasm_module *module = plan->module;
     struct buffer array = {0};
-    struct abi_range range;
 
     for (uint32_t i = 0; i < module->element_count; i++) {
         const struct wasm_element *element = &module->elements[i];
@@ -232,10 +239,7 @@ put_elements(const struct compile_plan *plan, struct buffer *meta)
         }
         buffer_append(&array, &segment, sizeof(segment));
     }
-    range = put(meta, array.bytes, sizeof(struct abi_meta_element), module->element_count);
-    meta->err = meta->err != 0 ? meta->err : array.err;
-    buffer_fini(&array);
-    return range;
+    return put_array(meta, &array, sizeof(struct abi_meta_element));
 }
 
 static struct abi_range
@@ -251,7 +255,7 @@ put_features(const struct wasm_module *module, struct buffer *meta)
             continue;
         if (length > 0)
             text[length++] = ',';
-        (void)strcpy(text + length, name);
+        (void)memcpy(text + length, name, strlen(name));
         length += strlen(name);
     }
     return put_string(meta, text, (uint32_t)length);
@@ -388,7 +392,10 @@ compile_meta_write(const struct compile_plan *plan, struct buffer *meta, struct 
     header.imports = put_imports(module, meta);
     header.exports = put_exports(module, meta);
     header.functions = put_functions(plan, meta);
-    put_index_spaces(module, &header, meta);
+    header.memories = put_memories(module, meta);
+    header.tables = put_tables(module, meta);
+    header.globals = put_globals(module, meta);
+    header.tags = put_tags(module, meta);
     header.data = put_data(plan, meta);
     header.elements = put_elements(plan, meta);
     header.runs = put_memory(plan, meta, memory);

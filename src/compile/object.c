@@ -37,11 +37,14 @@ run_passes(struct unit *unit, const char *passes, struct diag *diag)
 /* Every address was an offset from one of two opaque bases, which the optimiser
  * could not see into. Now they become what they are: offset 0 of the segment. */
 static void
-lower_base(struct unit *unit, LLVMValueRef base)
+lower_base(struct unit *unit, const char *name)
 {
+    LLVMValueRef base = LLVMGetNamedFunction(unit->llvm, name);
     LLVMValueRef null = LLVMConstNull(unit->types.guest);
     LLVMUseRef use;
 
+    if (base == NULL)
+        return; /* never used: the optimiser has removed it */
     while ((use = LLVMGetFirstUse(base)) != NULL) {
         LLVMValueRef call = LLVMGetUser(use);
 
@@ -63,8 +66,8 @@ unit_object(struct unit *unit, LLVMMemoryBufferRef *out, struct diag *diag)
 
     if (err != 0)
         return err;
-    lower_base(unit, unit->base);
-    lower_base(unit, unit->frame);
+    lower_base(unit, UNIT_BASE);
+    lower_base(unit, UNIT_FRAME);
     if (LLVMTargetMachineEmitToMemoryBuffer(unit->machine, unit->llvm, LLVMObjectFile, &error,
                                             out)) {
         err = diag_set(diag, -EIO, "LLVM cannot generate code: %s", error);

@@ -34,6 +34,13 @@ struct child {
     pid_t pid;
 };
 
+void
+compile_options_init(struct compile_options *options)
+{
+    *options = (struct compile_options){
+        .level = 3, .cpu = COMPILE_CPU_DEFAULT, .address = ABI_IMAGE_ADDRESS_FIRST};
+}
+
 /* The compiler beside this program. */
 static void
 find_compiler(char *out, size_t size)

@@ -168,8 +168,8 @@ declare_runtime(struct unit *unit)
 {
     LLVMTypeRef params[2] = {unit->types.i64, unit->types.i32};
 
-    unit->base = declare_base(unit, "weft_base");
-    unit->frame = declare_base(unit, "weft_frame");
+    unit->base = declare_base(unit, UNIT_BASE);
+    unit->frame = declare_base(unit, UNIT_FRAME);
     unit->call =
         LLVMAddFunction(unit->llvm, "weft_call", LLVMFunctionType(unit->types.void_, params, 2, 0));
     LLVMSetVisibility(unit->call, LLVMHiddenVisibility);

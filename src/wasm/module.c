@@ -43,7 +43,7 @@ build(struct wasm_module *module, struct wasm_fail *fail)
     err = wasm_sections_decode(&decoder, (uint32_t)module->byte_count);
     if (err != 0)
         return err;
-    err = wasm_validate(&decoder, fail);
+    err = wasm_validate(&decoder);
     if (err == -EINVAL && !fail->is_malformed)
         look_for_malformed_body(module, fail);
     if (err == 0)

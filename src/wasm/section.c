@@ -15,22 +15,21 @@ struct section {
 
 static int section_custom(struct wasm_decoder *decoder);
 
-/* By section id. */
-static const struct section section_table[] = {
-    {"custom", 0, section_custom},
-    {"type", 1, wasm_section_type},
-    {"import", 2, wasm_section_import},
-    {"function", 3, wasm_section_function},
-    {"table", 4, wasm_section_table},
-    {"memory", 5, wasm_section_memory},
-    {"global", 7, wasm_section_global},
-    {"export", 8, wasm_section_export},
-    {"start", 9, wasm_section_start},
-    {"element", 10, wasm_section_element},
-    {"code", 12, wasm_section_code},
-    {"data", 13, wasm_section_data},
-    {"data count", 11, wasm_section_data_count},
-    {"tag", 6, wasm_section_tag},
+static const struct section section_table[WASM_SECTION_COUNT] = {
+    [WASM_SECTION_CUSTOM] = {"custom", 0, section_custom},
+    [WASM_SECTION_TYPE] = {"type", 1, wasm_section_type},
+    [WASM_SECTION_IMPORT] = {"import", 2, wasm_section_import},
+    [WASM_SECTION_FUNCTION] = {"function", 3, wasm_section_function},
+    [WASM_SECTION_TABLE] = {"table", 4, wasm_section_table},
+    [WASM_SECTION_MEMORY] = {"memory", 5, wasm_section_memory},
+    [WASM_SECTION_TAG] = {"tag", 6, wasm_section_tag},
+    [WASM_SECTION_GLOBAL] = {"global", 7, wasm_section_global},
+    [WASM_SECTION_EXPORT] = {"export", 8, wasm_section_export},
+    [WASM_SECTION_START] = {"start", 9, wasm_section_start},
+    [WASM_SECTION_ELEMENT] = {"element", 10, wasm_section_element},
+    [WASM_SECTION_DATA_COUNT] = {"data count", 11, wasm_section_data_count},
+    [WASM_SECTION_CODE] = {"code", 12, wasm_section_code},
+    [WASM_SECTION_DATA] = {"data", 13, wasm_section_data},
 };
 
 static int
@@ -121,7 +120,7 @@ next_section(struct wasm_decoder *decoder, uint32_t end)
     err = wasm_read_byte(reader, &id);
     if (err != 0)
         return err;
-    if (id >= ARRAY_COUNT(section_table))
+    if (id >= WASM_SECTION_COUNT)
         return wasm_malformed(reader->fail, first, "malformed section id %u", id);
     err = wasm_read_u32(reader, &size);
     if (err != 0)
@@ -133,6 +132,7 @@ next_section(struct wasm_decoder *decoder, uint32_t end)
             "%u are left",
             section_table[id].name, size, wasm_reader_left(reader));
     reader->end = reader->position + size;
+    decoder->section_first[id] = reader->position;
     err = decode_section(decoder, &section_table[id], first);
     reader->end = end;
     return err;

@@ -73,7 +73,6 @@ wasm_section_code(struct wasm_decoder *decoder)
 {
     struct wasm_module *module = decoder->module;
     struct wasm_reader *reader = &decoder->reader;
-    struct wasm_function *defined;
     uint32_t count;
     int err;
 
@@ -85,9 +84,10 @@ wasm_section_code(struct wasm_decoder *decoder)
         return wasm_malformed(reader->fail, module->code_section_first,
                               "function and code section have inconsistent lengths: %u and %u",
                               decoder->defined_count, count);
-    defined = module->functions + module->imported_function_count;
     for (; decoder->body_count < count; decoder->body_count++) {
-        err = read_body(reader, &defined[decoder->body_count]);
+        uint32_t index = module->imported_function_count + decoder->body_count;
+
+        err = read_body(reader, &module->functions[index]);
         if (err != 0)
             return err;
     }

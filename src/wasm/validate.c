@@ -9,28 +9,31 @@
 
 #include "base/assert.h"
 
-static int
-check_type_index(const struct wasm_module *module, struct wasm_fail *fail, uint32_t type,
-                 const char *what, uint32_t index)
+/* Where to look for thing `index` of which the first `imported` are imports. */
+static uint32_t
+position_of(const struct wasm_decoder *decoder, enum wasm_section_id section, uint32_t index,
+            uint32_t imported)
 {
-    if (type < module->type_count)
-        return 0;
-    return wasm_invalid(fail, 0, "unknown type %u of %s %u: there are %u", type, what, index,
-                        module->type_count);
+    return decoder->section_first[index < imported ? WASM_SECTION_IMPORT : section];
 }
 
 static int
-validate_functions(struct wasm_module *module, struct wasm_fail *fail)
+validate_functions(const struct wasm_decoder *decoder)
 {
+    struct wasm_module *module = decoder->module;
+    uint32_t imported = module->imported_function_count;
+
     for (uint32_t i = 0; i < module->function_count; i++) {
         struct wasm_function *function = &module->functions[i];
-        int err = check_type_index(module, fail, function->type, "function", i);
 
-        if (err != 0)
-            return err;
+        if (function->type >= module->type_count)
+            return wasm_invalid(decoder->reader.fail,
+                                position_of(decoder, WASM_SECTION_FUNCTION, i, imported),
+                                "unknown type %u of function %u: there are %u", function->type, i,
+                                module->type_count);
         function->local_count += module->types[function->type].param_count;
         if (function->local_count > WASM_LOCALS_MAX)
-            return wasm_too_big(fail, function->code.first,
+            return wasm_too_big(decoder->reader.fail, function->code.first,
                                 "too many locals: %u with parameters, the limit is %u",
                                 function->local_count, WASM_LOCALS_MAX);
     }
@@ -38,33 +41,42 @@ validate_functions(struct wasm_module *module, struct wasm_fail *fail)
 }
 
 static int
-validate_tags(struct wasm_module *module, struct wasm_fail *fail)
+validate_tags(const struct wasm_decoder *decoder)
 {
+    struct wasm_module *module = decoder->module;
+
     if (module->tag_count > 0)
         module->features |= WASM_FEATURE_EXCEPTIONS;
     for (uint32_t i = 0; i < module->tag_count; i++) {
         uint32_t type = module->tags[i].type;
-        int err = check_type_index(module, fail, type, "tag", i);
+        uint32_t position = position_of(decoder, WASM_SECTION_TAG, i, module->imported_tag_count);
 
-        if (err != 0)
-            return err;
+        if (type >= module->type_count)
+            return wasm_invalid(decoder->reader.fail, position,
+                                "unknown type %u of tag %u: there are %u", type, i,
+                                module->type_count);
         if (module->types[type].result_count != 0)
-            return wasm_invalid(fail, 0, "non-empty tag result type: tag %u", i);
+            return wasm_invalid(decoder->reader.fail, position,
+                                "non-empty tag result type: tag %u has %u results", i,
+                                module->types[type].result_count);
     }
     return 0;
 }
 
 static int
-validate_tables(struct wasm_module *module, struct wasm_fail *fail)
+validate_tables(const struct wasm_decoder *decoder)
 {
+    struct wasm_module *module = decoder->module;
+
     for (uint32_t i = 0; i < module->table_count; i++) {
         const struct wasm_limits *limits = &module->tables[i].limits;
 
         if (limits->has_max && limits->min > limits->max)
-            return wasm_invalid(fail, 0,
-                                "size minimum must not be greater than maximum: table %u has %u "
-                                "and %u",
-                                i, (uint32_t)limits->min, (uint32_t)limits->max);
+            return wasm_invalid(
+                decoder->reader.fail,
+                position_of(decoder, WASM_SECTION_TABLE, i, module->imported_table_count),
+                "size minimum must not be greater than maximum: table %u has %u and %u", i,
+                (uint32_t)limits->min, (uint32_t)limits->max);
         if (i > 0 || module->tables[i].type != WASM_FUNCREF)
             module->features |= WASM_FEATURE_REFERENCE_TYPES;
     }
@@ -72,21 +84,27 @@ validate_tables(struct wasm_module *module, struct wasm_fail *fail)
 }
 
 static int
-validate_memories(struct wasm_module *module, struct wasm_fail *fail)
+validate_memories(const struct wasm_decoder *decoder)
 {
+    struct wasm_module *module = decoder->module;
+    struct wasm_fail *fail = decoder->reader.fail;
     const struct wasm_limits *limits;
+    uint32_t position;
 
-    if (module->memory_count > 1)
-        return wasm_unsupported(fail, 0, WASM_MISSING_MULTI_MEMORY, false, "multiple memories");
     if (module->memory_count == 0)
         return 0;
+    position = position_of(decoder, WASM_SECTION_MEMORY, module->memory_count - 1,
+                           module->imported_memory_count);
+    if (module->memory_count > 1)
+        return wasm_unsupported(fail, position, WASM_MISSING_MULTI_MEMORY, false,
+                                "multiple memories");
     limits = &module->memories[0].limits;
     if (limits->min > WASM_PAGES_MAX || (limits->has_max && limits->max > WASM_PAGES_MAX))
-        return wasm_invalid(fail, 0, "memory size must be at most %u pages (4GiB), not %u",
+        return wasm_invalid(fail, position, "memory size must be at most %u pages (4GiB), not %u",
                             WASM_PAGES_MAX,
                             (uint32_t)(limits->min > WASM_PAGES_MAX ? limits->min : limits->max));
     if (limits->has_max && limits->min > limits->max)
-        return wasm_invalid(fail, 0,
+        return wasm_invalid(fail, position,
                             "size minimum must not be greater than maximum: memory has %u and %u "
                             "pages",
                             (uint32_t)limits->min, (uint32_t)limits->max);
@@ -215,18 +233,21 @@ validate_exports(struct wasm_module *module, struct wasm_fail *fail)
 }
 
 static int
-validate_start(const struct wasm_module *module, struct wasm_fail *fail)
+validate_start(const struct wasm_decoder *decoder)
 {
+    const struct wasm_module *module = decoder->module;
+    uint32_t position = decoder->section_first[WASM_SECTION_START];
     const struct wasm_func_type *type;
 
     if (!module->has_start)
         return 0;
     if (module->start >= module->function_count)
-        return wasm_invalid(fail, 0, "unknown function %u: the start function, but there are %u",
+        return wasm_invalid(decoder->reader.fail, position,
+                            "unknown function %u: the start function, but there are %u",
                             module->start, module->function_count);
     type = &module->types[module->functions[module->start].type];
     if (type->param_count != 0 || type->result_count != 0)
-        return wasm_invalid(fail, 0,
+        return wasm_invalid(decoder->reader.fail, position,
                             "start function %u must have no parameters and no results, it has %u "
                             "and %u",
                             module->start, type->param_count, type->result_count);
@@ -236,7 +257,8 @@ validate_start(const struct wasm_module *module, struct wasm_fail *fail)
 /* -------------------------------------------------------------------- segments */
 
 static int
-validate_entries(struct wasm_checker *checker, const struct wasm_element *element, uint32_t index)
+validate_entries(struct wasm_checker *checker, const struct wasm_element *element, uint32_t index,
+                 uint32_t position)
 {
     struct wasm_module *module = checker->module;
 
@@ -249,7 +271,7 @@ validate_entries(struct wasm_checker *checker, const struct wasm_element *elemen
             continue;
         }
         if (element->functions[i] >= module->function_count)
-            return wasm_invalid(checker->reader.fail, 0,
+            return wasm_invalid(checker->reader.fail, position,
                                 "unknown function %u: entry %u of elem segment %u, but there are "
                                 "%u",
                                 element->functions[i], i, index, module->function_count);
@@ -259,13 +281,13 @@ validate_entries(struct wasm_checker *checker, const struct wasm_element *elemen
 }
 
 static int
-validate_element(struct wasm_checker *checker, uint32_t index)
+validate_element(struct wasm_checker *checker, uint32_t index, uint32_t position)
 {
     struct wasm_module *module = checker->module;
     const struct wasm_element *element = &module->elements[index];
     int err;
 
-    err = validate_entries(checker, element, index);
+    err = validate_entries(checker, element, index, position);
     if (err != 0 || element->mode != WASM_SEGMENT_ACTIVE)
         return err;
     if (element->table >= module->table_count)
@@ -297,36 +319,37 @@ validate_data(struct wasm_checker *checker, uint32_t index)
 /* ------------------------------------------------------------------ everything */
 
 static int
-validate_constants(struct wasm_checker *checker)
+validate_constants(const struct wasm_decoder *decoder, struct wasm_checker *checker)
 {
     const struct wasm_module *module = checker->module;
+    uint32_t position = decoder->section_first[WASM_SECTION_ELEMENT];
     int err;
 
     err = validate_globals(checker);
     for (uint32_t i = 0; i < module->element_count && err == 0; i++)
-        err = validate_element(checker, i);
+        err = validate_element(checker, i, position);
     for (uint32_t i = 0; i < module->data_count && err == 0; i++)
         err = validate_data(checker, i);
     return err;
 }
 
 static int
-validate_spaces(struct wasm_module *module, struct wasm_fail *fail)
+validate_spaces(const struct wasm_decoder *decoder)
 {
     int err;
 
-    validate_types(module);
-    err = validate_functions(module, fail);
+    validate_types(decoder->module);
+    err = validate_functions(decoder);
     if (err == 0)
-        err = validate_tags(module, fail);
+        err = validate_tags(decoder);
     if (err == 0)
-        err = validate_tables(module, fail);
+        err = validate_tables(decoder);
     if (err == 0)
-        err = validate_memories(module, fail);
+        err = validate_memories(decoder);
     if (err == 0)
-        err = validate_exports(module, fail);
+        err = validate_exports(decoder->module, decoder->reader.fail);
     if (err == 0)
-        err = validate_start(module, fail);
+        err = validate_start(decoder);
     return err;
 }
 
@@ -334,27 +357,26 @@ static int
 validate_all(const struct wasm_decoder *decoder, struct wasm_checker *checker)
 {
     struct wasm_module *module = decoder->module;
-    struct wasm_fail *fail = checker->reader.fail;
     int err;
 
-    err = validate_spaces(module, fail);
+    err = validate_spaces(decoder);
     if (err == 0 && decoder->bad_data_position != 0)
-        err = wasm_invalid(fail, decoder->bad_data_position, "unknown memory %u of a data segment",
-                           decoder->bad_data_memory);
+        err = wasm_invalid(decoder->reader.fail, decoder->bad_data_position,
+                           "unknown memory %u of a data segment", decoder->bad_data_memory);
     if (err == 0)
-        err = validate_constants(checker);
+        err = validate_constants(decoder, checker);
     for (uint32_t i = module->imported_function_count; i < module->function_count && err == 0; i++)
         err = wasm_check_body(checker, &module->functions[i]);
     return err;
 }
 
 int
-wasm_validate(const struct wasm_decoder *decoder, struct wasm_fail *fail)
+wasm_validate(const struct wasm_decoder *decoder)
 {
     struct wasm_checker checker;
     int err;
 
-    err = wasm_checker_init(&checker, decoder->module, fail);
+    err = wasm_checker_init(&checker, decoder->module, decoder->reader.fail);
     if (err != 0)
         return err;
     checker.has_data_count = decoder->has_data_count;

@@ -34,23 +34,23 @@ enum wasm_type {
 
 /* Every count and size has a limit; a module past one is refused by name. */
 #define WASM_MODULE_BYTES_MAX (UINT64_C(1) << 30)
-#define WASM_TYPES_MAX 100000u
-#define WASM_FUNCTIONS_MAX 1000000u
-#define WASM_IMPORTS_MAX 100000u
-#define WASM_EXPORTS_MAX 100000u
-#define WASM_GLOBALS_MAX 65536u
-#define WASM_TABLES_MAX 256u
-#define WASM_TAGS_MAX 10000u
-#define WASM_SEGMENTS_MAX 100000u
-#define WASM_ELEMENTS_MAX 10000000u /* entries of one segment */
-#define WASM_LOCALS_MAX 50000u      /* of one function, parameters included */
-#define WASM_VALUES_MAX 1000u       /* parameters, or results, of one type */
-#define WASM_BODY_BYTES_MAX (128u << 20)
-#define WASM_BLOCK_DEPTH_MAX 100000u
-#define WASM_BR_TABLE_MAX 1000000u
-#define WASM_PAGES_MAX 65536u
-#define WASM_NAME_BYTES_MAX 100000u
-#define WASM_CUSTOMS_MAX 100000u
+#define WASM_TYPES_MAX        100000u
+#define WASM_FUNCTIONS_MAX    1000000u
+#define WASM_IMPORTS_MAX      100000u
+#define WASM_EXPORTS_MAX      100000u
+#define WASM_GLOBALS_MAX      65536u
+#define WASM_TABLES_MAX       256u
+#define WASM_TAGS_MAX         10000u
+#define WASM_SEGMENTS_MAX     100000u
+#define WASM_ELEMENTS_MAX     10000000u /* entries of one segment */
+#define WASM_LOCALS_MAX       50000u    /* of one function, parameters included */
+#define WASM_VALUES_MAX       1000u     /* parameters, or results, of one type */
+#define WASM_BODY_BYTES_MAX   (128u << 20)
+#define WASM_BLOCK_DEPTH_MAX  100000u
+#define WASM_BR_TABLE_MAX     1000000u
+#define WASM_PAGES_MAX        65536u
+#define WASM_NAME_BYTES_MAX   100000u
+#define WASM_CUSTOMS_MAX      100000u
 #define WASM_STACK_VALUES_MAX 1000000u /* operands of one function at a time */
 
 /* Features that a module uses; wasm_module_features. */
@@ -89,11 +89,11 @@ struct wasm_limits {
 };
 
 enum wasm_kind { /* the binary format's numbers */
-    WASM_KIND_FUNCTION = 0,
-    WASM_KIND_TABLE = 1,
-    WASM_KIND_MEMORY = 2,
-    WASM_KIND_GLOBAL = 3,
-    WASM_KIND_TAG = 4,
+                 WASM_KIND_FUNCTION = 0,
+                 WASM_KIND_TABLE = 1,
+                 WASM_KIND_MEMORY = 2,
+                 WASM_KIND_GLOBAL = 3,
+                 WASM_KIND_TAG = 4,
 };
 
 struct wasm_import {
@@ -122,8 +122,8 @@ struct wasm_local_group {
 struct wasm_function {
     uint32_t type;
     bool is_imported;
-    bool is_declared; /* may be a value: exported, in an element segment or global, ref.func */
-    struct wasm_code code;                 /* after the local declarations */
+    bool is_declared;      /* may be a value: exported, in an element segment or global, ref.func */
+    struct wasm_code code; /* after the local declarations */
     const struct wasm_local_group *locals; /* without the parameters; owned by the module */
     uint32_t local_group_count;
     uint32_t local_count;    /* with the parameters */
@@ -235,24 +235,24 @@ enum wasm_opcode {
 /* What follows an opcode; which field of struct wasm_instr is set. */
 enum wasm_immediate {
     WASM_IMM_NONE,
-    WASM_IMM_BLOCK,         /* block */
-    WASM_IMM_INDEX,         /* index: label, function, local, global, table, tag, segment ... */
-    WASM_IMM_INDEX2,        /* index, index2: call_indirect (type, table), table.copy (dst, src),
-                               table.init (segment, table), memory.init (segment, memory) */
-    WASM_IMM_BR_TABLE,      /* targets, target_count; the last is the default */
-    WASM_IMM_SELECT,        /* type */
-    WASM_IMM_REF_TYPE,      /* type */
-    WASM_IMM_MEMARG,        /* offset, align (exponent) */
-    WASM_IMM_MEMARG_LANE,   /* offset, align, lane */
-    WASM_IMM_MEMORY,        /* index (always 0): memory.size, grow, fill */
-    WASM_IMM_MEMORY2,       /* memory.copy: index, index2 */
-    WASM_IMM_I32,           /* value.i32 */
+    WASM_IMM_BLOCK,       /* block */
+    WASM_IMM_INDEX,       /* index: label, function, local, global, table, tag, segment ... */
+    WASM_IMM_INDEX2,      /* index, index2: call_indirect (type, table), table.copy (dst, src),
+                             table.init (segment, table), memory.init (segment, memory) */
+    WASM_IMM_BR_TABLE,    /* targets, target_count; the last is the default */
+    WASM_IMM_SELECT,      /* type */
+    WASM_IMM_REF_TYPE,    /* type */
+    WASM_IMM_MEMARG,      /* offset, align (exponent) */
+    WASM_IMM_MEMARG_LANE, /* offset, align, lane */
+    WASM_IMM_MEMORY,      /* index (always 0): memory.size, grow, fill */
+    WASM_IMM_MEMORY2,     /* memory.copy: index, index2 */
+    WASM_IMM_I32,         /* value.i32 */
     WASM_IMM_I64,
-    WASM_IMM_F32,           /* value.i32: the bits */
-    WASM_IMM_F64,           /* value.i64: the bits */
-    WASM_IMM_V128,          /* value.bytes; also the 16 lanes of shuffle */
-    WASM_IMM_LANE,          /* lane */
-    WASM_IMM_FENCE,         /* one zero byte */
+    WASM_IMM_F32,   /* value.i32: the bits */
+    WASM_IMM_F64,   /* value.i64: the bits */
+    WASM_IMM_V128,  /* value.bytes; also the 16 lanes of shuffle */
+    WASM_IMM_LANE,  /* lane */
+    WASM_IMM_FENCE, /* one zero byte */
 };
 
 struct wasm_instr {

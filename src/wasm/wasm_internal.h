@@ -155,11 +155,31 @@ unsigned wasm_opcode_lanes(uint32_t opcode);
 
 /* -------------------------------------------------------------------- decoding */
 
+/* Numbers of sections in the binary format. */
+enum wasm_section_id {
+    WASM_SECTION_CUSTOM,
+    WASM_SECTION_TYPE,
+    WASM_SECTION_IMPORT,
+    WASM_SECTION_FUNCTION,
+    WASM_SECTION_TABLE,
+    WASM_SECTION_MEMORY,
+    WASM_SECTION_GLOBAL,
+    WASM_SECTION_EXPORT,
+    WASM_SECTION_START,
+    WASM_SECTION_ELEMENT,
+    WASM_SECTION_CODE,
+    WASM_SECTION_DATA,
+    WASM_SECTION_DATA_COUNT,
+    WASM_SECTION_TAG,
+    WASM_SECTION_COUNT
+};
+
 struct wasm_decoder {
     struct wasm_module *module;
-    struct wasm_reader reader; /* the current section */
-    uint32_t section_order;    /* of the last section that was not custom */
-    uint32_t defined_count;    /* functions of the function section */
+    struct wasm_reader reader;                  /* the current section */
+    uint32_t section_order;                     /* of the last section that was not custom */
+    uint32_t section_first[WASM_SECTION_COUNT]; /* positions, to name in errors */
+    uint32_t defined_count;                     /* functions of the function section */
     uint32_t body_count;
     bool has_data_count;
     uint32_t data_count;
@@ -203,7 +223,7 @@ void *wasm_array_append(void *array, uint32_t count, size_t size);
 
 /* Everything outside of function bodies, marking declared functions; then the
  * bodies. */
-int wasm_validate(const struct wasm_decoder *decoder, struct wasm_fail *fail) MUST_CHECK;
+int wasm_validate(const struct wasm_decoder *decoder) MUST_CHECK;
 
 /* One part of the control stack: the function, a block, loop, if, else, try,
  * catch or catch_all. */

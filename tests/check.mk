@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make check          everything that must pass; closes with "N passed, N failed"
+# make check-quick    the same without real programs and fuzzing: a minute or two
+# make check-stress   all tests and programs with every Faaslet moved at each host call
+# make check-san      unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
+# make check-clang    everything compiled by clang without a warning
+
+SPEC       ?= ../shared/spec
+CHECK_SAN  := address,undefined
+
+# NAME=COMMAND steps of tools/run-tests.
+STEP_TIDY     := "tidy=make -s tidy" "tidy-test=make -s tidy-test" "run-tests=tools/run-tests_test"
+STEP_UNITS    := $(TESTS)
+STEP_CLI      := "cli=tests/cli/run $(B)"
+STEP_WASI     := "wasi=tests/wasi/run $(B)"
+STEP_SPEC     := "spec@1200=make -s spec SPEC=$(SPEC)"
+STEP_STRICT   := "spec-strict@1200=make -s spec SPEC=$(SPEC) SPEC_FLAGS=--strict"
+STEP_PROGRAMS := "programs@1200=make -s programs"
+STEP_FUZZ     := "fuzz-diff@600=make -s fuzz-diff-check" \
+                 "fuzz-wasm@120=make -s fuzz-wasm FUZZ_SECONDS=20" \
+                 "fuzz-wasi@120=make -s fuzz-wasi FUZZ_SECONDS=20"
+STEP_SAN      := "san@1200=make -s check-san" "clang@600=make -s check-clang"
+
+# What CI has time for of the stress mode; check-stress has all of it.
+MOVED         := WEFT_STRESS=move=1
+STEP_MOVED    := "cli-moved=$(MOVED) tests/cli/run $(B)" "wasi-moved=$(MOVED) tests/wasi/run $(B)" \
+                 "spec-moved@1200=$(MOVED) make -s spec SPEC=$(SPEC)" \
+                 "programs-moved@1200=make -s programs STRESS=move=1" \
+                 $(foreach t,$(filter %/faaslet/% %/tests/%,$(TESTS)),"$(notdir $t)-moved=$(MOVED) $t")
+
+.PHONY: check check-quick check-stress check-san check-clang
+check-quick: all tests $(B)/spec-run
+	@tools/run-tests $(STEP_TIDY) $(STEP_UNITS) $(STEP_CLI) $(STEP_WASI) $(STEP_SPEC)
+check: all tests $(B)/spec-run
+	@tools/run-tests $(STEP_TIDY) $(STEP_UNITS) $(STEP_CLI) $(STEP_WASI) $(STEP_SPEC) \
+	    $(STEP_STRICT) $(STEP_PROGRAMS) $(STEP_MOVED) $(STEP_FUZZ) $(STEP_SAN)
+check-stress: all tests $(B)/spec-run
+	@tools/run-tests $(STEP_MOVED) "spec-strict-moved@1200=$(MOVED) make -s spec SPEC=$(SPEC) SPEC_FLAGS=--strict"
+
+check-san:
+	@$(MAKE) -s SAN=$(CHECK_SAN) tests
+	@tools/run-tests --logs build/check/san $(TESTS:$(B)/%=build/san-address-undefined/%)
+check-clang:
+	@$(MAKE) -s CC=clang-19 CI=true all tests

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make spec SPEC=dir    the WebAssembly specification's tests, which are not part
+#                       of this project; SPEC_FLAGS: see build/spec-run --help
+
+SPEC_OBJECTS := $(patsubst %.c,$(B)/obj/%.c.o,$(wildcard tests/spec/*.c))
+
+$(B)/spec-run: $(SPEC_OBJECTS) $(B)/libweft.a
+	$(CC) $(LDFLAGS) $^ -ljansson $(LLVMLIBS) $(LDLIBS) -o $@
+
+.PHONY: spec
+ifeq ($(wildcard $(SPEC)/core),)
+spec:
+	@echo "spec: skipped: no specification tests in SPEC=$(SPEC) (make spec SPEC=dir)"
+else
+spec: $(B)/spec-run
+	@mkdir -p $(B)/spec
+	$(B)/spec-run --out $(B)/spec $(SPEC_FLAGS) $(SPEC)
+endif
