@@ -239,6 +239,18 @@ abi_value_slots(uint8_t type)
     return type == 0x7b ? 2 : 1;
 }
 
+/* The host's word to resume the guest, or not, after context.call. */
+typedef int (*abi_dispatch_fn)(int64_t context);
+
+/* Runs guest code from the struct abi_frame at context.guest_sp. GS must point
+ * at the slot's origin. Whenever guest code leaves through weft_call (or a
+ * signal handler makes it leave, see abi_offsets.h), dispatch is called with the
+ * context that left: non-zero resumes it, zero makes abi_enter return it.
+ * `others` are the contexts of all instances that may run too (host_sp is set in
+ * each); none in STANDALONE images. */
+int64_t abi_enter(int64_t context, abi_dispatch_fn dispatch, const int64_t *others,
+                  uint64_t other_count);
+
 /* ------------------------------------------------------------------------
  * The image: an ELF executable with fixed addresses. Besides code and unwind
  * tables (.eh_frame, .eh_frame_hdr, .gcc_except_table) and symbols, it has

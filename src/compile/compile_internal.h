@@ -74,6 +74,10 @@ int compile_plan_create(const struct wasm_module *module, const struct compile_o
                         struct compile_plan **out, struct diag *diag) MUST_CHECK;
 void compile_plan_destroy(struct compile_plan *plan);
 
+/* The name section's name, or the first it is exported by; may be empty. */
+const struct wasm_string *compile_function_name(const struct wasm_module *module,
+                                                uint32_t function);
+
 /* The symbol of a function: its name, or "function", and its index. */
 void compile_symbol(const struct compile_plan *plan, uint32_t function, char *out, size_t size);
 

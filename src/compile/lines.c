@@ -72,6 +72,7 @@ compile_lines_open(struct unit *unit, uint32_t function)
     uint32_t position = unit->module->functions[function].code.first;
     uint32_t row, line = 0;
     char name[256];
+    const struct wasm_string *plain;
     LLVMMetadataRef file = lines != NULL ? lines->unit_file : NULL;
 
     if (lines == NULL)

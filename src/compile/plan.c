@@ -249,9 +249,8 @@ compile_plan_destroy(struct compile_plan *plan)
     free(plan);
 }
 
-/* The name section's name, or the first it is exported by. */
-static const struct wasm_string *
-function_name(const struct wasm_module *module, uint32_t function)
+const struct wasm_string *
+compile_function_name(const struct wasm_module *module, uint32_t function)
 {
     const struct wasm_function *named = &module->functions[function];
 
@@ -265,7 +264,7 @@ function_name(const struct wasm_module *module, uint32_t function)
 void
 compile_symbol(const struct compile_plan *plan, uint32_t function, char *out, size_t size)
 {
-    const struct wasm_string *name = function_name(plan->module, function);
+    const struct wasm_string *name = compile_function_name(plan->module, function);
     int length = name->count < 200 ? (int)name->count : 200;
 
     if (length == 0)

@@ -222,6 +222,10 @@ int faaslet_thaw(const struct faaslet_frozen *frozen, const struct faaslet_confi
                  struct faaslet **out, struct diag *diag) MUST_CHECK;
 void faaslet_frozen_destroy(struct faaslet_frozen *frozen);
 
+/* The record of host functions in use: the config's, or after a thaw with ops the
+ * Faaslet's own, which it destroys. */
+void *faaslet_process(const struct faaslet *faaslet);
+
 /* freeze and thaw in one: the copy goes on where the original stands. */
 int faaslet_clone(struct faaslet *faaslet, const struct faaslet_config *config,
                   struct faaslet **out, struct diag *diag) MUST_CHECK;

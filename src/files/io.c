@@ -82,10 +82,14 @@ stream_write_some(int fd, const struct iovec *iov, int count)
     return writev(fd, some, used);
 }
 
+#ifndef RWF_NOSIGNAL
+#define RWF_NOSIGNAL 0x100 /* since 6.18 */
+#endif
+
 /* Whoever embeds us may not ignore SIGPIPE: it is held back during the write and
  * taken out if it was ours. */
 static ssize_t
-stream_write(int fd, const struct iovec *iov, int count)
+stream_write_quietly(int fd, const struct iovec *iov, int count)
 {
     static const struct timespec now = {0, 0};
     sigset_t pipe_signal, pending, before;
@@ -107,6 +111,16 @@ stream_write(int fd, const struct iovec *iov, int count)
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = err;
     return got;
+}
+
+static ssize_t
+stream_write(int fd, const struct iovec *iov, int count)
+{
+    ssize_t got = pwritev2(fd, iov, count, -1, RWF_NOWAIT | RWF_NOSIGNAL);
+
+    if (got >= 0 || !is_unsupported(errno))
+        return got;
+    return stream_write_quietly(fd, iov, count);
 }
 
 static ssize_t

@@ -4,9 +4,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -17,6 +19,9 @@
 #define NAMES_SLACK_MIN (64u << 10)
 #define ENTRIES_FIRST   16u
 #define ROOT_PATH_BYTES 4096u
+#define PROC_PATH_BYTES 32
+#define TTYAUX_MAJOR    5
+#define PTMX_MINOR      2
 
 static const struct files_range no_name = {0, 0};
 
@@ -272,6 +277,27 @@ files_entry_classify(struct files_entry *entry, int fd)
     return 0;
 }
 
+/* A terminal is opened once more, without waiting: no question that can be asked
+ * beforehand tells how much it will take. Not so the master of a pseudo-terminal,
+ * for which opening again makes another one. */
+static void
+open_terminal_again(struct files_entry *entry)
+{
+    char path[PROC_PATH_BYTES];
+    struct stat stat;
+    int fd;
+
+    if (!entry->is_terminal || fstat(entry->fd, &stat) != 0 ||
+        stat.st_rdev == makedev(TTYAUX_MAJOR, PTMX_MINOR))
+        return;
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", entry->fd);
+    fd = open(path, entry->access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return; /* the host's own will do, with poll before every transfer */
+    entry->fd = fd;
+    entry->is_borrowed = 0;
+}
+
 int
 files_table_adopt(struct files_table *table, int fd, uint32_t *number)
 {
@@ -286,6 +312,7 @@ files_table_adopt(struct files_table *table, int fd, uint32_t *number)
         return err;
     }
     table->entries[index].is_borrowed = 1;
+    open_terminal_again(&table->entries[index]);
     *number = index;
     return 0;
 }

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,7 +129,10 @@ guest_setup(void **state)
     guest->memory = calloc(1, GUEST_MEMORY_BYTES);
     assert_non_null(guest->memory);
     guest->module = "wasi_snapshot_preview1";
-    (void)snprintf(guest->root, sizeof(guest->root), "%s/weft-test-XXXXXX",
+    (void)snprintf(guest->root, sizeof(guest->root),
+                   "%s/weft-test-XX"
+                   "XX"
+                   "XX",
                    getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp");
     assert_non_null(mkdtemp(guest->root));
     guest_open_pipes(guest);
@@ -138,10 +142,18 @@ guest_setup(void **state)
 }
 
 static inline int
+remove_one(const char *path, const struct stat *stat, int type, struct FTW *ftw)
+{
+    (void)stat;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+static inline int
 guest_teardown(void **state)
 {
     struct guest *guest = *state;
-    char command[128];
 
     hostcall_process_ops.destroy(guest->process);
     for (int i = 0; i < 3; i++) {
@@ -149,8 +161,7 @@ guest_teardown(void **state)
         if (guest->peer[i] >= 0)
             (void)close(guest->peer[i]);
     }
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", guest->root);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(nftw(guest->root, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
     free(guest->memory);
     free(guest);
     return 0;

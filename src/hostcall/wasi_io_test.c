@@ -240,6 +240,68 @@ test_a_terminal_is_told_by_its_rights(void **state)
     (void)close(fd);
 }
 
+static void
+test_a_terminal_that_nobody_reads_is_pending(void **state)
+{
+    struct guest *guest = *state;
+    struct files_table *files = &((struct hostcall_process *)guest->process)->files;
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), slave, err = 0;
+    uint32_t number;
+
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0)
+        skip(); /* no pseudo-terminals here */
+    slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    assert_true(slave >= 0);
+    assert_int_equal(files_table_adopt(files, slave, &number), 0);
+    wasi_rights_adopted(files_table_get(files, number));
+    assert_int_equal(guest_read(guest, number, 10), -1);
+    assert_int_equal(write(master, "typed\n", 6), 6);
+    assert_int_equal(guest_again(guest), 0);
+    assert_memory_equal(guest->memory + GUEST_BUFFER, "typed\n", 6);
+    for (int i = 0; i < 1000 && err == 0; i++)
+        err = CALL(guest, "fd_write", number, guest_iovec(guest, 0, GUEST_BUFFER, 10000), 1,
+                   GUEST_RESULT);
+    assert_int_equal(guest->verdict, FAASLET_CALL_PENDING);
+    assert_int_equal(fcntl(slave, F_GETFL) & O_NONBLOCK, 0);
+    (void)close(slave);
+    (void)close(master);
+}
+
+/* A named pipe has no "now or never" in the kernel: here the old way is taken. */
+static void
+test_a_named_pipe_waits_and_breaks_like_a_pipe(void **state)
+{
+    struct guest *guest = *state;
+    struct files_table *files = &((struct hostcall_process *)guest->process)->files;
+    uint32_t reader, writer, written = 0;
+    char path[256];
+    int ends[2], err = 0;
+
+    host_path(guest, "fifo", path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    ends[0] = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    ends[1] = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(ends[0] >= 0 && ends[1] >= 0);
+    assert_int_equal(fcntl(ends[0], F_SETFL, 0), 0);
+    assert_int_equal(files_table_adopt(files, ends[0], &reader), 0);
+    wasi_rights_adopted(files_table_get(files, reader));
+    assert_int_equal(files_table_adopt(files, ends[1], &writer), 0);
+    wasi_rights_adopted(files_table_get(files, writer));
+    assert_int_equal(guest_read(guest, reader, 10), -1);
+    for (int i = 0; i < 1000 && err == 0; i++) {
+        err = CALL(guest, "fd_write", writer, guest_iovec(guest, 0, GUEST_BUFFER, 10000), 1,
+                   GUEST_RESULT);
+        written += err == 0 ? guest_u32(guest, GUEST_RESULT) : 0;
+    }
+    assert_int_equal(guest->verdict, FAASLET_CALL_PENDING);
+    assert_true(written >= 4096);
+    assert_int_equal(guest_read(guest, reader, 100), 0);
+    assert_int_equal(CALL(guest, "fd_close", reader), 0);
+    (void)close(ends[0]);
+    assert_int_equal(guest_write(guest, writer, "x"), E_PIPE);
+    (void)close(ends[1]);
+}
+
 /* ----------------------------------------------------------------------- readdir */
 
 #define NAMES 300
@@ -351,6 +413,8 @@ main(void)
         GUEST_TEST(test_writing_to_a_full_pipe_is_short_then_pending),
         GUEST_TEST(test_a_pipe_without_reader_is_an_error_not_a_signal),
         GUEST_TEST(test_a_terminal_is_told_by_its_rights),
+        GUEST_TEST(test_a_terminal_that_nobody_reads_is_pending),
+        GUEST_TEST(test_a_named_pipe_waits_and_breaks_like_a_pipe),
         GUEST_TEST(test_readdir_shows_every_name_once_whatever_the_buffer),
         GUEST_TEST(test_readdir_refuses_files_and_wild_cookies),
     };

@@ -55,9 +55,13 @@ uint64_t mem_window_bytes(const struct mem_slot *slot, unsigned window);
 
 /* Maps page-aligned file bytes copy-on-write over usable bytes of a window.
  * -EINVAL where they are not inside; after another failure those bytes are
- * undefined. */
+ * undefined. The file must never change; fd stays open as long as the slot. */
 int mem_window_map(struct mem_slot *slot, unsigned window, uint64_t offset, uint64_t bytes, int fd,
                    uint64_t file_offset) MUST_CHECK;
+
+/* The same for bytes below the origin; offset is negative. */
+int mem_below_map(struct mem_slot *slot, int64_t offset, uint64_t bytes, int fd,
+                  uint64_t file_offset) MUST_CHECK;
 
 /* A stack for guest code with a guard below: touching it is "exhausted". */
 struct mem_stack {

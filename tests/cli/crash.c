@@ -18,16 +18,16 @@ poke(volatile int *address)
 static __attribute__((noinline)) int
 recurse(int depth)
 {
-    volatile int here = depth;
-
-    return depth < 0 ? 0 : recurse(depth + here - depth + 1) + here;
+    /* Two calls, so that no compiler makes a loop of it; nothing on the stack
+     * of linear memory, which would end first. */
+    return depth < 0 ? depth : recurse(depth + 1) * 3 + recurse(depth + 2);
 }
 
 static int
 allocate(void)
 {
     for (int i = 0; i < 100; i++) {
-        char *memory = malloc(1 << 20);
+        char *volatile memory = malloc(1 << 20);
 
         if (memory == NULL) {
             printf("no memory after %d\n", i);

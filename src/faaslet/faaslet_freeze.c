@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Freezing and thawing. Frozen, a Faaslet is: a snapshot of its slot with the
+ * header zero, the bytes of its stack in use, the record of its host functions,
+ * and plain values. Stack pointers are kept as distance from the stack's top.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/fault.h"
+#include "faaslet/faaslet_internal.h"
+
+static void *
+copy_array(const void *from, size_t count, size_t unit)
+{
+    void *copy = calloc(count + 1, unit);
+
+    if (copy != NULL && count > 0)
+        (void)memcpy(copy, from, count * unit);
+    return copy;
+}
+
+static int
+copy_names(const struct faaslet *from, struct faaslet *to)
+{
+    to->names = calloc(from->name_count + 1u, sizeof(*to->names));
+    if (to->names == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < from->name_count; i++) {
+        to->names[i].instance = from->names[i].instance;
+        to->names[i].name = strdup(from->names[i].name);
+        if (to->names[i].name == NULL)
+            return -ENOMEM;
+        to->name_count++;
+    }
+    return 0;
+}
+
+/* What belongs to one place or one run. */
+static void
+forget_place(struct faaslet *faaslet)
+{
+    faaslet->slot = NULL;
+    faaslet->origin = NULL;
+    faaslet->stack = (struct mem_stack){0};
+    faaslet->process_is_own = false;
+    faaslet->call = (struct faaslet_call){0};
+    faaslet->has_registers = false;
+    faaslet->deadline_ns = 0;
+    atomic_init(&faaslet->runner, 0);
+}
+
+int
+state_copy(const struct faaslet *from, struct faaslet *to)
+{
+    *to = *from;
+    forget_place(to);
+    to->instance_count = 0;
+    to->name_count = 0;
+    to->names = NULL;
+    to->types = (struct buffer){0};
+    to->instance_capacity = from->instance_count + 1;
+    to->instances = copy_array(from->instances, from->instance_count, sizeof(*to->instances));
+    to->contexts = copy_array(from->contexts, from->instance_count, sizeof(*to->contexts));
+    to->is_dead = copy_array(from->is_dead, from->instance_count, sizeof(*to->is_dead));
+    if (to->instances == NULL || to->contexts == NULL || to->is_dead == NULL ||
+        fault_point("faaslet.state") != 0)
+        goto fail;
+    buffer_append(&to->types, from->types.bytes, from->types.count);
+    if (to->types.err != 0 || copy_names(from, to) != 0)
+        goto fail;
+    for (; to->instance_count < from->instance_count; to->instance_count++)
+        (void)instance_get(to->instances[to->instance_count]);
+    return 0;
+
+fail:
+    state_fini(to);
+    return -ENOMEM;
+}
+
+static bool
+has_stack(const struct faaslet *faaslet)
+{
+    return faaslet->state == STATE_READY || faaslet->state == STATE_CALLING;
+}
+
+/* The slot must look the same from anywhere: no host addresses. */
+static int
+freeze_memory(struct faaslet *faaslet, struct faaslet_frozen *frozen)
+{
+    struct abi_context *stopped = context_at(faaslet, faaslet->stop_context);
+    uint64_t sp = faaslet->instance_count > 0 ? stopped->guest_sp : 0;
+    int err;
+
+    (void)memset(offset_at(faaslet, -(int64_t)ABI_HEADER_BYTES), 0, sizeof(struct abi_header));
+    for (uint32_t i = 0; i < faaslet->instance_count; i++) {
+        context_at(faaslet, faaslet->contexts[i])->guest_sp = 0;
+        context_at(faaslet, faaslet->contexts[i])->host_sp = 0;
+    }
+    if (has_stack(faaslet))
+        stopped->guest_sp = faaslet->stack.top - sp;
+    err = mem_freeze(faaslet->slot, &frozen->memory);
+    if (faaslet->instance_count > 0)
+        stopped->guest_sp = sp;
+    faaslet_header_fill(faaslet);
+    if (err == 0 && has_stack(faaslet)) {
+        buffer_append(&frozen->stack, (const void *)sp, faaslet->stack.top - sp);
+        err = frozen->stack.err;
+    }
+    return err;
+}
+
+static int
+freeze_process(const struct faaslet *faaslet, struct faaslet_frozen *frozen)
+{
+    const struct faaslet_process_ops *ops = faaslet->config.ops;
+    int err;
+
+    if (ops == NULL || faaslet->config.process == NULL)
+        return 0;
+    frozen->has_process = true;
+    err = ops->freeze(faaslet->config.process, &frozen->process);
+    return err != 0 ? err : frozen->process.err;
+}
+
+int
+faaslet_freeze(struct faaslet *faaslet, struct faaslet_frozen **out, struct diag *diag)
+{
+    struct faaslet_frozen *frozen;
+    int err;
+
+    frozen = calloc(1, sizeof(*frozen));
+    if (frozen == NULL)
+        return diag_set(diag, -ENOMEM, "cannot freeze: out of memory");
+    err = state_copy(faaslet, &frozen->state);
+    if (err != 0)
+        goto free_frozen;
+    err = freeze_process(faaslet, frozen);
+    if (err == 0)
+        err = freeze_memory(faaslet, frozen);
+    if (err != 0)
+        goto free_state;
+    *out = frozen;
+    return 0;
+
+free_state:
+    faaslet_frozen_destroy(frozen);
+    return diag_set(diag, err, "cannot freeze: %s", strerror(-err));
+free_frozen:
+    free(frozen);
+    return diag_set(diag, err, "cannot freeze: %s", strerror(-err));
+}
+
+void
+faaslet_frozen_destroy(struct faaslet_frozen *frozen)
+{
+    if (frozen == NULL)
+        return;
+    mem_snapshot_destroy(frozen->memory);
+    buffer_fini(&frozen->stack);
+    buffer_fini(&frozen->process);
+    state_fini(&frozen->state);
+    free(frozen);
+}
+
+int
+frozen_restore(const struct faaslet_frozen *frozen, bool random_place, struct faaslet *faaslet)
+{
+    struct mem_stack stack = {0};
+    struct mem_slot *slot;
+    int err = mem_slot_create(mem_snapshot_below_bytes(frozen->memory),
+                              mem_snapshot_window_count(frozen->memory), random_place, &slot);
+
+    if (err != 0)
+        return err;
+    err = mem_stack_create(faaslet->config.stack_bytes, random_place, &stack);
+    if (err == 0)
+        err = mem_restore(slot, frozen->memory);
+    if (err == 0 && frozen->stack.count > stack.top - stack.first)
+        err = -EINVAL;
+    if (err != 0) {
+        mem_stack_destroy(&stack);
+        mem_slot_destroy(slot);
+        return err;
+    }
+    faaslet->slot = slot;
+    faaslet->origin = mem_slot_origin(slot);
+    faaslet->stack = stack;
+    if (frozen->stack.count > 0) {
+        uintptr_t sp = stack.top - frozen->stack.count;
+
+        (void)memcpy((void *)sp, frozen->stack.bytes, frozen->stack.count);
+        ASSERT(context_at(faaslet, faaslet->stop_context)->guest_sp == frozen->stack.count);
+        context_at(faaslet, faaslet->stop_context)->guest_sp = sp;
+    }
+    faaslet_header_fill(faaslet);
+    return 0;
+}
+
+static int
+thaw_process(const struct faaslet_frozen *frozen, struct faaslet *faaslet)
+{
+    const struct faaslet_process_ops *ops = faaslet->config.ops;
+    void *process;
+    int err;
+
+    if (!frozen->has_process || ops == NULL)
+        return 0;
+    err = ops->thaw(frozen->process.bytes, frozen->process.count, &process);
+    if (err != 0)
+        return err;
+    faaslet->config.process = process;
+    faaslet->process_is_own = true;
+    return 0;
+}
+
+int
+faaslet_thaw(const struct faaslet_frozen *frozen, const struct faaslet_config *config,
+             struct faaslet **out, struct diag *diag)
+{
+    struct faaslet *faaslet = calloc(1, sizeof(*faaslet));
+    int err;
+
+    if (faaslet == NULL)
+        return diag_set(diag, -ENOMEM, "cannot thaw: out of memory");
+    err = state_copy(&frozen->state, faaslet);
+    if (err != 0) {
+        free(faaslet);
+        return diag_set(diag, err, "cannot thaw: %s", strerror(-err));
+    }
+    faaslet->config = *config;
+    /* A stack that was as large fits; the guest was promised what it had. */
+    faaslet->config.stack_bytes = frozen->state.config.stack_bytes;
+    err = frozen_restore(frozen, false, faaslet);
+    if (err == 0)
+        err = thaw_process(frozen, faaslet);
+    if (err != 0) {
+        faaslet_destroy(faaslet);
+        return diag_set(diag, err, "cannot thaw: %s", strerror(-err));
+    }
+    *out = faaslet;
+    return 0;
+}
+
+int
+faaslet_clone(struct faaslet *faaslet, const struct faaslet_config *config, struct faaslet **out,
+              struct diag *diag)
+{
+    struct faaslet_frozen *frozen;
+    int err = faaslet_freeze(faaslet, &frozen, diag);
+
+    if (err != 0)
+        return err;
+    err = faaslet_thaw(frozen, config, out, diag);
+    faaslet_frozen_destroy(frozen);
+    return err;
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Leaf helpers: memory and table instructions that are too long to be inline.
+ * Guest code calls them through the header; they run on the executor's stack.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "faaslet/faaslet_internal.h"
+
+#define REFUSED 0xffffffffu
+
+uint64_t faaslet_helper_memory_grow(int64_t context, uint64_t delta);
+uint64_t faaslet_helper_memory_copy(int64_t context, uint64_t to, uint64_t from, uint64_t bytes);
+uint64_t faaslet_helper_memory_fill(int64_t context, uint64_t to, uint64_t value, uint64_t bytes);
+uint64_t faaslet_helper_memory_init(int64_t context, uint64_t segment, uint64_t to, uint64_t from,
+                                    uint64_t bytes);
+uint64_t faaslet_helper_table_grow(int64_t context, uint64_t table, int64_t reference,
+                                   uint64_t delta);
+uint64_t faaslet_helper_table_fill(int64_t context, uint64_t table, uint64_t index,
+                                   int64_t reference, uint64_t count);
+uint64_t faaslet_helper_table_copy(int64_t context, uint64_t tables, uint64_t to, uint64_t from,
+                                   uint64_t count);
+uint64_t faaslet_helper_table_init(int64_t context, uint64_t numbers, uint64_t to, uint64_t from,
+                                   uint64_t count);
+
+static struct faaslet *
+current(void)
+{
+    return runner_here()->current;
+}
+
+static bool
+is_outside(uint64_t at, uint64_t count, uint64_t size)
+{
+    return at > size || count > size - at;
+}
+
+static const struct abi_image *
+image_of(const struct faaslet *faaslet, const struct abi_context *context)
+{
+    return &faaslet->instances[context->instance]->image->abi;
+}
+
+/* ---------------------------------------------------------------------- memory */
+
+static uint64_t
+pages_limit(const struct faaslet *faaslet, const struct abi_memory *memory)
+{
+    uint64_t limit = faaslet->config.memory_bytes_max / ABI_PAGE_BYTES;
+
+    return faaslet->config.memory_bytes_max != 0 && limit < memory->pages_max ? limit
+                                                                              : memory->pages_max;
+}
+
+uint64_t
+faaslet_helper_memory_grow(int64_t context, uint64_t delta)
+{
+    struct faaslet *faaslet = current();
+    struct abi_memory *memory = memory_of(faaslet, context_at(faaslet, context));
+    uint64_t old = memory->pages;
+    uint64_t limit = pages_limit(faaslet, memory);
+    unsigned window = (unsigned)(memory->base / mem_window_offset(1));
+
+    if (old > limit || delta > limit - old)
+        return REFUSED;
+    if (mem_window_grow(faaslet->slot, window, (old + delta) * ABI_PAGE_BYTES) != 0)
+        return REFUSED;
+    memory->pages = old + delta;
+    return old;
+}
+
+uint64_t
+faaslet_helper_memory_copy(int64_t context, uint64_t to, uint64_t from, uint64_t bytes)
+{
+    struct faaslet *faaslet = current();
+    struct abi_memory *memory = memory_of(faaslet, context_at(faaslet, context));
+    uint64_t size = memory->pages * ABI_PAGE_BYTES;
+    uint8_t *base = offset_at(faaslet, memory->base);
+
+    if (is_outside(to, bytes, size) || is_outside(from, bytes, size))
+        return 1;
+    (void)memmove(base + to, base + from, bytes);
+    return 0;
+}
+
+uint64_t
+faaslet_helper_memory_fill(int64_t context, uint64_t to, uint64_t value, uint64_t bytes)
+{
+    struct faaslet *faaslet = current();
+    struct abi_memory *memory = memory_of(faaslet, context_at(faaslet, context));
+
+    if (is_outside(to, bytes, memory->pages * ABI_PAGE_BYTES))
+        return 1;
+    (void)memset((uint8_t *)offset_at(faaslet, memory->base) + to, (uint8_t)value, bytes);
+    return 0;
+}
+
+uint64_t
+faaslet_helper_memory_init(int64_t context, uint64_t segment, uint64_t to, uint64_t from,
+                           uint64_t bytes)
+{
+    struct faaslet *faaslet = current();
+    struct abi_context *c = context_at(faaslet, context);
+    const struct abi_image *image = image_of(faaslet, c);
+    const struct abi_meta_data *data = abi_image_range(image, image->meta->data);
+    struct abi_memory *memory = memory_of(faaslet, c);
+    const uint32_t *usable = (const void *)((uint8_t *)c + image->meta->layout.data_bytes);
+
+    DEBUG_ASSERT(segment < image->meta->data.count);
+    if (is_outside(to, bytes, memory->pages * ABI_PAGE_BYTES) ||
+        is_outside(from, bytes, usable[segment]))
+        return 1;
+    (void)memcpy((uint8_t *)offset_at(faaslet, memory->base) + to,
+                 (const uint8_t *)abi_image_range(image, data[segment].bytes) + from, bytes);
+    return 0;
+}
+
+/* ---------------------------------------------------------------------- tables */
+
+static struct abi_table *
+table_of(const struct faaslet *faaslet, struct abi_context *context, uint64_t table)
+{
+    const struct abi_layout *layout = &image_of(faaslet, context)->meta->layout;
+    uint8_t *base = (uint8_t *)context;
+
+    if (faaslet->mode == ABI_STANDALONE)
+        return (struct abi_table *)(base + layout->tables) + table;
+    return offset_at(faaslet, ((const int64_t *)(base + layout->table_offsets))[table]);
+}
+
+static void
+fill(int64_t *entries, int64_t reference, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        entries[i] = reference;
+}
+
+uint64_t
+faaslet_helper_table_grow(int64_t context, uint64_t table, int64_t reference, uint64_t delta)
+{
+    struct faaslet *faaslet = current();
+    struct abi_table *t = table_of(faaslet, context_at(faaslet, context), table);
+    uint32_t old = t->count;
+
+    if (delta > t->count_max - old)
+        return REFUSED;
+    fill((int64_t *)offset_at(faaslet, t->base) + old, reference, delta);
+    t->count = old + (uint32_t)delta;
+    return old;
+}
+
+uint64_t
+faaslet_helper_table_fill(int64_t context, uint64_t table, uint64_t index, int64_t reference,
+                          uint64_t count)
+{
+    struct faaslet *faaslet = current();
+    struct abi_table *t = table_of(faaslet, context_at(faaslet, context), table);
+
+    if (is_outside(index, count, t->count))
+        return 1;
+    fill((int64_t *)offset_at(faaslet, t->base) + index, reference, count);
+    return 0;
+}
+
+uint64_t
+faaslet_helper_table_copy(int64_t context, uint64_t tables, uint64_t to, uint64_t from,
+                          uint64_t count)
+{
+    struct faaslet *faaslet = current();
+    struct abi_context *c = context_at(faaslet, context);
+    struct abi_table *target = table_of(faaslet, c, tables >> 32);
+    struct abi_table *source = table_of(faaslet, c, (uint32_t)tables);
+
+    if (is_outside(to, count, target->count) || is_outside(from, count, source->count))
+        return 1;
+    (void)memmove((int64_t *)offset_at(faaslet, target->base) + to,
+                  (int64_t *)offset_at(faaslet, source->base) + from, count * sizeof(int64_t));
+    return 0;
+}
+
+/* The reference that an entry of an element segment stands for. */
+static int64_t
+entry_reference(const struct faaslet *faaslet, const struct abi_context *context, uint32_t entry)
+{
+    const struct abi_image *image = image_of(faaslet, context);
+    const struct abi_layout *layout = &image->meta->layout;
+    const uint8_t *base = (const uint8_t *)context;
+
+    if (entry == ABI_ELEMENT_NULL)
+        return ABI_REF_NULL;
+    if ((entry & ABI_ELEMENT_GLOBAL) != 0) {
+        uint32_t global = entry & ~ABI_ELEMENT_GLOBAL;
+
+        if (faaslet->mode == ABI_LINKED)
+            return *(int64_t *)offset_at(
+                faaslet, ((const int64_t *)(base + layout->global_offsets))[global]);
+        return *(const int64_t *)(base + layout->globals + global * ABI_GLOBAL_BYTES);
+    }
+    if (faaslet->mode == ABI_LINKED && entry < image->meta->imported_function_count)
+        return ((const int64_t *)(base + layout->import_functions))[entry];
+    return context->self + layout->functions + entry * (int64_t)sizeof(struct abi_function);
+}
+
+uint64_t
+faaslet_helper_table_init(int64_t context, uint64_t numbers, uint64_t to, uint64_t from,
+                          uint64_t count)
+{
+    struct faaslet *faaslet = current();
+    struct abi_context *c = context_at(faaslet, context);
+    const struct abi_image *image = image_of(faaslet, c);
+    const struct abi_meta_element *elements = abi_image_range(image, image->meta->elements);
+    struct abi_table *table = table_of(faaslet, c, numbers >> 32);
+    uint32_t segment = (uint32_t)numbers;
+    const uint32_t *usable = (const void *)((uint8_t *)c + image->meta->layout.element_counts);
+    const uint32_t *entries = abi_image_range(image, elements[segment].entries);
+    int64_t *target = (int64_t *)offset_at(faaslet, table->base) + to;
+
+    if (is_outside(to, count, table->count) || is_outside(from, count, usable[segment]))
+        return 1;
+    for (uint64_t i = 0; i < count; i++)
+        target[i] = entry_reference(faaslet, c, entries[from + i]);
+    return 0;
+}
+
+void
+faaslet_header_fill(struct faaslet *faaslet)
+{
+    static void (*const thunks[])(void) = {
+        [ABI_HELPER_MEMORY_GROW] = faaslet_thunk_memory_grow,
+        [ABI_HELPER_MEMORY_COPY] = faaslet_thunk_memory_copy,
+        [ABI_HELPER_MEMORY_FILL] = faaslet_thunk_memory_fill,
+        [ABI_HELPER_MEMORY_INIT] = faaslet_thunk_memory_init,
+        [ABI_HELPER_TABLE_GROW] = faaslet_thunk_table_grow,
+        [ABI_HELPER_TABLE_FILL] = faaslet_thunk_table_fill,
+        [ABI_HELPER_TABLE_COPY] = faaslet_thunk_table_copy,
+        [ABI_HELPER_TABLE_INIT] = faaslet_thunk_table_init,
+    };
+    struct abi_header *header = offset_at(faaslet, -(int64_t)ABI_HEADER_BYTES);
+
+    static_assert(ARRAY_COUNT(thunks) == ABI_HELPER_COUNT, "a thunk for every helper");
+    for (unsigned i = 0; i < ABI_HELPER_COUNT; i++)
+        header->helpers[i] = (uint64_t)thunks[i];
+    header->host = faaslet;
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef WEFT_FAASLET_INTERNAL_H
+#define WEFT_FAASLET_INTERNAL_H
+
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#include "abi/abi_offsets.h"
+#include "base/buffer.h"
+#include "faaslet/faaslet.h"
+#include "mem/mem.h"
+
+#define SEGMENTS_MAX 32u
+
+/* In context.call beside enum abi_call: a signal handler made the guest leave. */
+#define CALL_STOPPED 0x50000000u
+
+/* ---------------------------------------------------------------------- images */
+
+struct image_segment {
+    uint64_t first, end; /* addresses */
+    uint64_t file_offset;
+};
+
+struct faaslet_image {
+    struct faaslet_image *next; /* registry; guarded by its lock */
+    unsigned references;        /* guarded by the registry's lock */
+    int fd;                     /* owned, sealed */
+    const uint8_t *file;        /* the whole file, read-only */
+    size_t file_bytes;
+    struct abi_image abi;
+    struct image_segment segments[SEGMENTS_MAX];
+    unsigned segment_count;
+    uint64_t reserved_first, reserved_bytes;
+    _Atomic(struct instance *) standalone; /* owned; linked once, for all Faaslets */
+};
+
+/* Bytes of the image at an address, NULL where not all of them are inside one
+ * segment. Reads the file's copy: never faults. */
+const uint8_t *image_bytes_at(const struct faaslet_image *image, uint64_t address, size_t count);
+
+/* ------------------------------------------------------------------- instances */
+
+/* What an import of an instance is: of which instance, and there which object.
+ * Never itself an import. */
+struct instance_source {
+    uint32_t instance;
+    uint32_t index;
+};
+
+/* One module in a slot. Immutable once linked, the same in every copy of the
+ * Faaslet, so copies share it. */
+struct instance {
+    atomic_uint references;
+    bool is_cached;              /* belongs to its image; counted there */
+    struct faaslet_image *image; /* a reference, unless cached */
+    faaslet_resolve_fn resolve;  /* cached: what it was linked with */
+    uint32_t number;
+    int64_t context;
+    int64_t memory;         /* GS offset of its struct abi_memory, or 0 */
+    int window;             /* of its own memory, or -1 */
+    size_t below_bytes;     /* STANDALONE: what the slot needs */
+    faaslet_host_fn *hosts; /* owned; per imported function; NULL: another instance's */
+    uint32_t host_count;
+    struct instance_source *sources; /* owned; LINKED: per import */
+    uint8_t *template;               /* owned; the first bytes of the context */
+    size_t template_bytes;
+    int template_fd; /* the same from byte 0 of a sealed file, or -1 */
+};
+
+struct instance *instance_get(struct instance *instance);
+void instance_put(struct instance *instance); /* NULL is fine */
+void instance_free(struct instance *instance);
+
+/* ------------------------------------------------------------------- Faaslets */
+
+enum state {
+    STATE_IDLE,    /* a call may be prepared */
+    STATE_READY,   /* prepared or interrupted: guest code goes on */
+    STATE_CALLING, /* a host call is to be made (again) */
+    STATE_OVER,    /* exited or killed */
+};
+
+/* Registers of a guest frame, by what unwinding needs. */
+struct guest_registers {
+    uint64_t pc, sp, rbp, rbx, r12, r13, r14, r15;
+    bool is_exact; /* pc is an instruction, not a return address */
+};
+
+struct registered_name {
+    char *name; /* owned */
+    uint32_t instance;
+};
+
+enum {
+    STOP_NONE = 0,
+    STOP_KILL = 1,
+    STOP_TIME = 2,
+};
+
+struct faaslet {
+    struct faaslet_config config;
+    bool process_is_own;
+    enum abi_mode mode;
+    struct mem_slot *slot; /* owned */
+    uint8_t *origin;
+    struct mem_stack stack; /* owned */
+    enum state state;
+
+    struct instance **instances; /* owned; references */
+    int64_t *contexts;           /* owned; of all instances, for abi_enter */
+    uint8_t *is_dead;            /* owned; instances whose INIT trapped */
+    uint32_t instance_count, instance_capacity;
+    struct registered_name *names; /* owned */
+    uint32_t name_count;
+    int64_t below_next;   /* LINKED: contexts and tables grow down from here */
+    unsigned window_next; /* LINKED */
+    struct buffer types;  /* LINKED: the signatures, see faaslet_link.c */
+    uint32_t type_count;
+
+    int64_t call_context; /* of the call that was prepared */
+    uint32_t call_slots;  /* of its results */
+    bool is_init;
+    int64_t stop_context; /* through which it stopped; guest_sp is there */
+    enum abi_trap trap;   /* by a signal handler */
+    struct guest_registers stopped;
+    struct faaslet_call call;
+    uint64_t scratch[FAASLET_SCRATCH_COUNT];
+    struct faaslet_outcome outcome;
+    bool has_registers; /* stopped is where it trapped or was killed */
+    bool has_said;      /* outcome is what this run came to */
+
+    atomic_uint stop;  /* STOP_*: leave as soon as you can */
+    atomic_int runner; /* thread that runs it, or 0 */
+    uint64_t deadline_ns;
+};
+
+static inline struct abi_context *
+context_at(const struct faaslet *faaslet, int64_t offset)
+{
+    return (struct abi_context *)(faaslet->origin + offset);
+}
+
+static inline void *
+offset_at(const struct faaslet *faaslet, int64_t offset)
+{
+    return faaslet->origin + offset;
+}
+
+/* The linear memory's record of a context, or NULL. */
+static inline struct abi_memory *
+memory_of(const struct faaslet *faaslet, const struct abi_context *context)
+{
+    return context->memory == 0 ? NULL : offset_at(faaslet, context->memory);
+}
+
+struct instance *faaslet_instance(const struct faaslet *faaslet, uint32_t number);
+
+/* The instance whose image has code at pc, or NULL. */
+const struct faaslet_image *faaslet_image_at(const struct faaslet *faaslet, uint64_t pc);
+
+/* Fills the header, which holds the host's addresses. */
+void faaslet_header_fill(struct faaslet *faaslet);
+
+/* ------------------------------------------------------------------------ link */
+
+int link_standalone(struct faaslet_image *image, const struct faaslet_config *config,
+                    struct instance **out, struct diag *diag) MUST_CHECK;
+
+/* Index into the image's functions of a function of the module, or UINT32_MAX. */
+uint32_t link_find_function(const struct abi_image *image, uint32_t index);
+const struct abi_meta_export *link_find_export(const struct abi_image *image, const char *name,
+                                               size_t name_bytes);
+/* "iI:f" of a type. */
+void link_type_letters(const struct abi_image *image, uint32_t type, struct buffer *out);
+uint32_t link_value_slots(const struct abi_image *image, struct abi_range values);
+
+/* --------------------------------------------------------------------- threads */
+
+/* The Faaslet that runs on this thread, or NULL. Read by signal handlers. */
+struct runner {
+    struct faaslet *volatile current;
+    void *alternate_stack; /* owned */
+    void *previous_stack;
+    size_t previous_bytes;
+    int previous_flags;
+    timer_t timer;
+    pid_t tid;
+    bool is_ready;
+    bool is_armed; /* the timer */
+};
+
+struct runner *runner_here(void);
+void runner_arm(struct runner *runner, uint64_t deadline_ns);
+void runner_disarm(struct runner *runner);
+void runner_set_gs(const uint8_t *origin);
+void runner_interrupt(pid_t tid);
+
+/* --------------------------------------------------------------------- unwinding */
+
+/* One frame outwards. False at the end of the stack, or where the tables do not
+ * tell. landing: NULL, or set to the address of the landing pad that the frame
+ * had for this call, before stepping (0: none). */
+bool unwind_step(const struct faaslet *faaslet, struct guest_registers *registers);
+uint64_t unwind_landing(const struct faaslet *faaslet, const struct guest_registers *registers,
+                        uint64_t *args_bytes);
+
+void registers_of_frame(const struct faaslet *faaslet, int64_t context,
+                        struct guest_registers *out);
+
+/* Continues the Faaslet at the landing pad that catches what the context throws.
+ * False: there is none. */
+bool throw_exception(struct faaslet *faaslet, int64_t context);
+
+/* -------------------------------------------------------------------- waiting */
+
+enum faaslet_verdict wait_call(struct faaslet *faaslet, uint32_t call);
+
+/* ------------------------------------------------------------------------ stress */
+
+extern unsigned stress_every;
+
+/* Whether this host call is one at which to move. */
+bool stress_is_due(void);
+void stress_move(struct faaslet *faaslet);
+
+/* ------------------------------------------------------------------------- frozen */
+
+struct faaslet_frozen {
+    struct mem_snapshot *memory;
+    struct buffer stack; /* from guest_sp to the top */
+    struct buffer process;
+    bool has_process;
+    size_t stack_bytes;
+    struct faaslet state; /* plain values; no slot, stack, process or runner */
+};
+
+/* Copies what is plain data and takes references. */
+int state_copy(const struct faaslet *from, struct faaslet *to) MUST_CHECK;
+void state_fini(struct faaslet *faaslet);
+/* Gives the Faaslet a slot and a stack from the frozen one. */
+int frozen_restore(const struct faaslet_frozen *frozen, bool random_place,
+                   struct faaslet *faaslet) MUST_CHECK;
+
+/* Helper thunks (faaslet_thunks.S) and what they call. */
+void faaslet_thunk_memory_grow(void);
+void faaslet_thunk_memory_copy(void);
+void faaslet_thunk_memory_fill(void);
+void faaslet_thunk_memory_init(void);
+void faaslet_thunk_table_grow(void);
+void faaslet_thunk_table_fill(void);
+void faaslet_thunk_table_copy(void);
+void faaslet_thunk_table_init(void);
+
+#endif

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Preparing calls, running them, and what host calls come to.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "faaslet/faaslet_internal.h"
+
+#define LIKELY(condition) __builtin_expect((condition), 1)
+
+/* -------------------------------------------------------------------- preparing */
+
+/* Builds the first frame: weft_start, with the context's offset in rbx. The
+ * stack pointer is 16-byte aligned there. */
+static void
+prepare_stack(struct faaslet *faaslet, int64_t context, uint64_t start)
+{
+    uintptr_t sp = faaslet->stack.top - 16 - sizeof(struct abi_frame);
+    struct abi_frame *frame = (struct abi_frame *)sp;
+
+    *frame = (struct abi_frame){.rbx = (uint64_t)context, .pc = start};
+    ((uint64_t *)(frame + 1))[0] = 0;
+    ((uint64_t *)(frame + 1))[1] = 0;
+    context_at(faaslet, context)->guest_sp = sp;
+}
+
+static void
+prepare(struct faaslet *faaslet, const struct instance *instance, uint64_t wrapper, uint64_t target)
+{
+    struct abi_context *context = context_at(faaslet, instance->context);
+
+    context->wrapper = wrapper;
+    context->target = target;
+    prepare_stack(faaslet, instance->context, instance->image->abi.code[ABI_CODE_START]);
+    faaslet->call_context = faaslet->stop_context = instance->context;
+    faaslet->has_registers = false;
+    faaslet->state = STATE_READY;
+}
+
+int
+faaslet_invoke_init(struct faaslet *faaslet, uint32_t instance)
+{
+    const struct instance *i = faaslet_instance(faaslet, instance);
+
+    if (i == NULL)
+        return -ENOENT;
+    if (faaslet->state != STATE_IDLE)
+        return -EBUSY;
+    prepare(faaslet, i, i->image->abi.code[ABI_CODE_INIT], 0);
+    faaslet->call_slots = 0;
+    faaslet->is_init = true;
+    return 0;
+}
+
+/* The type of a function record in the instance that it belongs to. */
+static const struct abi_meta_type *
+type_of_record(const struct faaslet *faaslet, const struct instance *owner,
+               const struct abi_function *record, uint32_t *index)
+{
+    const struct abi_image *image = &owner->image->abi;
+    const struct abi_meta_type *types = abi_image_range(image, image->meta->types);
+    const uint32_t *ids = (const void *)((uint8_t *)offset_at(faaslet, owner->context) +
+                                         image->meta->layout.type_ids);
+
+    if (faaslet->mode == ABI_STANDALONE) {
+        *index = record->type - 1;
+        return &types[*index];
+    }
+    for (*index = 0; *index < image->meta->types.count; (*index)++)
+        if (ids[*index] == record->type)
+            return &types[*index];
+    return NULL;
+}
+
+/* The record of an exported function; it may be another instance's. */
+static const struct abi_function *
+find_record(const struct faaslet *faaslet, const struct instance *instance, const char *name)
+{
+    const struct abi_image *image = &instance->image->abi;
+    const struct abi_layout *layout = &image->meta->layout;
+    const uint8_t *context = offset_at(faaslet, instance->context);
+    const struct abi_meta_export *export = link_find_export(image, name, strlen(name));
+    uint32_t found;
+
+    if (export == NULL || export->kind != ABI_KIND_FUNCTION)
+        return NULL;
+    found = link_find_function(image, export->index);
+    if (found == UINT32_MAX)
+        return NULL;
+    if (faaslet->mode == ABI_LINKED && export->index < image->meta->imported_function_count)
+        return offset_at(faaslet,
+                         ((const int64_t *)(context + layout->import_functions))[export->index]);
+    return (const struct abi_function *)(context + layout->functions) + found;
+}
+
+int
+faaslet_invoke(struct faaslet *faaslet, uint32_t instance, const char *name, const uint64_t *args,
+               size_t slot_count)
+{
+    const struct instance *i = faaslet_instance(faaslet, instance);
+    const struct abi_function *record;
+    const struct abi_meta_type *type;
+    uint32_t index;
+
+    if (i == NULL || faaslet->is_dead[instance])
+        return -ENOENT;
+    record = find_record(faaslet, i, name);
+    if (record == NULL)
+        return -ENOENT;
+    i = faaslet->instances[context_at(faaslet, record->context)->instance];
+    type = type_of_record(faaslet, i, record, &index);
+    if (type == NULL || i->image->abi.code[abi_code_wrapper(index)] == 0)
+        return -ENOENT;
+    if (slot_count != link_value_slots(&i->image->abi, type->params))
+        return -EINVAL;
+    if (faaslet->state != STATE_IDLE)
+        return -EBUSY;
+    prepare(faaslet, i, i->image->abi.code[abi_code_wrapper(index)], record->code);
+    if (slot_count > 0)
+        (void)memcpy(context_at(faaslet, i->context)->args, args, slot_count * sizeof(*args));
+    faaslet->call_slots = link_value_slots(&i->image->abi, type->results);
+    faaslet->is_init = false;
+    return 0;
+}
+
+int
+faaslet_results(const struct faaslet *faaslet, uint32_t instance, uint64_t *slots,
+                size_t slot_count)
+{
+    if (faaslet_instance(faaslet, instance) == NULL)
+        return -ENOENT;
+    if (faaslet->state != STATE_IDLE || faaslet->outcome.kind != FAASLET_DONE ||
+        slot_count != faaslet->call_slots)
+        return -EINVAL;
+    if (slot_count > 0)
+        (void)memcpy(slots, context_at(faaslet, faaslet->call_context)->args,
+                     slot_count * sizeof(*slots));
+    return 0;
+}
+
+/* ---------------------------------------------------------------------- outcomes */
+
+static void
+end_with(struct faaslet *faaslet, enum faaslet_outcome_kind kind, enum state state)
+{
+    faaslet->outcome.kind = kind;
+    faaslet->outcome.message = "";
+    faaslet->has_said = true;
+    faaslet->state = state;
+}
+
+static void
+end_with_trap(struct faaslet *faaslet, enum abi_trap trap, const char *message)
+{
+    end_with(faaslet, FAASLET_TRAP, STATE_IDLE);
+    faaslet->outcome.trap = trap;
+    faaslet->outcome.message = message == NULL ? "" : message;
+    faaslet->has_registers = true;
+    if (faaslet->is_init)
+        faaslet->is_dead[context_at(faaslet, faaslet->call_context)->instance] = 1;
+}
+
+static void
+end_with_stop(struct faaslet *faaslet, unsigned stop)
+{
+    end_with(faaslet, FAASLET_KILLED, STATE_OVER);
+    faaslet->outcome.limit = stop == STOP_TIME ? FAASLET_LIMIT_TIME : FAASLET_LIMIT_KILL;
+}
+
+/* ------------------------------------------------------------------- host calls */
+
+/* What a host call that is not simply done comes to. True: the guest goes on. */
+static bool
+apply_verdict(struct faaslet *faaslet, enum faaslet_verdict verdict)
+{
+    switch (verdict) {
+    case FAASLET_CALL_DONE:
+        faaslet->state = STATE_READY;
+        return true;
+    case FAASLET_CALL_TRAP:
+        registers_of_frame(faaslet, faaslet->stop_context, &faaslet->stopped);
+        end_with_trap(faaslet, faaslet->call.trap, faaslet->call.message);
+        return false;
+    case FAASLET_CALL_PENDING:
+        end_with(faaslet, FAASLET_PENDING, STATE_CALLING);
+        return false;
+    case FAASLET_CALL_EXIT:
+        end_with(faaslet, FAASLET_EXIT, STATE_OVER);
+        faaslet->outcome.exit_code = faaslet->call.exit_code;
+        return false;
+    }
+    ASSERT(verdict <= FAASLET_CALL_EXIT);
+    return false;
+}
+
+static inline enum faaslet_verdict
+call_host(struct faaslet *faaslet, struct abi_context *context, faaslet_host_fn function)
+{
+    struct faaslet_call *call = &faaslet->call;
+    const struct abi_memory *memory = memory_of(faaslet, context);
+
+    call->args = context->args;
+    call->trap = ABI_TRAP_HOST;
+    call->message = NULL;
+    call->wait->deadline_ns = CLOCK_NEVER_NS;
+    call->wait->fd_count = 0;
+    call->memory = memory == NULL ? NULL : (uint8_t *)offset_at(faaslet, memory->base);
+    call->memory_bytes = memory == NULL ? 0 : memory->pages * ABI_PAGE_BYTES;
+    return function(call);
+}
+
+static void
+clear_scratch(struct faaslet *faaslet)
+{
+    (void)memset(faaslet->scratch, 0, sizeof(faaslet->scratch));
+}
+
+/* Makes the host call at which the Faaslet stands (again). */
+static bool
+call_again(struct faaslet *faaslet)
+{
+    struct abi_context *context = context_at(faaslet, faaslet->stop_context);
+    const struct instance *instance = faaslet->instances[context->instance];
+    enum faaslet_verdict verdict;
+
+    if (context->call < instance->host_count)
+        verdict = call_host(faaslet, context, instance->hosts[context->call]);
+    else
+        verdict = wait_call(faaslet, context->call);
+    return apply_verdict(faaslet, verdict);
+}
+
+/* The guest left for another reason than a host function. */
+static int
+dispatch_special(struct faaslet *faaslet, int64_t context, uint32_t call)
+{
+    unsigned stop = atomic_load(&faaslet->stop);
+
+    faaslet->stop_context = context;
+    switch (call) {
+    case ABI_CALL_DONE:
+        end_with(faaslet, FAASLET_DONE, STATE_IDLE);
+        return 0;
+    case ABI_CALL_THROW:
+        registers_of_frame(faaslet, context, &faaslet->stopped);
+        if (throw_exception(faaslet, context))
+            return stop == STOP_NONE;
+        end_with_trap(faaslet, ABI_TRAP_UNCAUGHT_EXCEPTION, NULL);
+        return 0;
+    case CALL_STOPPED:
+        faaslet->has_registers = true;
+        if (faaslet->trap != ABI_TRAP_NONE)
+            end_with_trap(faaslet, faaslet->trap, NULL);
+        else
+            end_with_stop(faaslet, stop);
+        return 0;
+    default:
+        clear_scratch(faaslet);
+        faaslet->state = STATE_CALLING;
+        return 0;
+    }
+}
+
+/* The path that must be short: one look at each thing, one call. */
+static int
+dispatch(int64_t offset)
+{
+    struct faaslet *faaslet = runner_here()->current;
+    struct abi_context *context = context_at(faaslet, offset);
+    const struct instance *instance = faaslet->instances[context->instance];
+    uint32_t number = context->call;
+    enum faaslet_verdict verdict;
+
+    if (!LIKELY(number < instance->host_count))
+        return dispatch_special(faaslet, offset, number);
+    clear_scratch(faaslet);
+    faaslet->stop_context = offset;
+    if (!LIKELY(stress_every == 0)) {
+        faaslet->state = STATE_CALLING;
+        return 0;
+    }
+    verdict = call_host(faaslet, context, instance->hosts[number]);
+    if (LIKELY(verdict == FAASLET_CALL_DONE))
+        return atomic_load_explicit(&faaslet->stop, memory_order_relaxed) == STOP_NONE;
+    return apply_verdict(faaslet, verdict);
+}
+
+/* ----------------------------------------------------------------------- running */
+
+static void
+run_until_said(struct faaslet *faaslet)
+{
+    const uint64_t others = faaslet->mode == ABI_LINKED ? faaslet->instance_count : 0;
+
+    for (;;) {
+        unsigned stop = atomic_load(&faaslet->stop);
+
+        if (stop != STOP_NONE) {
+            registers_of_frame(faaslet, faaslet->stop_context, &faaslet->stopped);
+            faaslet->has_registers = true;
+            end_with_stop(faaslet, stop);
+            return;
+        }
+        if (faaslet->state == STATE_CALLING) {
+            if (stress_every != 0 && stress_is_due())
+                stress_move(faaslet);
+            if (!call_again(faaslet))
+                return;
+            continue;
+        }
+        faaslet->stop_context =
+            abi_enter(faaslet->stop_context, dispatch, faaslet->contexts, others);
+        if (faaslet->has_said)
+            return;
+    }
+}
+
+void
+faaslet_run(struct faaslet *faaslet, uint64_t deadline_ns, struct faaslet_outcome *out)
+{
+    struct runner *runner = runner_here();
+    struct faaslet *outer = runner->current;
+    unsigned timed_out = STOP_TIME;
+
+    ASSERT(runner->is_ready);
+    ASSERT(faaslet->state == STATE_READY || faaslet->state == STATE_CALLING);
+    faaslet->deadline_ns = deadline_ns;
+    faaslet->has_said = false;
+    (void)atomic_compare_exchange_strong(&faaslet->stop, &timed_out, STOP_NONE);
+    /* Pairs with faaslet_kill: either it sees this thread, or we see its wish. */
+    atomic_store(&faaslet->runner, (int)runner->tid);
+    runner->current = faaslet;
+    faaslet->call.process = faaslet->config.process;
+    faaslet->call.scratch = faaslet->scratch;
+    faaslet->call.wait = &faaslet->outcome.wait;
+    runner_arm(runner, deadline_ns);
+    runner_set_gs(faaslet->origin);
+    run_until_said(faaslet);
+    runner_disarm(runner);
+    runner->current = outer;
+    atomic_store(&faaslet->runner, 0);
+    if (outer != NULL) {
+        runner_set_gs(outer->origin);
+        runner_arm(runner, outer->deadline_ns);
+    }
+    *out = faaslet->outcome;
+}
+
+void
+faaslet_kill(struct faaslet *faaslet)
+{
+    int tid;
+
+    atomic_store(&faaslet->stop, STOP_KILL);
+    tid = atomic_load(&faaslet->runner);
+    if (tid != 0)
+        runner_interrupt(tid);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What guest code calls for helpers: leaves the guest stack, calls the function
+ * on the executor's, comes back. rdi is the context's offset.
+ */
+#include "abi/abi_offsets.h"
+
+.macro thunk name
+    .globl faaslet_thunk_\name
+    .type faaslet_thunk_\name, @function
+    .p2align 4
+faaslet_thunk_\name:
+    movq %rsp, %gs:ABI_OFFSET_GUEST_SP(%rdi)
+    movq %gs:ABI_OFFSET_HOST_SP(%rdi), %rsp
+    pushq %rdi
+    pushq %rdi
+    callq faaslet_helper_\name
+    popq %rdi
+    movq %gs:ABI_OFFSET_GUEST_SP(%rdi), %rsp
+    /* As in abi_enter: nothing of the host gets onto a guest stack by chance. */
+    xorl %ecx, %ecx
+    xorl %edx, %edx
+    xorl %esi, %esi
+    xorl %r8d, %r8d
+    xorl %r9d, %r9d
+    xorl %r10d, %r10d
+    xorl %r11d, %r11d
+    .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+    pxor %xmm\n, %xmm\n
+    .endr
+    ret
+    .size faaslet_thunk_\name, . - faaslet_thunk_\name
+.endm
+
+    .text
+    thunk memory_grow
+    thunk memory_copy
+    thunk memory_fill
+    thunk memory_init
+    thunk table_grow
+    thunk table_fill
+    thunk table_copy
+    thunk table_init
+
+    .section .note.GNU-stack, "", @progbits
