@@ -90,6 +90,9 @@ do_module(const struct command *command)
     script->current = NULL;
     if (script->module_count == SPEC_MODULES_MAX)
         return failed(command, "more than %u modules", SPEC_MODULES_MAX);
+    if (script->mode == ABI_LINKED && script->instance_count == FAASLET_INSTANCES_MAX &&
+        spec_linked_create(script, &diag) != 0)
+        return failed(command, "%s", diag_text(&diag));
     if (spec_module_create(script, text_of(command->json, "filename"), &module, &outcome, &diag) !=
         0)
         return failed(command, "%s", diag_text(&diag));
@@ -498,4 +501,6 @@ spec_script_fini(struct spec_script *script)
             faaslet_destroy(script->modules[i].faaslet);
     }
     faaslet_destroy(script->linked);
+    for (size_t i = 0; i < script->retired_count; i++)
+        faaslet_destroy(script->retired[i]);
 }
