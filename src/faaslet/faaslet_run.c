@@ -368,6 +368,10 @@ faaslet_run(struct faaslet *faaslet, uint64_t deadline_ns, struct faaslet_outcom
     faaslet->call.wait = &faaslet->outcome.wait;
     runner_arm(runner, deadline_ns);
     runner_set_gs(faaslet->origin);
+    /* Programs without host calls, as most of the specification's tests are, move
+     * between their calls. */
+    if (stress_every != 0 && faaslet->state == STATE_READY && stress_is_due())
+        stress_move(faaslet);
     run_until_said(faaslet);
     runner_disarm(runner);
     runner->current = outer;
