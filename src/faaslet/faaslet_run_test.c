@@ -110,7 +110,8 @@ static const char main_text[] =
     "      (else (call $add (i32.const 1)\n"
     "        (call $deep (i32.sub (local.get 0) (i32.const 1)))))))\n"
     "  (func (export \"spin\") (loop (br 0)))\n"
-    "  (func (export \"spin_calls\") (loop (drop (call $add (i32.const 1) (i32.const 2))) (br 0)))\n"
+    "  (func (export \"spin_calls\") (loop (drop (call $add (i32.const 1) (i32.const 2))) (br "
+    "0)))\n"
     "  (func (export \"two\") (result i32 i64) (i32.const 7) (i64.const 8))\n"
     "  (func (export \"set\") (param i64) (global.set $g (local.get 0)))\n"
     ")\n";
