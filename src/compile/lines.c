@@ -85,9 +85,10 @@ compile_lines_open(struct unit *unit, uint32_t function)
         file = file_of(lines, lines->function_file);
     }
     compile_symbol(unit->plan, function, name, sizeof(name));
-    lines->function =
-        LLVMDIBuilderCreateFunction(lines->builder, file, name, strlen(name), name, strlen(name),
-                                    file, line, lines->type, 0, 1, line, LLVMDIFlagZero, 1);
+    plain = compile_function_name(unit->module, function);
+    lines->function = LLVMDIBuilderCreateFunction(lines->builder, file, plain->bytes, plain->count,
+                                                  name, strlen(name), file, line, lines->type, 0, 1,
+                                                  line, LLVMDIFlagZero, 1);
     LLVMSetSubprogram(unit_function(unit, function), lines->function);
     lines->row = lines->row_end = 0;
     LLVMSetCurrentDebugLocation2(unit->builder, LLVMDIBuilderCreateDebugLocation(

@@ -297,6 +297,9 @@ unit_guest_attributes(struct unit *unit, LLVMValueRef function)
     unit_set_attribute(unit, function, "no-realign-stack", "true");
     unit_set_attribute(unit, function, "probe-stack", "inline-asm");
     unit_set_attribute(unit, function, "no-builtins", "true");
+    /* A runaway recursion exhausts the stack, it does not become a loop; calls
+     * that the module wants to be tail calls are so all the same. */
+    unit_set_attribute(unit, function, "disable-tail-calls", "true");
 }
 
 LLVMValueRef

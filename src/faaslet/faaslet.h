@@ -179,6 +179,12 @@ int faaslet_thread_init(void) MUST_CHECK;
 int faaslet_invoke_init(struct faaslet *faaslet, uint32_t instance) MUST_CHECK;
 int faaslet_invoke(struct faaslet *faaslet, uint32_t instance, const char *name,
                    const uint64_t *args, size_t slot_count) MUST_CHECK;
+/* The same by the export's place in the module, for names that contain NUL. */
+int faaslet_invoke_export(struct faaslet *faaslet, uint32_t instance, uint32_t number,
+                          const uint64_t *args, size_t slot_count) MUST_CHECK;
+/* An export's place in the module. -ENOENT. */
+int faaslet_export_find(const struct faaslet *faaslet, uint32_t instance, const char *name,
+                        size_t name_bytes, uint32_t *number) MUST_CHECK;
 
 /* Runs until something is to be said. After PENDING, run again goes on (calling
  * the host function again). deadline_ns: CLOCK_NEVER_NS for none. After DONE a

@@ -229,6 +229,14 @@ faaslet_destroy(struct faaslet *faaslet)
 
 /* ------------------------------------------------------------------------ asking */
 
+struct faaslet_image *
+faaslet_image(const struct faaslet *faaslet, uint32_t instance)
+{
+    const struct instance *i = faaslet_instance(faaslet, instance);
+
+    return i == NULL ? NULL : i->image;
+}
+
 int
 faaslet_export_kind(const struct faaslet *faaslet, uint32_t instance, const char *name,
                     uint32_t *kind, uint32_t *type)

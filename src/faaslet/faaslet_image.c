@@ -328,12 +328,6 @@ faaslet_image_abi(const struct faaslet_image *image)
     return &image->abi;
 }
 
-struct faaslet_image *
-faaslet_image(const struct faaslet *faaslet, uint32_t instance)
-{
-    return instance < faaslet->instance_count ? faaslet->instances[instance]->image : NULL;
-}
-
 const uint8_t *
 image_bytes_at(const struct faaslet_image *image, uint64_t address, size_t count)
 {

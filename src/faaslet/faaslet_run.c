@@ -77,15 +77,18 @@ type_of_record(const struct faaslet *faaslet, const struct instance *owner,
 
 /* The record of an exported function; it may be another instance's. */
 static const struct abi_function *
-find_record(const struct faaslet *faaslet, const struct instance *instance, const char *name)
+find_record(const struct faaslet *faaslet, const struct instance *instance, uint32_t number)
 {
     const struct abi_image *image = &instance->image->abi;
     const struct abi_layout *layout = &image->meta->layout;
     const uint8_t *context = offset_at(faaslet, instance->context);
-    const struct abi_meta_export *export = link_find_export(image, name, strlen(name));
+    const struct abi_meta_export *export;
     uint32_t found;
 
-    if (export == NULL || export->kind != ABI_KIND_FUNCTION)
+    if (number >= image->meta->exports.count)
+        return NULL;
+    export = (const struct abi_meta_export *)abi_image_range(image, image->meta->exports) + number;
+    if (export->kind != ABI_KIND_FUNCTION)
         return NULL;
     found = link_find_function(image, export->index);
     if (found == UINT32_MAX)
@@ -97,8 +100,35 @@ find_record(const struct faaslet *faaslet, const struct instance *instance, cons
 }
 
 int
+faaslet_export_find(const struct faaslet *faaslet, uint32_t instance, const char *name,
+                    size_t name_bytes, uint32_t *number)
+{
+    const struct instance *i = faaslet_instance(faaslet, instance);
+    const struct abi_image *image = i != NULL ? &i->image->abi : NULL;
+    const struct abi_meta_export *export =
+        image != NULL ? link_find_export(image, name, name_bytes) : NULL;
+
+    if (export == NULL)
+        return -ENOENT;
+    *number = (uint32_t)(export -
+                         (const struct abi_meta_export *)abi_image_range(image,
+                                                                         image->meta->exports));
+    return 0;
+}
+
+int
 faaslet_invoke(struct faaslet *faaslet, uint32_t instance, const char *name, const uint64_t *args,
                size_t slot_count)
+{
+    uint32_t number;
+    int err = faaslet_export_find(faaslet, instance, name, strlen(name), &number);
+
+    return err != 0 ? err : faaslet_invoke_export(faaslet, instance, number, args, slot_count);
+}
+
+int
+faaslet_invoke_export(struct faaslet *faaslet, uint32_t instance, uint32_t number,
+                      const uint64_t *args, size_t slot_count)
 {
     const struct instance *i = faaslet_instance(faaslet, instance);
     const struct abi_function *record;
@@ -107,7 +137,7 @@ faaslet_invoke(struct faaslet *faaslet, uint32_t instance, const char *name, con
 
     if (i == NULL || faaslet->is_dead[instance])
         return -ENOENT;
-    record = find_record(faaslet, i, name);
+    record = find_record(faaslet, i, number);
     if (record == NULL)
         return -ENOENT;
     i = faaslet->instances[context_at(faaslet, record->context)->instance];
@@ -338,6 +368,10 @@ faaslet_run(struct faaslet *faaslet, uint64_t deadline_ns, struct faaslet_outcom
     faaslet->call.wait = &faaslet->outcome.wait;
     runner_arm(runner, deadline_ns);
     runner_set_gs(faaslet->origin);
+    /* Programs without host calls, as most of the specification's tests are, move
+     * between their calls. */
+    if (stress_every != 0 && faaslet->state == STATE_READY && stress_is_due())
+        stress_move(faaslet);
     run_until_said(faaslet);
     runner_disarm(runner);
     runner->current = outer;

@@ -129,6 +129,22 @@ check_words(const struct faaslet *faaslet, const char *what, const void *bytes, 
     }
 }
 
+/* Not looked at: the arrays of 32-bit counts and type numbers, two of which
+ * beside each other may look like any address. */
+static void
+check_context(const struct faaslet *faaslet, uint32_t instance)
+{
+    const struct abi_layout *layout = &faaslet->instances[instance]->image->abi.meta->layout;
+    const uint8_t *context = offset_at(faaslet, faaslet->contexts[instance]);
+    size_t head = offsetof(struct abi_context, call);
+    const size_t ranges[][2] = {{head, layout->tables}, /* stack pointers are before it */
+                                {layout->functions, layout->type_ids},
+                                {layout->tag_offsets, layout->context_bytes}};
+
+    for (size_t i = 0; i < ARRAY_COUNT(ranges); i++)
+        check_words(faaslet, "context", context + ranges[i][0], ranges[i][1] - ranges[i][0]);
+}
+
 static void
 check_frozen(const struct faaslet *faaslet, const struct faaslet_frozen *frozen)
 {
@@ -140,14 +156,8 @@ check_frozen(const struct faaslet *faaslet, const struct faaslet_frozen *frozen)
     check_words(faaslet, "stack", frozen->stack.bytes, frozen->stack.count);
     check_words(faaslet, "process record", frozen->process.bytes, frozen->process.count);
     check_words(faaslet, "scratch", frozen->state.scratch, sizeof(frozen->state.scratch));
-    for (uint32_t i = 0; i < faaslet->instance_count; i++) {
-        const struct abi_image *image = &faaslet->instances[i]->image->abi;
-        const uint8_t *context = offset_at(faaslet, faaslet->contexts[i]);
-        size_t head = offsetof(struct abi_context, call);
-
-        /* Its stack pointers are here, not in what is frozen. */
-        check_words(faaslet, "context", context + head, image->meta->layout.context_bytes - head);
-    }
+    for (uint32_t i = 0; i < faaslet->instance_count; i++)
+        check_context(faaslet, i);
     (void)pthread_mutex_unlock(&mappings_lock);
 }
 

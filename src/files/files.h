@@ -117,7 +117,8 @@ int files_table_close(struct files_table *table, uint32_t number) MUST_CHECK;
 /* What was `to` is closed; `from` moves there. -EBADF: either is not open. */
 int files_table_renumber(struct files_table *table, uint32_t from, uint32_t to) MUST_CHECK;
 
-/* Appends the table as plain bytes. Kernel descriptors go along by number. */
+/* Appends the table as plain bytes, a multiple of 8 (out is one before, too).
+ * Kernel descriptors go along by number. */
 void files_table_freeze(const struct files_table *table, struct buffer *out);
 
 /* A table of its own from such bytes, in the same host process: descriptors are
@@ -126,6 +127,11 @@ void files_table_freeze(const struct files_table *table, struct buffer *out);
  * use of it is -EIO. *used: bytes consumed. -EINVAL: not such bytes. -EMFILE. */
 int files_table_thaw(const uint8_t *bytes, size_t count, struct files_table *table,
                      size_t *used) MUST_CHECK;
+
+/* Text as it goes into frozen records: inverted, filled up to whole words, so that
+ * no word of it looks like an address. thaw: count is the text's own. -ENOMEM. */
+void files_text_freeze(const struct buffer *text, struct buffer *out);
+int files_text_thaw(const uint8_t *bytes, size_t count, struct buffer *text) MUST_CHECK;
 
 /* -------------------------------------------------------------- descriptors */
 

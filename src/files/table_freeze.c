@@ -18,22 +18,111 @@
 #define KIND_SKIPPED UINT8_MAX
 
 struct frozen_table {
-    uint32_t magic, entry_count, root_count, names_bytes;
+    uint64_t magic, entry_count, root_count, names_bytes;
 };
+
+/* One value in each word, so that nothing looks like an address: what may have
+ * any value (offsets of the guest, numbers of the kernel, text) is inverted. */
+struct frozen_entry {
+    uint64_t inverse_offset, rights, inheriting, inverse_device, inverse_inode;
+    uint64_t path_offset, path_bytes, fd, root, mode, flags, kind, is_root, is_read_only;
+    uint64_t is_own_offset, is_terminal, socket_type, access;
+};
+
+struct frozen_root {
+    uint64_t path_offset, path_bytes, is_read_only;
+};
+
+static struct frozen_entry
+entry_freeze(const struct files_entry *entry)
+{
+    return (struct frozen_entry){
+        .inverse_offset = ~entry->offset,
+        .rights = entry->rights,
+        .inheriting = entry->inheriting,
+        .inverse_device = ~entry->device,
+        .inverse_inode = ~entry->inode,
+        .path_offset = entry->path.offset,
+        .path_bytes = entry->path.bytes,
+        .fd = (uint32_t)entry->fd,
+        .root = (uint32_t)entry->root,
+        .mode = entry->mode,
+        .flags = entry->flags,
+        .kind = entry->kind,
+        .is_root = entry->is_root,
+        .is_read_only = entry->is_read_only,
+        .is_own_offset = entry->is_own_offset,
+        .is_terminal = entry->is_terminal,
+        .socket_type = entry->socket_type,
+        .access = entry->access,
+    };
+}
+
+static struct files_entry
+entry_read(const struct frozen_entry *frozen)
+{
+    return (struct files_entry){
+        .offset = ~frozen->inverse_offset,
+        .rights = frozen->rights,
+        .inheriting = frozen->inheriting,
+        .device = ~frozen->inverse_device,
+        .inode = ~frozen->inverse_inode,
+        .path = {(uint32_t)frozen->path_offset, (uint32_t)frozen->path_bytes},
+        .fd = (int32_t)frozen->fd,
+        .root = (int32_t)frozen->root,
+        .mode = (uint32_t)frozen->mode,
+        .flags = (uint16_t)frozen->flags,
+        .kind = (uint8_t)frozen->kind,
+        .is_root = frozen->is_root != 0,
+        .is_read_only = frozen->is_read_only != 0,
+        .is_own_offset = frozen->is_own_offset != 0,
+        .is_terminal = frozen->is_terminal != 0,
+        .socket_type = (uint16_t)frozen->socket_type,
+        .access = (uint16_t)frozen->access,
+    };
+}
+
+void
+files_text_freeze(const struct buffer *text, struct buffer *out)
+{
+    for (size_t i = 0; i < ROUND_UP(text->count, sizeof(uint64_t)); i++) {
+        uint8_t byte = i < text->count ? (uint8_t)~text->bytes[i] : UINT8_MAX;
+
+        buffer_append(out, &byte, 1);
+    }
+}
+
+int
+files_text_thaw(const uint8_t *bytes, size_t count, struct buffer *text)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint8_t byte = (uint8_t)~bytes[i];
+
+        buffer_append(text, &byte, 1);
+    }
+    return text->err;
+}
 
 void
 files_table_freeze(const struct files_table *table, struct buffer *out)
 {
     struct frozen_table header = {TABLE_MAGIC, table->entry_count, table->root_count,
-                                  (uint32_t)table->names.count};
+                                  table->names.count};
 
     buffer_append(out, &header, sizeof(header));
-    if (table->entry_count != 0)
-        buffer_append(out, table->entries, table->entry_count * sizeof(*table->entries));
-    if (table->root_count != 0)
-        buffer_append(out, table->roots, table->root_count * sizeof(*table->roots));
-    if (table->names.count != 0)
-        buffer_append(out, table->names.bytes, table->names.count);
+    for (uint32_t i = 0; i < table->entry_count; i++) {
+        struct frozen_entry entry = entry_freeze(&table->entries[i]);
+
+        buffer_append(out, &entry, sizeof(entry));
+    }
+    for (uint32_t i = 0; i < table->root_count; i++) {
+        const struct files_root *from = &table->roots[i];
+        struct frozen_root root = {from->host_path.offset, from->host_path.bytes,
+                                   from->is_read_only};
+
+        buffer_append(out, &root, sizeof(root));
+    }
+    files_text_freeze(&table->names, out);
 }
 
 /* -------------------------------------------------------------------- checking */
@@ -68,9 +157,34 @@ table_is_valid(const struct files_table *table)
     return true;
 }
 
-/* Copies the arrays; the entries' descriptors are still the original's. */
+static void
+entries_read(const uint8_t *bytes, struct files_table *table)
+{
+    for (uint32_t i = 0; i < table->entry_count; i++) {
+        struct frozen_entry entry;
+
+        (void)memcpy(&entry, bytes + i * sizeof(entry), sizeof(entry));
+        table->entries[i] = entry_read(&entry);
+    }
+}
+
+static void
+roots_read(const uint8_t *bytes, struct files_table *table)
+{
+    for (uint32_t i = 0; i < table->root_count; i++) {
+        struct frozen_root root;
+
+        (void)memcpy(&root, bytes + i * sizeof(root), sizeof(root));
+        table->roots[i] = (struct files_root){
+            .host_path = {(uint32_t)root.path_offset, (uint32_t)root.path_bytes},
+            .is_read_only = root.is_read_only != 0,
+        };
+    }
+}
+
+/* Reads the arrays; the entries' descriptors are still the original's. */
 static int
-table_copy(const uint8_t *bytes, size_t count, struct files_table *table, size_t *used)
+table_read(const uint8_t *bytes, size_t count, struct files_table *table, size_t *used)
 {
     struct frozen_table header;
     size_t entries, roots;
@@ -81,23 +195,22 @@ table_copy(const uint8_t *bytes, size_t count, struct files_table *table, size_t
     if (header.magic != TABLE_MAGIC || header.entry_count > FILES_DESCRIPTORS_MAX ||
         header.root_count > FILES_ROOTS_MAX || header.names_bytes > NAMES_MAX)
         return -EINVAL;
-    entries = header.entry_count * sizeof(struct files_entry);
-    roots = header.root_count * sizeof(struct files_root);
-    *used = sizeof(header) + entries + roots + header.names_bytes;
+    entries = header.entry_count * sizeof(struct frozen_entry);
+    roots = header.root_count * sizeof(struct frozen_root);
+    *used = sizeof(header) + entries + roots + ROUND_UP(header.names_bytes, sizeof(uint64_t));
     if (count < *used)
         return -EINVAL;
-    table->entries = malloc(entries + 1);
-    table->roots = malloc(roots + 1);
+    table->entries = calloc(header.entry_count + 1, sizeof(*table->entries));
+    table->roots = calloc(header.root_count + 1, sizeof(*table->roots));
     if (table->entries == NULL || table->roots == NULL)
         return -ENOMEM;
-    (void)memcpy(table->entries, bytes + sizeof(header), entries);
-    (void)memcpy(table->roots, bytes + sizeof(header) + entries, roots);
-    table->root_count = header.root_count;
-    if (header.names_bytes != 0)
-        buffer_append(&table->names, bytes + sizeof(header) + entries + roots, header.names_bytes);
-    if (table->names.err != 0)
+    table->entry_count = (uint32_t)header.entry_count;
+    table->root_count = (uint32_t)header.root_count;
+    entries_read(bytes + sizeof(header), table);
+    roots_read(bytes + sizeof(header) + entries, table);
+    if (files_text_thaw(bytes + sizeof(header) + entries + roots, header.names_bytes,
+                        &table->names) != 0)
         return -ENOMEM;
-    table->entry_count = header.entry_count;
     return table_is_valid(table) ? 0 : -EINVAL;
 }
 
@@ -185,7 +298,7 @@ int
 files_table_thaw(const uint8_t *bytes, size_t count, struct files_table *table, size_t *used)
 {
     struct files_table thawed = {0};
-    int err = table_copy(bytes, count, &thawed, used);
+    int err = table_read(bytes, count, &thawed, used);
 
     if (err == 0)
         err = table_thaw_descriptors(&thawed);

@@ -12,7 +12,7 @@
 #define PROCESS_MAGIC     0x31524c50u /* "PLR1" */
 
 struct frozen_process {
-    uint32_t magic, arg_count, arg_bytes, env_count, env_bytes, pad;
+    uint64_t magic, arg_count, arg_bytes, env_count, env_bytes;
 };
 
 static int
@@ -128,43 +128,38 @@ static int
 process_freeze(void *object, struct buffer *out)
 {
     const struct hostcall_process *process = object;
-    struct frozen_process header = {PROCESS_MAGIC,
-                                    process->args.count,
-                                    (uint32_t)process->args.bytes.count,
-                                    process->env.count,
-                                    (uint32_t)process->env.bytes.count,
-                                    0};
+    struct frozen_process header = {PROCESS_MAGIC, process->args.count, process->args.bytes.count,
+                                    process->env.count, process->env.bytes.count};
 
     buffer_append(out, &header, sizeof(header));
-    if (header.arg_bytes != 0)
-        buffer_append(out, process->args.bytes.bytes, header.arg_bytes);
-    if (header.env_bytes != 0)
-        buffer_append(out, process->env.bytes.bytes, header.env_bytes);
+    files_text_freeze(&process->args.bytes, out);
+    files_text_freeze(&process->env.bytes, out);
     files_table_freeze(&process->files, out);
     return out->err;
 }
 
-/* Exactly count strings must be in the bytes. */
+/* Exactly count strings must be in the text. */
 static int
-strings_thaw(const uint8_t *bytes, uint32_t byte_count, uint32_t count, struct hostcall_strings *to)
+strings_thaw(const uint8_t *bytes, size_t byte_count, uint64_t count, struct hostcall_strings *to)
 {
-    uint32_t seen = 0;
+    uint64_t seen = 0;
+    int err = files_text_thaw(bytes, byte_count, &to->bytes);
 
-    for (uint32_t i = 0; i < byte_count; i++)
-        seen += bytes[i] == 0;
-    if (seen != count || (byte_count != 0 && bytes[byte_count - 1] != 0))
+    if (err != 0)
+        return err;
+    for (size_t i = 0; i < byte_count; i++)
+        seen += to->bytes.bytes[i] == 0;
+    if (seen != count || (byte_count != 0 && to->bytes.bytes[byte_count - 1] != 0))
         return -EINVAL;
-    if (byte_count != 0)
-        buffer_append(&to->bytes, bytes, byte_count);
-    to->count = count;
-    return to->bytes.err;
+    to->count = (uint32_t)count;
+    return 0;
 }
 
 static int
 process_read(const uint8_t *bytes, size_t count, struct hostcall_process *process)
 {
     struct frozen_process header;
-    size_t used;
+    size_t arg_room, env_room, used;
     int err;
 
     if (count < sizeof(header))
@@ -172,16 +167,21 @@ process_read(const uint8_t *bytes, size_t count, struct hostcall_process *proces
     (void)memcpy(&header, bytes, sizeof(header));
     bytes += sizeof(header);
     count -= sizeof(header);
-    if (header.magic != PROCESS_MAGIC || (uint64_t)header.arg_bytes + header.env_bytes > count)
+    if (header.magic != PROCESS_MAGIC || header.arg_bytes > 2 * STRINGS_BYTES_MAX ||
+        header.env_bytes > 2 * STRINGS_BYTES_MAX)
+        return -EINVAL;
+    arg_room = ROUND_UP(header.arg_bytes, sizeof(uint64_t));
+    env_room = ROUND_UP(header.env_bytes, sizeof(uint64_t));
+    if (arg_room + env_room > count)
         return -EINVAL;
     err = strings_thaw(bytes, header.arg_bytes, header.arg_count, &process->args);
-    bytes += header.arg_bytes;
     if (err == 0)
-        err = strings_thaw(bytes, header.env_bytes, header.env_count, &process->env);
-    bytes += header.env_bytes;
-    count -= (size_t)header.arg_bytes + header.env_bytes;
-    if (err == 0)
-        err = files_table_thaw(bytes, count, &process->files, &used);
+        err = strings_thaw(bytes + arg_room, header.env_bytes, header.env_count, &process->env);
+    if (err != 0)
+        return err;
+    bytes += arg_room + env_room;
+    count -= arg_room + env_room;
+    err = files_table_thaw(bytes, count, &process->files, &used);
     return err == 0 && used != count ? -EINVAL : err;
 }
 

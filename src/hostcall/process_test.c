@@ -181,32 +181,29 @@ test_a_listing_goes_on_in_the_thawed_process(void **state)
     buffer_fini(&bytes);
 }
 
-/* No eight aligned bytes of the record are an address of this process. */
+/* Every word of the record is small, or not an address by its upper bits: also the
+ * text and the offset that a guest chose to look like one. */
 static void
-test_a_frozen_record_holds_no_pointer(void **state)
+test_no_word_of_a_frozen_record_looks_like_an_address(void **state)
 {
     struct guest *guest = *state;
-    struct hostcall_process *process = guest->process;
-    uint32_t fd = guest_open(guest, "f", WASI_OFLAG_CREAT);
-    struct buffer bytes = freeze(guest);
-    const uintptr_t objects[] = {
-        (uintptr_t)process,
-        (uintptr_t)process->files.entries,
-        (uintptr_t)process->files.roots,
-        (uintptr_t)process->files.names.bytes,
-        (uintptr_t)process->args.bytes.bytes,
-        (uintptr_t)guest->memory,
-        (uintptr_t)&bytes,
-        (uintptr_t)&hostcall_process_ops,
-    };
+    static const char *const args[] = {"sixsix", "", "abcdef", "", "x", "", ""};
+    struct hostcall_config config = {.args = args, .arg_count = ARRAY_COUNT(args)};
+    struct buffer bytes;
+    uint32_t fd;
 
-    (void)fd;
-    for (size_t at = 0; at + 8 <= bytes.count; at++) {
+    hostcall_process_ops.destroy(guest->process);
+    assert_int_equal(guest_create_with(guest, &config), 0);
+    fd = guest_open(guest, "f", WASI_OFLAG_CREAT);
+    assert_int_equal(CALL(guest, "fd_seek", fd, (uintptr_t)guest->memory, 0, GUEST_RESULT), 0);
+    bytes = freeze(guest);
+    assert_int_equal(bytes.count % 8, 0);
+    for (size_t at = 0; at < bytes.count; at += 8) {
         uint64_t word;
 
         (void)memcpy(&word, bytes.bytes + at, 8);
-        for (size_t i = 0; i < ARRAY_COUNT(objects); i++)
-            assert_false(word >> 20 == objects[i] >> 20);
+        if (word > UINT32_MAX && word >> 47 == 0)
+            fail_msg("byte %zu: %#lx", at, (unsigned long)word);
     }
     buffer_fini(&bytes);
 }
@@ -392,7 +389,7 @@ main(void)
         GUEST_TEST(test_what_cannot_be_opened_again_fails_when_used),
         GUEST_TEST(test_a_pending_read_goes_on_in_the_thawed_process),
         GUEST_TEST(test_a_listing_goes_on_in_the_thawed_process),
-        GUEST_TEST(test_a_frozen_record_holds_no_pointer),
+        GUEST_TEST(test_no_word_of_a_frozen_record_looks_like_an_address),
         GUEST_TEST(test_bytes_that_are_no_record_are_refused),
         GUEST_TEST(test_a_failing_thaw_leaks_nothing),
         GUEST_TEST(test_create_reports_the_path_that_is_wrong),

@@ -19,115 +19,141 @@ decode_context(uint8_t type, const uint8_t *code, size_t count, uint8_t **copy)
     return verdict.module;
 }
 
-static void
-test_the_cursor_gives_every_operand(void **state)
-{
-    static const uint8_t code[] = {
-        0x41, 0x7f, 0x28, 2,   0x80, 1,    0x1a,             /* i32.const -1, i32.load, drop */
-        0x42, 0x7e, 0x1a,                                    /* i64.const -2, drop */
-        0x43, 1,    2,    3,   4,    0x1a,                   /* f32.const, drop */
-        0x44, 1,    2,    3,   4,    5,    6,    7, 8, 0x1a, /* f64.const, drop */
-        0x02, 3,    0x00, END, 0x1a, 0x1a,                   /* block (type 3) */
-        0x02, I32,  0x00, END, 0x0e, 2,    0,    0, 0, END,  /* block i32, br_table */
-    };
-    struct wasm_cursor cursor;
-    struct wasm_instr instr;
+/* A cursor over function 2 of the context, and what it is made of. */
+struct walk {
     struct wasm_module *module;
     uint8_t *copy;
+    struct wasm_cursor cursor;
+    struct wasm_instr instr;
+};
 
-    (void)state;
-    module = decode_context(TYPE_NONE, code, sizeof(code), &copy);
-    wasm_cursor_init(&cursor, module, module->functions[2].code);
-
-    assert_int_equal(wasm_cursor_next(&cursor, &instr), 1);
-    assert_int_equal(instr.opcode, WASM_I32_CONST);
-    assert_int_equal(instr.position, module->functions[2].code.first);
-    assert_int_equal(instr.value.i32, -1);
-    assert_int_equal(wasm_cursor_next(&cursor, &instr), 1);
-    assert_int_equal(instr.opcode, WASM_I32_LOAD);
-    assert_int_equal(instr.align, 2);
-    assert_int_equal(instr.offset, 128);
-    assert_int_equal(wasm_cursor_next(&cursor, &instr), 1);
-    assert_int_equal(wasm_cursor_next(&cursor, &instr), 1);
-    assert_int_equal(instr.value.i64, -2);
-    assert_int_equal(wasm_cursor_next(&cursor, &instr), 1);
-    assert_int_equal(wasm_cursor_next(&cursor, &instr), 1);
-    assert_int_equal(instr.value.i32, 0x04030201);
-    assert_int_equal(wasm_cursor_next(&cursor, &instr), 1);
-    assert_int_equal(wasm_cursor_next(&cursor, &instr), 1);
-    assert_int_equal(instr.value.i64, 0x0807060504030201);
-    assert_int_equal(wasm_cursor_next(&cursor, &instr), 1);
-    assert_int_equal(wasm_cursor_next(&cursor, &instr), 1);
-    assert_int_equal(instr.opcode, WASM_BLOCK);
-    assert_int_equal(instr.block.result_count, 2);
-    assert_int_equal(instr.block.results[1], I64);
-    for (int i = 0; i < 4; i++)
-        assert_int_equal(wasm_cursor_next(&cursor, &instr), 1);
-    assert_int_equal(wasm_cursor_next(&cursor, &instr), 1);
-    assert_int_equal(instr.block.param_count, 0);
-    assert_int_equal(instr.block.result_count, 1);
-    assert_int_equal(instr.block.results[0], I32);
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(wasm_cursor_next(&cursor, &instr), 1);
-    assert_int_equal(instr.opcode, WASM_BR_TABLE);
-    assert_int_equal(instr.target_count, 3);
-    assert_int_equal(instr.targets[2], 0);
-    assert_int_equal(wasm_cursor_next(&cursor, &instr), 1);
-    assert_int_equal(instr.opcode, WASM_END);
-    assert_int_equal(wasm_cursor_next(&cursor, &instr), 0);
-    assert_int_equal(wasm_cursor_next(&cursor, &instr), 0);
-    wasm_cursor_fini(&cursor);
-    wasm_module_destroy(module);
-    free(copy);
+static void
+walk_begin(struct walk *walk, uint8_t type, const uint8_t *code, size_t count)
+{
+    walk->module = decode_context(type, code, count, &walk->copy);
+    wasm_cursor_init(&walk->cursor, walk->module, walk->module->functions[2].code);
 }
 
 static void
-test_the_cursor_gives_pairs_and_lanes(void **state)
+walk_end(struct walk *walk)
+{
+    assert_int_equal(walk->instr.opcode, WASM_END);
+    assert_int_equal(wasm_cursor_next(&walk->cursor, &walk->instr), 0);
+    assert_int_equal(wasm_cursor_next(&walk->cursor, &walk->instr), 0);
+    wasm_cursor_fini(&walk->cursor);
+    wasm_module_destroy(walk->module);
+    free(walk->copy);
+}
+
+/* The next instruction, which must be this one. */
+static const struct wasm_instr *
+step(struct walk *walk, uint32_t opcode)
+{
+    assert_int_equal(wasm_cursor_next(&walk->cursor, &walk->instr), 1);
+    assert_int_equal(walk->instr.opcode, opcode);
+    return &walk->instr;
+}
+
+static void
+test_the_cursor_gives_constants(void **state)
 {
     static const uint8_t code[] = {
-        0x20, 0,    0x41, 0,    0x11, 1,    0,                    /* call_indirect 1 0 */
-        0x1a, 0x41, 0,    0x41, 0,    0x41, 0,    0xfc, 12, 1, 1, /* table.init 1 of table 1 */
-        0x41, 0,    0x41, 0,    0xfd, 17,   0xfd, 86,   1,  7, 3, 0x1a, /* v128.load32_lane */
-        0x00, 0x1c, 1,    F64,  0x1a, END,                              /* select f64 */
+        0x41, 0x7f, 0x1a,                            /* i32.const -1, drop */
+        0x42, 0x7e, 0x1a,                            /* i64.const -2, drop */
+        0x43, 1,    2,    3, 4, 0x1a,                /* f32.const, drop */
+        0x44, 1,    2,    3, 4, 5,    6, 7, 8, 0x1a, /* f64.const, drop */
+        END,
     };
-    struct wasm_cursor cursor;
-    struct wasm_instr instr;
-    struct wasm_module *module;
-    uint8_t *copy;
-    unsigned seen = 0;
+    struct walk walk = {0};
+    const struct wasm_instr *instr;
 
     (void)state;
-    module = decode_context(TYPE_II_, code, sizeof(code), &copy);
-    wasm_cursor_init(&cursor, module, module->functions[2].code);
-    while (wasm_cursor_next(&cursor, &instr) == 1)
-        switch (instr.opcode) {
-        case WASM_CALL_INDIRECT:
-            assert_int_equal(instr.index, 1);
-            assert_int_equal(instr.index2, 0);
-            seen++;
-            break;
-        case WASM_TABLE_INIT:
-            assert_int_equal(instr.index, 1);
-            assert_int_equal(instr.index2, 1);
-            seen++;
-            break;
-        case WASM_V128_LOAD32_LANE:
-            assert_int_equal(instr.align, 1);
-            assert_int_equal(instr.offset, 7);
-            assert_int_equal(instr.lane, 3);
-            seen++;
-            break;
-        case WASM_SELECT_T:
-            assert_int_equal(instr.type, F64);
-            seen++;
-            break;
-        default:
-            break;
-        }
-    assert_int_equal(seen, 4);
-    wasm_cursor_fini(&cursor);
-    wasm_module_destroy(module);
-    free(copy);
+    walk_begin(&walk, TYPE_NONE, code, sizeof(code));
+    instr = step(&walk, WASM_I32_CONST);
+    assert_int_equal(instr->position, walk.module->functions[2].code.first);
+    assert_int_equal(instr->value.i32, -1);
+    (void)step(&walk, WASM_DROP);
+    assert_int_equal(step(&walk, WASM_I64_CONST)->value.i64, -2);
+    (void)step(&walk, WASM_DROP);
+    assert_int_equal(step(&walk, WASM_F32_CONST)->value.i32, 0x04030201);
+    (void)step(&walk, WASM_DROP);
+    assert_int_equal(step(&walk, WASM_F64_CONST)->value.i64, 0x0807060504030201);
+    (void)step(&walk, WASM_DROP);
+    (void)step(&walk, WASM_END);
+    walk_end(&walk);
+}
+
+static void
+test_the_cursor_resolves_block_types(void **state)
+{
+    static const uint8_t code[] = {
+        0x02, TYPE__II, 0x00, END, 0x1a, 0x1a,          /* block (type), two drops */
+        0x02, I32,      0x00, END, 0x0e, 2,    0, 0, 0, /* block i32, br_table */
+        END,
+    };
+    struct walk walk = {0};
+    const struct wasm_instr *instr;
+
+    (void)state;
+    walk_begin(&walk, TYPE_NONE, code, sizeof(code));
+    instr = step(&walk, WASM_BLOCK);
+    assert_int_equal(instr->block.param_count, 0);
+    assert_int_equal(instr->block.result_count, 2);
+    assert_int_equal(instr->block.results[1], I64);
+    (void)step(&walk, WASM_UNREACHABLE);
+    (void)step(&walk, WASM_END);
+    (void)step(&walk, WASM_DROP);
+    (void)step(&walk, WASM_DROP);
+    instr = step(&walk, WASM_BLOCK);
+    assert_int_equal(instr->block.result_count, 1);
+    assert_int_equal(instr->block.results[0], I32);
+    (void)step(&walk, WASM_UNREACHABLE);
+    (void)step(&walk, WASM_END);
+    instr = step(&walk, WASM_BR_TABLE);
+    assert_int_equal(instr->target_count, 3);
+    assert_int_equal(instr->targets[2], 0);
+    (void)step(&walk, WASM_END);
+    walk_end(&walk);
+}
+
+static void
+test_the_cursor_gives_pairs_memargs_and_lanes(void **state)
+{
+    static const uint8_t code[] = {
+        0x20, 0,    0x20, 0,    0x11, 1,    0, /* call_indirect (type 1) of table 0 */
+        0x00, 0xfc, 12,   1,    1,             /* table.init: segment 1, table 1 */
+        0x28, 2,    0x80, 1,    0x1a,          /* i32.load align 4, offset 128 */
+        0xfd, 86,   1,    7,    3,    0x1a,    /* v128.load32_lane align 2, offset 7 */
+        0x1c, 1,    F64,  0x1a, 0x00, END,     /* select f64 */
+    };
+    struct walk walk = {0};
+    const struct wasm_instr *instr;
+
+    (void)state;
+    walk_begin(&walk, TYPE_I_I, code, sizeof(code));
+    (void)step(&walk, WASM_LOCAL_GET);
+    (void)step(&walk, WASM_LOCAL_GET);
+    instr = step(&walk, WASM_CALL_INDIRECT);
+    assert_int_equal(instr->index, 1);
+    assert_int_equal(instr->index2, 0);
+    (void)step(&walk, WASM_UNREACHABLE);
+    instr = step(&walk, WASM_TABLE_INIT);
+    assert_int_equal(instr->index, 1);
+    assert_int_equal(instr->index2, 1);
+    instr = step(&walk, WASM_I32_LOAD);
+    assert_int_equal(instr->align, 2);
+    assert_int_equal(instr->offset, 128);
+    (void)step(&walk, WASM_DROP);
+    instr = step(&walk, WASM_V128_LOAD32_LANE);
+    assert_int_equal(instr->align, 1);
+    assert_int_equal(instr->offset, 7);
+    assert_int_equal(instr->lane, 3);
+    (void)step(&walk, WASM_DROP);
+    assert_int_equal(step(&walk, WASM_SELECT_T)->type, F64);
+    (void)step(&walk, WASM_DROP);
+    (void)step(&walk, WASM_UNREACHABLE);
+    (void)step(&walk, WASM_END);
+    walk_end(&walk);
 }
 
 static void
@@ -287,8 +313,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_cursor_gives_every_operand),
-        cmocka_unit_test(test_the_cursor_gives_pairs_and_lanes),
+        cmocka_unit_test(test_the_cursor_gives_constants),
+        cmocka_unit_test(test_the_cursor_resolves_block_types),
+        cmocka_unit_test(test_the_cursor_gives_pairs_memargs_and_lanes),
         cmocka_unit_test(test_opcodes_are_found),
         cmocka_unit_test(test_a_module_cut_anywhere_is_refused_or_a_shorter_module),
         cmocka_unit_test(test_random_changes_are_survived),

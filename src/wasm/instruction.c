@@ -202,7 +202,7 @@ read_fixed(struct wasm_reader *reader, void *out, uint32_t count)
 }
 
 static int
-read_signed_value(struct wasm_reader *reader, struct wasm_instr *instr, unsigned bits)
+read_integer(struct wasm_reader *reader, struct wasm_instr *instr, unsigned bits)
 {
     int64_t value;
     int err;
@@ -218,10 +218,27 @@ read_signed_value(struct wasm_reader *reader, struct wasm_instr *instr, unsigned
 }
 
 static int
+read_constant(struct wasm_reader *reader, enum wasm_immediate immediate, struct wasm_instr *instr)
+{
+    switch (immediate) {
+    case WASM_IMM_I32:
+        return read_integer(reader, instr, 32);
+    case WASM_IMM_I64:
+        return read_integer(reader, instr, 64);
+    case WASM_IMM_F32:
+        return read_fixed(reader, &instr->value, 4);
+    case WASM_IMM_F64:
+        return read_fixed(reader, &instr->value, 8);
+    default:
+        return read_fixed(reader, &instr->value, 16);
+    }
+}
+
+static int
 read_immediate(struct wasm_reader *reader, enum wasm_immediate immediate,
                struct wasm_targets *targets, struct wasm_instr *instr)
 {
-    int err;
+    int err = 0;
 
     switch (immediate) {
     case WASM_IMM_NONE:
@@ -249,15 +266,11 @@ read_immediate(struct wasm_reader *reader, enum wasm_immediate immediate,
         err = read_zero(reader, true);
         return err != 0 ? err : read_zero(reader, true);
     case WASM_IMM_I32:
-        return read_signed_value(reader, instr, 32);
     case WASM_IMM_I64:
-        return read_signed_value(reader, instr, 64);
     case WASM_IMM_F32:
-        return read_fixed(reader, &instr->value, 4);
     case WASM_IMM_F64:
-        return read_fixed(reader, &instr->value, 8);
     case WASM_IMM_V128:
-        return read_fixed(reader, &instr->value, 16);
+        return read_constant(reader, immediate, instr);
     case WASM_IMM_LANE:
         return wasm_read_byte(reader, &instr->lane);
     case WASM_IMM_FENCE:

@@ -218,6 +218,7 @@ add_linked(struct spec_script *script, struct faaslet_image *image, uint32_t *in
 
     if (err != 0)
         return err;
+    script->instance_count = *instance + 1;
     return initialise(script->linked, *instance, outcome, diag);
 }
 
@@ -317,6 +318,13 @@ spec_linked_create(struct spec_script *script, struct diag *diag)
 {
     int err;
 
+    if (script->linked != NULL) {
+        if (script->retired_count == SPEC_RETIRED_MAX)
+            return diag_set(diag, -E2BIG, "more modules than fit");
+        script->retired[script->retired_count++] = script->linked;
+        script->linked = NULL;
+        script->instance_count = 0;
+    }
     err = faaslet_create_empty(&config, &script->linked);
     if (err != 0)
         return diag_set(diag, err, "faaslet_create_empty: %s", strerror(-err));

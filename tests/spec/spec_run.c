@@ -281,6 +281,33 @@ static const char usage[] =
     "  --support DIR   where spectest.wat is (default tests/spec)\n";
 
 static int
+parse_option(int letter, struct spec_options *options)
+{
+    switch (letter) {
+    case 'l':
+        options->is_linked = true;
+        return 0;
+    case 's':
+        options->is_strict = true;
+        return 0;
+    case 'O':
+        options->level = (unsigned)strtoul(optarg, NULL, 10);
+        return options->level <= 3 ? 0 : -EINVAL;
+    case 'j':
+        options->jobs = (unsigned)strtoul(optarg, NULL, 10);
+        return options->jobs >= 1 && options->jobs <= JOBS_MAX ? 0 : -EINVAL;
+    case 'o':
+        options->out = optarg;
+        return 0;
+    case 'p':
+        options->support = optarg;
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+static int
 parse_options(int argc, char **argv, struct spec_options *options)
 {
     static const struct option names[] = {
@@ -295,29 +322,9 @@ parse_options(int argc, char **argv, struct spec_options *options)
     int letter;
 
     while ((letter = getopt_long(argc, argv, "O:j:h", names, NULL)) != -1)
-        switch (letter) {
-        case 'l':
-            options->is_linked = true;
-            break;
-        case 's':
-            options->is_strict = true;
-            break;
-        case 'O':
-            options->level = (unsigned)strtoul(optarg, NULL, 10);
-            break;
-        case 'j':
-            options->jobs = (unsigned)strtoul(optarg, NULL, 10);
-            break;
-        case 'o':
-            options->out = optarg;
-            break;
-        case 'p':
-            options->support = optarg;
-            break;
-        default:
+        if (parse_option(letter, options) != 0)
             return -EINVAL;
-        }
-    if (optind == argc || options->level > 3 || options->jobs < 1 || options->jobs > JOBS_MAX)
+    if (optind == argc)
         return -EINVAL;
     options->directory = argv[optind];
     return 0;

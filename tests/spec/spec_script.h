@@ -37,6 +37,7 @@ struct spec_module {
 };
 
 #define SPEC_MODULES_MAX 1024u
+#define SPEC_RETIRED_MAX 16u
 
 /* What wabt's tools are to accept: the proposals that Weft has. --enable-all is
  * more than that, and gives ref.func another type. */
@@ -51,7 +52,10 @@ struct spec_script {
     enum abi_mode mode;
     uint64_t image_count; /* gives each image an address of its own */
     struct faaslet *linked;
-    uint32_t spectest, spectest_shared; /* instances, in LINKED scripts */
+    uint32_t spectest, spectest_shared;        /* instances in linked */
+    uint32_t instance_count;                   /* in linked */
+    struct faaslet *retired[SPEC_RETIRED_MAX]; /* full ones; modules may be in use */
+    size_t retired_count;
     struct spec_module modules[SPEC_MODULES_MAX];
     size_t module_count;
     struct spec_module *current; /* or NULL: the last one failed */
@@ -74,7 +78,8 @@ int spec_run_tool(const char *const argv[], bool is_loud) MUST_CHECK;
 /* Whether any module of the script imports anything. */
 bool spec_script_imports(const struct spec_script *script, const json_t *commands);
 
-/* Makes the Faaslet of a LINKED script, and spectest in it. */
+/* Makes the Faaslet of a LINKED script, and spectest in it. A script of which
+ * nothing imports may go on in a new one when one is full. */
 int spec_linked_create(struct spec_script *script, struct diag *diag) MUST_CHECK;
 
 /* Compiles, creates and initialises. -ENOENT: cannot be linked; -ECANCELED: it

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include <wasi/api.h>
 
 static long long
 now(clockid_t clock)
@@ -32,15 +33,15 @@ file_times(void)
     fstat(fd, &stat_f);
     printf("read %lld.%09ld\n", (long long)stat_f.st_atim.tv_sec, stat_f.st_atim.tv_nsec);
     printf("written %lld.%09ld\n", (long long)stat_f.st_mtim.tv_sec, stat_f.st_mtim.tv_nsec);
-    times[0].tv_nsec = UTIME_OMIT;
     times[1].tv_sec = 42;
     times[1].tv_nsec = 0;
     utimensat(AT_FDCWD, "file", times, 0);
     stat("file", &stat_f);
     printf("read %lld, written %lld\n", (long long)stat_f.st_atim.tv_sec,
            (long long)stat_f.st_mtim.tv_sec);
-    times[1].tv_nsec = UTIME_NOW;
-    futimens(fd, times);
+    /* By the interface: the C library was built with other numbers than its header has. */
+    if (__wasi_fd_filestat_set_times(fd, 0, 0, __WASI_FSTFLAGS_MTIM_NOW) != 0)
+        printf("not set\n");
     fstat(fd, &stat_f);
     printf("written now: %d\n", stat_f.st_mtim.tv_sec >= now(CLOCK_REALTIME) / 1000000000 - 60);
     close(fd);
