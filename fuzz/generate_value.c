@@ -352,6 +352,7 @@ clean_vector(struct generator *g, const struct wasm_opcode_info *info)
     generate_indexed(g, WASM_LOCAL_GET, local);
     generate_opcode(g->code, info->text[1] == '3' ? WASM_F32X4_EQ : WASM_F64X2_EQ);
     generate_opcode(g->code, WASM_V128_AND);
+    generate_indexed(g, WASM_LOCAL_TEE, local); /* it is not to keep the NaN */
 }
 
 /* ------------------------------------------------------------------ immediates */
