@@ -10,13 +10,15 @@ FUZZ_SECONDS ?= 60
 FUZZ_SEED    ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 FUZZ_COUNT   ?= 150
 
-FUZZ_SIDE := $(patsubst %,$(B)/obj/fuzz/%.c.o,side side_host)
+FUZZ_SIDE := $(patsubst %,$(B)/obj/fuzz/%.c.o,side side_host scan)
 FUZZ_MAKE := $(patsubst %,$(B)/obj/fuzz/%.c.o,generate generate_code generate_call generate_value)
 FUZZ_DIFF := $(patsubst %,$(B)/obj/fuzz/%.c.o,diff diff_case diff_reduce peer) $(FUZZ_SIDE) $(FUZZ_MAKE)
 
 $(B)/obj/fuzz/%.c.o: fuzz/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+$(B)/obj/fuzz/scan.c.o: CPPFLAGS += $(shell $(LLVM) --cppflags 2>/dev/null)
 
 $(B)/fuzz/diff-weft: $(FUZZ_DIFF) $(B)/libweft.a
 	@mkdir -p $(@D)

@@ -335,6 +335,8 @@ side_run(const uint8_t *bytes, size_t count, const struct side_variant *variant,
     side.module = module;
     err = side_compile(bytes, count, variant, &fd, diag);
     if (err == 0)
+        err = side_scan(fd, diag);
+    if (err == 0)
         err = faaslet_thread_init();
     if (err == 0)
         err = faaslet_image_load(fd, &image, diag);
