@@ -34,6 +34,12 @@ struct options {
 
 struct totals {
     uint64_t modules, cut, different, skipped, lines;
+    uint64_t of_v8; /* V8's optimising compiler agrees with Weft, its other one does not */
+};
+
+/* V8 as it comes, and with its optimising compiler alone. */
+struct peers {
+    struct peer usual, optimising;
 };
 
 /* ----------------------------------------------------------------------- comparing */
@@ -143,9 +149,44 @@ count_lines(const struct buffer *log)
     return count;
 }
 
+/* V8's compilers differ among themselves, now and then. */
+static bool
+is_difference_of_v8(struct diff_case *it, struct peer *optimising)
+{
+    struct buffer text = {0}, usual = it->v8_log;
+    bool is_same = false;
+
+    it->v8_log = (struct buffer){0};
+    if (peer_run(optimising, it->path, (const char *)it->script.bytes, &it->v8_log) == 0)
+        is_same = diff_logs(it, &text) != DIFF_DIFFERENT;
+    buffer_fini(&it->v8_log);
+    buffer_fini(&text);
+    it->v8_log = usual;
+    return is_same;
+}
+
+static int
+count_difference(const struct options *options, struct diff_case *it, struct peers *peers,
+                 const char *text, struct totals *totals)
+{
+    struct diag diag;
+    int err = 0;
+
+    if (is_difference_of_v8(it, &peers->optimising)) {
+        totals->of_v8++;
+        return 0;
+    }
+    totals->different++;
+    diag_init(&diag);
+    if (options->reduce && it->node_count > 0)
+        err = diff_case_reduce(it, &peers->usual, &diag);
+    report(options, it, text);
+    return err;
+}
+
 /* Both sides, and what came of it. */
 static int
-run_case(const struct options *options, struct diff_case *it, struct peer *peer,
+run_case(const struct options *options, struct diff_case *it, struct peers *peers,
          struct totals *totals)
 {
     struct buffer text = {0};
@@ -153,7 +194,7 @@ run_case(const struct options *options, struct diff_case *it, struct peer *peer,
     int err;
 
     diag_init(&diag);
-    err = peer_run(peer, it->path, (const char *)it->script.bytes, &it->v8_log);
+    err = peer_run(&peers->usual, it->path, (const char *)it->script.bytes, &it->v8_log);
     if (err == 0)
         err = diff_case_run_weft(it, !options->in_process, &diag);
     if (err == -ETIMEDOUT) {
@@ -171,11 +212,8 @@ run_case(const struct options *options, struct diff_case *it, struct peer *peer,
     totals->lines += count_lines(&it->weft_log);
     switch (diff_logs(it, &text)) {
     case DIFF_DIFFERENT:
-        totals->different++;
         buffer_append(&text, "", 1);
-        if (options->reduce && it->node_count > 0)
-            err = diff_case_reduce(it, peer, &diag);
-        report(options, it, (const char *)text.bytes);
+        err = count_difference(options, it, peers, (const char *)text.bytes, totals);
         break;
     case DIFF_CUT:
         totals->cut++;
@@ -190,7 +228,7 @@ run_case(const struct options *options, struct diff_case *it, struct peer *peer,
 /* ------------------------------------------------------------------------ many cases */
 
 static int
-run_seed(const struct options *options, uint64_t seed, struct peer *peer, struct totals *totals)
+run_seed(const struct options *options, uint64_t seed, struct peers *peers, struct totals *totals)
 {
     struct diff_case it = {0};
     struct diag diag;
@@ -207,7 +245,7 @@ run_seed(const struct options *options, uint64_t seed, struct peer *peer, struct
     } else if (err != 0) {
         (void)fprintf(stderr, "diff: seed %llu: %s\n", (unsigned long long)seed, diag_text(&diag));
     } else {
-        err = run_case(options, &it, peer, totals);
+        err = run_case(options, &it, peers, totals);
     }
     (void)unlink(it.path);
     diff_case_fini(&it);
@@ -215,7 +253,7 @@ run_seed(const struct options *options, uint64_t seed, struct peer *peer, struct
 }
 
 static int
-run_seeds(const struct options *options, struct peer *peer, struct totals *totals)
+run_seeds(const struct options *options, struct peers *peers, struct totals *totals)
 {
     uint64_t end = clock_now_ns() + (uint64_t)options->seconds * CLOCK_NS_PER_SECOND;
     int err = 0;
@@ -223,18 +261,19 @@ run_seeds(const struct options *options, struct peer *peer, struct totals *total
     for (uint64_t i = 0; err == 0 && totals->different < DIFFERENCES_MAX; i++) {
         if (options->seconds > 0 ? clock_now_ns() > end : i >= options->count)
             break;
-        err = run_seed(options, options->seed + i, peer, totals);
+        err = run_seed(options, options->seed + i, peers, totals);
     }
     (void)printf("%llu modules compared (%llu of them in part), %llu lines of log, "
-                 "%llu skipped, %llu different; seed %llu\n",
+                 "%llu skipped, %llu where V8 differs from V8, %llu different; seed %llu\n",
                  (unsigned long long)totals->modules, (unsigned long long)totals->cut,
                  (unsigned long long)totals->lines, (unsigned long long)totals->skipped,
-                 (unsigned long long)totals->different, (unsigned long long)options->seed);
+                 (unsigned long long)totals->of_v8, (unsigned long long)totals->different,
+                 (unsigned long long)options->seed);
     return err;
 }
 
 static int
-run_file(const struct options *options, struct peer *peer, struct totals *totals)
+run_file(const struct options *options, struct peers *peers, struct totals *totals)
 {
     struct diff_case it = {.variant = {.level = 3}, .seed = options->seed};
     struct diag diag;
@@ -254,7 +293,7 @@ run_file(const struct options *options, struct peer *peer, struct totals *totals
     if (err != 0)
         (void)fprintf(stderr, "diff: %s\n", diag_text(&diag));
     else
-        err = run_case(options, &it, peer, totals);
+        err = run_case(options, &it, peers, totals);
     diff_case_fini(&it);
     return err;
 }
@@ -337,15 +376,16 @@ main(int argc, char **argv)
 {
     struct options options;
     struct totals totals = {0};
-    struct peer peer = {0};
+    struct peers peers = {.optimising = {.option = "--no-liftoff"}};
     int err;
 
     if (parse_options(argc, argv, &options) != 0 ||
         (options.variant != NULL && side_variant_parse(options.variant, &options.parsed) != 0))
         return usage();
-    peer.program = options.peer;
-    err = options.file != NULL ? run_file(&options, &peer, &totals)
-                               : run_seeds(&options, &peer, &totals);
-    peer_stop(&peer);
+    peers.usual.program = peers.optimising.program = options.peer;
+    err = options.file != NULL ? run_file(&options, &peers, &totals)
+                               : run_seeds(&options, &peers, &totals);
+    peer_stop(&peers.usual);
+    peer_stop(&peers.optimising);
     return err != 0 ? 2 : totals.different > 0 ? 1 : 0;
 }

@@ -15,6 +15,7 @@
 
 struct peer {
     const char *program; /* path of peer.mjs; borrowed */
+    const char *option;  /* of node, or NULL; borrowed */
     pid_t pid;           /* 0: not started */
     int to, from;
     unsigned requests;

@@ -76,12 +76,14 @@ learn(struct knowledge *knowledge, const char *mnemonic)
 static bool
 is_operand_confined(const struct knowledge *knowledge, const char *text, const char *bracket)
 {
-    const char *end = strchr(bracket, ']');
+    const char *end = strchr(bracket, ']'), *plus = strstr(bracket, " + ");
     unsigned base = register_at(bracket + 1);
+    unsigned index = plus != NULL ? register_at(plus + 3) : REGISTERS;
 
     if (bracket - text >= 3 && strncmp(bracket - 3, "gs:", 3) == 0)
         return true;
-    if (base < REGISTERS && knowledge->is_constant[base])
+    if ((base < REGISTERS && knowledge->is_constant[base]) ||
+        (index < REGISTERS && knowledge->is_constant[index]))
         return true;
     if (end == NULL || memchr(bracket, '*', (size_t)(end - bracket)) != NULL)
         return false;
