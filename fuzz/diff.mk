@@ -32,3 +32,8 @@ fuzz-diff: $(B)/fuzz/diff-weft
 fuzz-diff-check: $(B)/fuzz/diff-weft
 	@mkdir -p $(B)/fuzz/diff
 	$(B)/fuzz/diff-weft --keep $(B)/fuzz/diff --seed 1 --count $(FUZZ_COUNT)
+
+# The test of what was found uses the same side of Weft.
+$(B)/test/tests/regress_test: $(B)/obj/tests/regress_test.c.o $(FUZZ_SIDE) $(B)/libweft.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $^ -lcmocka $(LLVMLIBS) $(LDLIBS) -o $@
