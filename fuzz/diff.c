@@ -110,8 +110,8 @@ keep_file(const struct options *options, const struct diff_case *it, const char 
     char path[PATH_MAX];
     FILE *file;
 
-    (void)snprintf(path, sizeof(path), "%s/%llu.%s", options->keep,
-                   (unsigned long long)it->seed, suffix);
+    (void)snprintf(path, sizeof(path), "%s/%llu.%s", options->keep, (unsigned long long)it->seed,
+                   suffix);
     file = fopen(path, "we");
     if (file == NULL)
         return;
@@ -312,62 +312,67 @@ usage(void)
 }
 
 static int
+set_option(struct options *out, int letter, const char *value)
+{
+    switch (letter) {
+    case 's':
+        out->seed = strtoull(value, NULL, 0);
+        return 0;
+    case 'n':
+        out->count = strtoull(value, NULL, 0);
+        return 0;
+    case 't':
+        out->seconds = (unsigned)strtoul(value, NULL, 0);
+        return 0;
+    case 'f':
+        out->file = value;
+        return 0;
+    case 'c':
+        out->script = value;
+        return 0;
+    case 'v':
+        out->variant = value;
+        return side_variant_parse(value, &out->parsed);
+    case 'p':
+        out->peer = value;
+        return 0;
+    case 'k':
+        out->keep = value;
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+static int
 parse_options(int argc, char **argv, struct options *out)
 {
+    static int is_quiet, in_process, own_only, reduce;
     static const struct option names[] = {
-        {"seed", required_argument, NULL, 's'},    {"count", required_argument, NULL, 'n'},
-        {"seconds", required_argument, NULL, 't'}, {"file", required_argument, NULL, 'f'},
-        {"script", required_argument, NULL, 'c'},  {"variant", required_argument, NULL, 'v'},
-        {"peer", required_argument, NULL, 'p'},    {"keep", required_argument, NULL, 'k'},
-        {"quiet", no_argument, NULL, 'q'},         {"in-process", no_argument, NULL, 'i'},
-        {"own", no_argument, NULL, 'o'},           {"reduce", no_argument, NULL, 'r'},
+        {"seed", required_argument, NULL, 's'},
+        {"count", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 't'},
+        {"file", required_argument, NULL, 'f'},
+        {"script", required_argument, NULL, 'c'},
+        {"variant", required_argument, NULL, 'v'},
+        {"peer", required_argument, NULL, 'p'},
+        {"keep", required_argument, NULL, 'k'},
+        {"quiet", no_argument, &is_quiet, 1},
+        {"in-process", no_argument, &in_process, 1},
+        {"own", no_argument, &own_only, 1},
+        {"reduce", no_argument, &reduce, 1},
         {0},
     };
     int letter;
 
     *out = (struct options){.count = 100, .peer = "fuzz/peer.mjs"};
-    while ((letter = getopt_long(argc, argv, "", names, NULL)) != -1) {
-        switch (letter) {
-        case 's':
-            out->seed = strtoull(optarg, NULL, 0);
-            break;
-        case 'n':
-            out->count = strtoull(optarg, NULL, 0);
-            break;
-        case 't':
-            out->seconds = (unsigned)strtoul(optarg, NULL, 0);
-            break;
-        case 'f':
-            out->file = optarg;
-            break;
-        case 'c':
-            out->script = optarg;
-            break;
-        case 'v':
-            out->variant = optarg;
-            break;
-        case 'p':
-            out->peer = optarg;
-            break;
-        case 'k':
-            out->keep = optarg;
-            break;
-        case 'q':
-            out->is_quiet = true;
-            break;
-        case 'i':
-            out->in_process = true;
-            break;
-        case 'o':
-            out->own_only = true;
-            break;
-        case 'r':
-            out->reduce = true;
-            break;
-        default:
+    while ((letter = getopt_long(argc, argv, "", names, NULL)) != -1)
+        if (letter != 0 && set_option(out, letter, optarg) != 0)
             return -EINVAL;
-        }
-    }
+    out->is_quiet = is_quiet != 0;
+    out->in_process = in_process != 0;
+    out->own_only = own_only != 0;
+    out->reduce = reduce != 0;
     return out->file != NULL || out->keep != NULL ? 0 : -EINVAL;
 }
 
@@ -379,8 +384,7 @@ main(int argc, char **argv)
     struct peers peers = {.optimising = {.option = "--no-liftoff"}};
     int err;
 
-    if (parse_options(argc, argv, &options) != 0 ||
-        (options.variant != NULL && side_variant_parse(options.variant, &options.parsed) != 0))
+    if (parse_options(argc, argv, &options) != 0)
         return usage();
     peers.usual.program = peers.optimising.program = options.peer;
     err = options.file != NULL ? run_file(&options, &peers, &totals)

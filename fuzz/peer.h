@@ -24,7 +24,8 @@ struct peer {
 /* Runs a script (side.h) on the module in the file, and appends the log. Starts
  * the process where there is none. -ETIMEDOUT: it took too long, and was ended;
  * -EIO: it died. */
-int peer_run(struct peer *peer, const char *path, const char *script, struct buffer *log) MUST_CHECK;
+int peer_run(struct peer *peer, const char *path, const char *script,
+             struct buffer *log) MUST_CHECK;
 void peer_stop(struct peer *peer);
 
 #endif

@@ -34,14 +34,14 @@ static unsigned
 register_at(const char *name)
 {
     static const char *const families[][4] = {
-        {"rax", "eax", "ax", "al"}, {"rcx", "ecx", "cx", "cl"},  {"rdx", "edx", "dx", "dl"},
-        {"rbx", "ebx", "bx", "bl"}, {"rsi", "esi", "si", "sil"}, {"rdi", "edi", "di", "dil"},
+        {"rax", "eax", "ax", "al"},  {"rcx", "ecx", "cx", "cl"},  {"rdx", "edx", "dx", "dl"},
+        {"rbx", "ebx", "bx", "bl"},  {"rsi", "esi", "si", "sil"}, {"rdi", "edi", "di", "dil"},
         {"rbp", "ebp", "bp", "bpl"}, {"rsp", "esp", "sp", "spl"},
     };
 
     if (name[0] == 'r' && name[1] >= '0' && name[1] <= '9')
         return name[1] == '1' && name[2] >= '0' && name[2] <= '5' ? 10u + (unsigned)(name[2] - '0')
-                                                                 : (unsigned)(name[1] - '0');
+                                                                  : (unsigned)(name[1] - '0');
     for (unsigned i = 0; i < ARRAY_COUNT(families); i++)
         for (unsigned k = 0; k < 4; k++) {
             size_t count = strlen(families[i][k]);

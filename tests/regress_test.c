@@ -75,9 +75,12 @@ split(char *text, char **words)
 {
     unsigned count = 0;
 
-    for (char *word = strtok(text, " "); word != NULL && count < WORDS_MAX;
-         word = strtok(NULL, " "))
-        words[count++] = word;
+    for (; count < WORDS_MAX && *(text += strspn(text, " ")) != '\0'; count++) {
+        words[count] = text;
+        text += strcspn(text, " ");
+        if (*text != '\0')
+            *text++ = '\0';
+    }
     return count;
 }
 
