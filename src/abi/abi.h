@@ -239,17 +239,12 @@ abi_value_slots(uint8_t type)
     return type == 0x7b ? 2 : 1;
 }
 
-/* The host's word to resume the guest, or not, after context.call. */
+/* Runs guest code from the frame at context.guest_sp; GS is the slot's origin.
+ * When it leaves, dispatch is called with the context that it left through:
+ * non-zero resumes it, zero makes abi_enter return that context. others: all
+ * contexts of LINKED images, where any may leave. */
 typedef int (*abi_dispatch_fn)(int64_t context);
-
-/* Runs guest code from the struct abi_frame at context.guest_sp. GS must point
- * at the slot's origin. Whenever guest code leaves through weft_call (or a
- * signal handler makes it leave, see abi_offsets.h), dispatch is called with the
- * context that left: non-zero resumes it, zero makes abi_enter return it.
- * `others` are the contexts of all instances that may run too (host_sp is set in
- * each); none in STANDALONE images. */
-int64_t abi_enter(int64_t context, abi_dispatch_fn dispatch, const int64_t *others,
-                  uint64_t other_count);
+int64_t abi_enter(int64_t context, abi_dispatch_fn dispatch, const int64_t *others, uint64_t count);
 
 /* ------------------------------------------------------------------------
  * The image: an ELF executable with fixed addresses. Besides code and unwind

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "faaslet/faaslet_testing.h"
+#include "../../tests/testing.h"
 
 #include <elf.h>
 

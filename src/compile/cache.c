@@ -31,6 +31,7 @@
 #define UNITS      ((ABI_IMAGE_ADDRESS_END - ABI_IMAGE_ADDRESS_FIRST) / ABI_IMAGE_ADDRESS_UNIT)
 /* Native code and copies of data, per byte of module: measured 1.5 to 4. */
 #define IMAGE_BYTES_PER_MODULE_BYTE 6u
+#define COMPILER_BYTES_MAX          ((size_t)256 << 20)
 #define PROBES_MAX                  4096u
 
 struct cache {
@@ -97,25 +98,45 @@ cache_open(struct cache *cache, const char *path, struct diag *diag)
     return 0;
 }
 
-static void
-name_image(const struct compile_request *request, char out[65])
+/* The compiler's own bytes are part of every name: another compiler may make
+ * other code. */
+static int
+hash_compiler(const struct compile_request *request, EVP_MD_CTX *hash, struct diag *diag)
+{
+    struct buffer bytes = {0};
+    char path[PATH_BYTES];
+    int err;
+
+    compile_find_compiler(request, path, sizeof(path));
+    err = file_read_all(path, COMPILER_BYTES_MAX, &bytes, diag);
+    if (err == 0)
+        (void)EVP_DigestUpdate(hash, bytes.bytes, bytes.count);
+    buffer_fini(&bytes);
+    return err;
+}
+
+static int
+name_image(const struct compile_request *request, char out[65], struct diag *diag)
 {
     uint8_t digest[32];
     unsigned digest_bytes = sizeof(digest);
     char shape[256];
     EVP_MD_CTX *hash = EVP_MD_CTX_new();
-    int length = snprintf(shape, sizeof(shape), "weft %u %s %u %.100s %d %d", ABI_VERSION,
-                          COMPILE_VERSION, request->options.level, request->options.cpu,
+    int length = snprintf(shape, sizeof(shape), "weft %u %u %.100s %d %d", ABI_VERSION,
+                          request->options.level, request->options.cpu,
                           request->options.strict_traps, (int)request->options.mode);
+    int err;
 
     ASSERT(hash != NULL);
     (void)EVP_DigestInit_ex(hash, EVP_sha256(), NULL);
     (void)EVP_DigestUpdate(hash, shape, (size_t)length + 1);
+    err = hash_compiler(request, hash, diag);
     (void)EVP_DigestUpdate(hash, request->bytes, request->count);
     (void)EVP_DigestFinal_ex(hash, digest, &digest_bytes);
     EVP_MD_CTX_free(hash);
     for (size_t i = 0; i < sizeof(digest); i++)
         (void)snprintf(out + 2 * i, 3, "%02x", digest[i]);
+    return err;
 }
 
 static int
@@ -270,8 +291,9 @@ compile_get(const struct compile_request *request, int *image_fd, struct compile
     int err = cache_open(&cache, path, diag);
 
     if (err == 0) {
-        name_image(request, cache.id);
-        err = get_image(&cache, request, &fd, &made, diag);
+        err = name_image(request, cache.id, diag);
+        if (err == 0)
+            err = get_image(&cache, request, &fd, &made, diag);
     }
     file_close(&cache.directory);
     if (err != 0)

@@ -7,9 +7,6 @@
 
 #include "compile/compile.h"
 
-/* Part of every image's name: raise it with any change of the code generated. */
-#define COMPILE_VERSION "1"
-
 /* Descriptors of the compiler process. */
 enum {
     COMPILE_FD_MODULE = 3,
@@ -23,6 +20,9 @@ enum {
     COMPILE_EXIT_REFUSED = 1, /* see the report */
     COMPILE_EXIT_MEMORY = 3,
 };
+
+/* The path of the compiler: the request's, or weft-compiler beside this program. */
+void compile_find_compiler(const struct compile_request *request, char *out, size_t size);
 
 /* Runs the compiler on request->bytes; the image goes to image_fd. Fills wall
  * and processor time and peak memory of the report. */

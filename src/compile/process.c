@@ -41,13 +41,17 @@ compile_options_init(struct compile_options *options)
         .level = 3, .cpu = COMPILE_CPU_DEFAULT, .address = ABI_IMAGE_ADDRESS_FIRST};
 }
 
-/* The compiler beside this program. */
-static void
-find_compiler(char *out, size_t size)
+void
+compile_find_compiler(const struct compile_request *request, char *out, size_t size)
 {
-    ssize_t length = readlink("/proc/self/exe", out, size - 1);
+    ssize_t length;
     char *slash;
 
+    if (request->compiler != NULL) {
+        (void)snprintf(out, size, "%s", request->compiler);
+        return;
+    }
+    length = readlink("/proc/self/exe", out, size - 1);
     out[length > 0 ? length : 0] = '\0';
     slash = strrchr(out, '/');
     (void)snprintf(slash != NULL ? slash + 1 : out,
@@ -73,16 +77,12 @@ static int
 spawn(struct child *child, int image_fd, struct diag *diag)
 {
     static char *const environment[] = {(char *)(uintptr_t)"PATH=/usr/bin:/bin", NULL};
-    char values[ARGUMENTS][ARGUMENT_BYTES], found[4096];
+    char values[ARGUMENTS][ARGUMENT_BYTES], path[4096];
     char *arguments[ARGUMENTS + 1];
-    const char *path = child->request->compiler;
     posix_spawn_file_actions_t actions;
     int err;
 
-    if (path == NULL) {
-        find_compiler(found, sizeof(found));
-        path = found;
-    }
+    compile_find_compiler(child->request, path, sizeof(path));
     write_arguments(child, values);
     for (size_t i = 0; i < ARGUMENTS; i++)
         arguments[i] = values[i];

@@ -5,7 +5,6 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
-#include "abi/abi_offsets.h"
 #include "base/buffer.h"
 #include "faaslet/faaslet.h"
 #include "mem/mem.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "faaslet/faaslet_testing.h"
+#include "../../tests/testing.h"
 
 static enum faaslet_verdict
 host_twice(struct faaslet_call *call)

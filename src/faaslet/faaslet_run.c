@@ -110,9 +110,8 @@ faaslet_export_find(const struct faaslet *faaslet, uint32_t instance, const char
 
     if (export == NULL)
         return -ENOENT;
-    *number = (uint32_t)(export -
-                         (const struct abi_meta_export *)abi_image_range(image,
-                                                                         image->meta->exports));
+    *number = (uint32_t)(export - (const struct abi_meta_export *)abi_image_range(
+                                      image, image->meta->exports));
     return 0;
 }
 

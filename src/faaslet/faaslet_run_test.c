@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "faaslet/faaslet_testing.h"
+#include "../../tests/testing.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -486,7 +486,8 @@ test_a_backtrace_names_the_functions(void **state)
     expect_trap(faaslet, "refuse", NULL, 0, ABI_TRAP_HOST);
     faaslet_backtrace(faaslet, &text);
     buffer_append(&text, "", 1);
-    assert_non_null(strstr((char *)text.bytes, "  #0 refused"));
+    assert_non_null(strstr((char *)text.bytes, "  #0 refuse+"));
+    assert_non_null(strstr((char *)text.bytes, "  #1 refused+"));
     text.count = 0;
     pending_left = 1;
     pending_calls = 0;

@@ -11,8 +11,8 @@
 
 #define RESERVE_FLAGS     (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 #define RANDOM_TRIES      64u
-#define RANDOM_FIRST      UINT64_C(0x010000000000)
-#define RANDOM_END        UINT64_C(0x1f0000000000)
+#define RANDOM_FIRST      UINT64_C(0x6b0000000000) /* few integers of guests look like this */
+#define RANDOM_END        UINT64_C(0x6d0000000000)
 #define STACK_GUARD_BYTES (UINT64_C(1) << 20) /* more than one frame; probes touch each page */
 #define STACK_BYTES_MAX   (UINT64_C(1) << 30)
 

@@ -154,14 +154,63 @@ load_file(struct spec_script *script, const char *path, struct faaslet_image **i
     return err;
 }
 
-static const struct faaslet_host_function *
-resolve_nothing(const char *module, size_t module_bytes, const char *name, size_t name_bytes)
+/* The host call of spectest. */
+static enum faaslet_verdict
+pause_call(struct faaslet_call *call)
 {
-    (void)module, (void)module_bytes, (void)name, (void)name_bytes;
+    (void)call;
+    return FAASLET_CALL_DONE;
+}
+
+static const struct faaslet_host_function *
+resolve(const char *module, size_t module_bytes, const char *name, size_t name_bytes)
+{
+    static const struct faaslet_host_function pause_function = {
+        .name = "pause", .type = ":", .function = pause_call};
+
+    if (module_bytes == 8 && memcmp(module, "spec-run", 8) == 0 && name_bytes == 5 &&
+        memcmp(name, "pause", 5) == 0)
+        return &pause_function;
     return NULL;
 }
 
-static const struct faaslet_config config = {.resolve = resolve_nothing};
+static const struct faaslet_config config = {.resolve = resolve};
+
+/* ----------------------------------------------------------------------- moving */
+
+static void
+follow(struct spec_script *script, const struct faaslet *old, struct faaslet *moved)
+{
+    for (size_t i = 0; i < script->module_count; i++)
+        if (script->modules[i].faaslet == old)
+            script->modules[i].faaslet = moved;
+    for (size_t i = 0; i < script->retired_count; i++)
+        if (script->retired[i] == old)
+            script->retired[i] = moved;
+    if (script->linked == old)
+        script->linked = moved;
+}
+
+int
+spec_faaslet_move(struct spec_script *script, struct faaslet *faaslet, struct diag *diag)
+{
+    struct faaslet_frozen *frozen;
+    struct faaslet *moved;
+    int err;
+
+    err = faaslet_freeze(faaslet, &frozen, diag);
+    if (err != 0)
+        return err;
+    /* The copy is made first, so that it cannot come to the same place. */
+    err = faaslet_thaw(frozen, &config, &moved, diag);
+    faaslet_frozen_destroy(frozen);
+    if (err != 0)
+        return err;
+    follow(script, faaslet, moved);
+    faaslet_destroy(faaslet);
+    script->moves++;
+    return 0;
+}
 
 /* ---------------------------------------------------------------------- running */
 

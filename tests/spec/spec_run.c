@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@ static const char *const folders[] = {
 /* Shared with the processes that run the files. */
 struct tally {
     unsigned passed, total, superseded;
+    uint64_t moves, stress_moves;
     bool is_done;
 };
 
@@ -90,6 +92,8 @@ run_file(const struct spec_options *options, const char *name, struct tally *tal
     *tally = (struct tally){.passed = script.passed,
                             .total = script.total,
                             .superseded = script.superseded,
+                            .moves = script.moves,
+                            .stress_moves = faaslet_stress_moves(),
                             .is_done = err == 0};
     spec_script_fini(&script);
     json_decref(root);
@@ -200,7 +204,13 @@ print_totals(const struct spec_options *options, bool is_good)
         sum.passed += tallies[i].passed;
         sum.total += tallies[i].total;
         sum.superseded += tallies[i].superseded;
+        sum.moves += tallies[i].moves;
+        sum.stress_moves += tallies[i].stress_moves;
     }
+    if (sum.moves + sum.stress_moves > 0)
+        (void)printf("Faaslets moved %" PRIu64 " times between calls and %" PRIu64
+                     " times in host calls\n",
+                     sum.moves, sum.stress_moves);
     if (sum.superseded > 0)
         (void)printf("%u assertions forbid what WebAssembly 2.0 allows (more than one table); "
                      "checked to be allowed\n",
@@ -275,6 +285,8 @@ static const char usage[] =
     "name (as core/i32) contains one.\n"
     "  --linked        all files in mode LINKED, not only those that import\n"
     "  --strict        no load may be removed\n"
+    "  --move          every Faaslet is frozen, destroyed and thawed elsewhere before\n"
+    "                  each call; WEFT_STRESS implies it\n"
     "  -O LEVEL        0 to 3 (default 3)\n"
     "  --jobs N        files at a time (default 2)\n"
     "  --out DIR       where converted files go (default build/spec)\n"
@@ -289,6 +301,9 @@ parse_option(int letter, struct spec_options *options)
         return 0;
     case 's':
         options->is_strict = true;
+        return 0;
+    case 'm':
+        options->is_moved = true;
         return 0;
     case 'O':
         options->level = (unsigned)strtoul(optarg, NULL, 10);
@@ -311,13 +326,10 @@ static int
 parse_options(int argc, char **argv, struct spec_options *options)
 {
     static const struct option names[] = {
-        {"linked", no_argument, NULL, 'l'},
-        {"strict", no_argument, NULL, 's'},
-        {"jobs", required_argument, NULL, 'j'},
-        {"out", required_argument, NULL, 'o'},
-        {"help", no_argument, NULL, 'h'},
-        {"support", required_argument, NULL, 'p'},
-        {NULL, 0, NULL, 0},
+        {"linked", no_argument, NULL, 'l'},        {"move", no_argument, NULL, 'm'},
+        {"strict", no_argument, NULL, 's'},        {"jobs", required_argument, NULL, 'j'},
+        {"out", required_argument, NULL, 'o'},     {"help", no_argument, NULL, 'h'},
+        {"support", required_argument, NULL, 'p'}, {NULL, 0, NULL, 0},
     };
     int letter;
 
@@ -337,6 +349,7 @@ main(int argc, char **argv)
         .out = "build/spec", .support = "tests/spec", .jobs = 2, .level = 3};
     bool is_good;
 
+    options.is_moved = getenv("WEFT_STRESS") != NULL;
     if (parse_options(argc, argv, &options) != 0) {
         (void)fputs(usage, stderr);
         return 2;

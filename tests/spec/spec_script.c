@@ -232,6 +232,24 @@ do_assert_refused(const struct command *command)
 
 /* ----------------------------------------------------------------------- actions */
 
+/* With the call prepared and nothing of it run: arguments, memory, tables and
+ * globals must all come along. */
+static int
+move_if_asked(const struct command *command, struct faaslet *faaslet)
+{
+    struct diag diag;
+    int err;
+
+    if (!command->script->options->is_moved)
+        return 0;
+    diag_init(&diag);
+    err = spec_faaslet_move(command->script, faaslet, &diag);
+    if (err != 0)
+        (void)failed(command, "the Faaslet cannot move: %s", diag_text(&diag));
+    return err;
+}
+
+/* module is an element of script->modules: it follows its Faaslet. */
 static int
 invoke(const struct command *command, const json_t *action, const struct spec_module *module,
        struct faaslet_outcome *outcome)
@@ -260,8 +278,10 @@ invoke(const struct command *command, const json_t *action, const struct spec_mo
         (void)failed(command, "faaslet_invoke: %s", strerror(-err));
         return err;
     }
-    spec_run_to_end(module->faaslet, outcome);
-    return 0;
+    err = move_if_asked(command, module->faaslet);
+    if (err == 0)
+        spec_run_to_end(module->faaslet, outcome);
+    return err;
 }
 
 static const char *

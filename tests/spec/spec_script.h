@@ -27,6 +27,7 @@ struct spec_options {
     unsigned level;
     bool is_linked; /* always */
     bool is_strict; /* strict_traps */
+    bool is_moved;  /* every Faaslet moves before each of its calls */
 };
 
 /* An instantiated module. */
@@ -61,6 +62,7 @@ struct spec_script {
     struct spec_module *current; /* or NULL: the last one failed */
     unsigned passed, total;
     unsigned superseded; /* assertions that WebAssembly 2.0 reverses */
+    uint64_t moves;      /* between calls; those at host calls are faaslet's */
 };
 
 /* Runs all commands of the converted script. Failures go to standard output. */
@@ -86,6 +88,11 @@ int spec_linked_create(struct spec_script *script, struct diag *diag) MUST_CHECK
  * trapped, *outcome says how. */
 int spec_module_create(struct spec_script *script, const char *file, struct spec_module *out,
                        struct faaslet_outcome *outcome, struct diag *diag) MUST_CHECK;
+
+/* Freezes a Faaslet that is not running, destroys it and thaws it elsewhere; all
+ * that refers to it follows. */
+int spec_faaslet_move(struct spec_script *script, struct faaslet *faaslet,
+                      struct diag *diag) MUST_CHECK;
 
 /* Runs what was invoked, waiting where it waits. */
 void spec_run_to_end(struct faaslet *faaslet, struct faaslet_outcome *outcome);

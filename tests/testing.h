@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * For tests of faaslet: images from WebAssembly text.
+ * For tests that run guests: images from WebAssembly text.
  */
-#ifndef WEFT_FAASLET_TESTING_H
-#define WEFT_FAASLET_TESTING_H
+#ifndef WEFT_TESTS_TESTING_H
+#define WEFT_TESTS_TESTING_H
 
 /* cmocka wants these first, in this order. */
 #include <setjmp.h>

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * diff: compares Weft with Node's V8.
+ *
+ *   diff --seed N --count N | --seconds N     cases by seed, from N on
+ *   diff --file M.wasm [--variant V]          one module, all exports
+ *
+ * Exit status 0: no difference; 1: differences; 2: could not be done.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "diff_internal.h"
+
+#define DIFFERENCES_MAX 1000u
+#define MODULE_MAX      (64u << 20)
+
+struct options {
+    uint64_t seed, count;
+    unsigned seconds;
+    const char *file, *script, *variant, *peer, *keep;
+    struct side_variant parsed; /* of variant, where there is one */
+    bool is_quiet, in_process, own_only, reduce;
+};
+
+struct totals {
+    uint64_t modules, cut, different, skipped, lines;
+};
+
+/* ----------------------------------------------------------------------- comparing */
+
+static bool
+line_has(const char *line, size_t count, const char *part)
+{
+    return memmem(line, count, part, strlen(part)) != NULL;
+}
+
+static bool
+ends_comparison(const char *line, size_t count, bool is_strict)
+{
+    return line_has(line, count, " stopped ") ||
+           (!is_strict && line_has(line, count, " trap memory"));
+}
+
+/* An atomic access that is both unaligned and out of bounds may say either. */
+static bool
+is_same(const char *v8, size_t v8_count, const char *weft, size_t weft_count)
+{
+    if (v8_count == weft_count && memcmp(v8, weft, v8_count) == 0)
+        return true;
+    return line_has(v8, v8_count, " trap memory") && line_has(weft, weft_count, " trap unaligned");
+}
+
+/* One line, and steps past it. An empty one at the end. */
+static const char *
+next_line(const struct buffer *log, size_t *at, size_t *count)
+{
+    const char *line = (const char *)log->bytes + *at;
+    const char *end = *at < log->count ? memchr(line, '\n', log->count - *at) : NULL;
+
+    *count = end != NULL ? (size_t)(end - line) : log->count - *at;
+    *at += *count + (end != NULL);
+    return line;
+}
+
+enum diff_verdict
+diff_logs(const struct diff_case *it, struct buffer *text)
+{
+    size_t v8_at = 0, weft_at = 0, v8_count, weft_count;
+    unsigned number = 0;
+
+    while (v8_at < it->v8_log.count || weft_at < it->weft_log.count) {
+        const char *v8 = next_line(&it->v8_log, &v8_at, &v8_count);
+        const char *weft = next_line(&it->weft_log, &weft_at, &weft_count);
+
+        number++;
+        if (ends_comparison(v8, v8_count, it->variant.is_strict) ||
+            ends_comparison(weft, weft_count, it->variant.is_strict))
+            return DIFF_CUT;
+        if (is_same(v8, v8_count, weft, weft_count))
+            continue;
+        buffer_append_format(text, "line %u: V8 \"%.*s\", Weft \"%.*s\"", number, (int)v8_count,
+                             v8_count > 0 ? v8 : "", (int)weft_count, weft_count > 0 ? weft : "");
+        return DIFF_DIFFERENT;
+    }
+    return DIFF_SAME;
+}
+
+/* ------------------------------------------------------------------------- one case */
+
+static void
+keep_file(const struct options *options, const struct diff_case *it, const char *suffix,
+          const struct buffer *content)
+{
+    char path[PATH_MAX];
+    FILE *file;
+
+    (void)snprintf(path, sizeof(path), "%s/%llu.%s", options->keep,
+                   (unsigned long long)it->seed, suffix);
+    file = fopen(path, "we");
+    if (file == NULL)
+        return;
+    (void)fwrite(content->bytes, 1, content->count, file);
+    (void)fclose(file);
+}
+
+static void
+report(const struct options *options, const struct diff_case *it, const char *what)
+{
+    char variant[64];
+
+    side_variant_print(&it->variant, variant, sizeof(variant));
+    if (options->is_quiet) {
+        (void)printf("different\n");
+        return;
+    }
+    (void)printf("seed %llu, %s: %s\n", (unsigned long long)it->seed, variant, what);
+    (void)fflush(stdout);
+    if (options->keep == NULL)
+        return;
+    keep_file(options, it, "wasm", &it->module);
+    keep_file(options, it, "script", &it->script);
+    keep_file(options, it, "v8", &it->v8_log);
+    keep_file(options, it, "weft", &it->weft_log);
+}
+
+static uint64_t
+count_lines(const struct buffer *log)
+{
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < log->count; i++)
+        count += log->bytes[i] == '\n';
+    return count;
+}
+
+/* Both sides, and what came of it. */
+static int
+run_case(const struct options *options, struct diff_case *it, struct peer *peer,
+         struct totals *totals)
+{
+    struct buffer text = {0};
+    struct diag diag;
+    int err;
+
+    diag_init(&diag);
+    err = peer_run(peer, it->path, (const char *)it->script.bytes, &it->v8_log);
+    if (err == 0)
+        err = diff_case_run_weft(it, !options->in_process, &diag);
+    if (err == -ETIMEDOUT) {
+        (void)fprintf(stderr, "diff: seed %llu: skipped: %s\n", (unsigned long long)it->seed,
+                      diag.is_set ? diag_text(&diag) : "V8 took too long");
+        totals->skipped++;
+        return 0;
+    }
+    if (err != 0) {
+        (void)fprintf(stderr, "diff: seed %llu: %s: %s\n", (unsigned long long)it->seed,
+                      strerror(-err), diag_text(&diag));
+        return err;
+    }
+    totals->modules++;
+    totals->lines += count_lines(&it->weft_log);
+    switch (diff_logs(it, &text)) {
+    case DIFF_DIFFERENT:
+        totals->different++;
+        buffer_append(&text, "", 1);
+        if (options->reduce && it->node_count > 0)
+            err = diff_case_reduce(it, peer, &diag);
+        report(options, it, (const char *)text.bytes);
+        break;
+    case DIFF_CUT:
+        totals->cut++;
+        break;
+    default:
+        break;
+    }
+    buffer_fini(&text);
+    return err;
+}
+
+/* ------------------------------------------------------------------------ many cases */
+
+static int
+run_seed(const struct options *options, uint64_t seed, struct peer *peer, struct totals *totals)
+{
+    struct diff_case it = {0};
+    struct diag diag;
+    int err;
+
+    diag_init(&diag);
+    (void)snprintf(it.path, sizeof(it.path), "%s/case-%d.wasm", options->keep, (int)getpid());
+    it.has_variant = options->variant != NULL;
+    it.variant = options->parsed;
+    err = diff_case_make(&it, seed, !options->own_only, &diag);
+    if (err == -EAGAIN) {
+        totals->skipped++;
+        err = 0;
+    } else if (err != 0) {
+        (void)fprintf(stderr, "diff: seed %llu: %s\n", (unsigned long long)seed, diag_text(&diag));
+    } else {
+        err = run_case(options, &it, peer, totals);
+    }
+    (void)unlink(it.path);
+    diff_case_fini(&it);
+    return err;
+}
+
+static int
+run_seeds(const struct options *options, struct peer *peer, struct totals *totals)
+{
+    uint64_t end = clock_now_ns() + (uint64_t)options->seconds * CLOCK_NS_PER_SECOND;
+    int err = 0;
+
+    for (uint64_t i = 0; err == 0 && totals->different < DIFFERENCES_MAX; i++) {
+        if (options->seconds > 0 ? clock_now_ns() > end : i >= options->count)
+            break;
+        err = run_seed(options, options->seed + i, peer, totals);
+    }
+    (void)printf("%llu modules compared (%llu of them in part), %llu lines of log, "
+                 "%llu skipped, %llu different; seed %llu\n",
+                 (unsigned long long)totals->modules, (unsigned long long)totals->cut,
+                 (unsigned long long)totals->lines, (unsigned long long)totals->skipped,
+                 (unsigned long long)totals->different, (unsigned long long)options->seed);
+    return err;
+}
+
+static int
+run_file(const struct options *options, struct peer *peer, struct totals *totals)
+{
+    struct diff_case it = {.variant = {.level = 3}, .seed = options->seed};
+    struct diag diag;
+    int err;
+
+    diag_init(&diag);
+    (void)snprintf(it.path, sizeof(it.path), "%s", options->file);
+    if (options->variant != NULL)
+        it.variant = options->parsed;
+    err = file_read_all(options->file, MODULE_MAX, &it.module, &diag);
+    if (err == 0 && options->script != NULL) {
+        err = file_read_all(options->script, MODULE_MAX, &it.script, &diag);
+        buffer_append(&it.script, "", 1);
+    } else if (err == 0) {
+        err = diff_case_script(&it, &diag);
+    }
+    if (err != 0)
+        (void)fprintf(stderr, "diff: %s\n", diag_text(&diag));
+    else
+        err = run_case(options, &it, peer, totals);
+    diff_case_fini(&it);
+    return err;
+}
+
+/* ------------------------------------------------------------------------------ main */
+
+static int
+usage(void)
+{
+    (void)fprintf(stderr,
+                  "usage: diff --peer peer.mjs --keep DIR [--seed N] [--count N | --seconds N] "
+                  "[--own] [--reduce] [--variant O3,linked,strict,move] [--in-process]\n"
+                  "       diff --peer peer.mjs --file M.wasm [--variant V] [--script FILE] "
+                  "[--seed N] [--quiet]\n");
+    return 2;
+}
+
+static int
+parse_options(int argc, char **argv, struct options *out)
+{
+    static const struct option names[] = {
+        {"seed", required_argument, NULL, 's'},    {"count", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 't'}, {"file", required_argument, NULL, 'f'},
+        {"script", required_argument, NULL, 'c'},  {"variant", required_argument, NULL, 'v'},
+        {"peer", required_argument, NULL, 'p'},    {"keep", required_argument, NULL, 'k'},
+        {"quiet", no_argument, NULL, 'q'},         {"in-process", no_argument, NULL, 'i'},
+        {"own", no_argument, NULL, 'o'},           {"reduce", no_argument, NULL, 'r'},
+        {0},
+    };
+    int letter;
+
+    *out = (struct options){.count = 100, .peer = "fuzz/peer.mjs"};
+    while ((letter = getopt_long(argc, argv, "", names, NULL)) != -1) {
+        switch (letter) {
+        case 's':
+            out->seed = strtoull(optarg, NULL, 0);
+            break;
+        case 'n':
+            out->count = strtoull(optarg, NULL, 0);
+            break;
+        case 't':
+            out->seconds = (unsigned)strtoul(optarg, NULL, 0);
+            break;
+        case 'f':
+            out->file = optarg;
+            break;
+        case 'c':
+            out->script = optarg;
+            break;
+        case 'v':
+            out->variant = optarg;
+            break;
+        case 'p':
+            out->peer = optarg;
+            break;
+        case 'k':
+            out->keep = optarg;
+            break;
+        case 'q':
+            out->is_quiet = true;
+            break;
+        case 'i':
+            out->in_process = true;
+            break;
+        case 'o':
+            out->own_only = true;
+            break;
+        case 'r':
+            out->reduce = true;
+            break;
+        default:
+            return -EINVAL;
+        }
+    }
+    return out->file != NULL || out->keep != NULL ? 0 : -EINVAL;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct options options;
+    struct totals totals = {0};
+    struct peer peer = {0};
+    int err;
+
+    if (parse_options(argc, argv, &options) != 0 ||
+        (options.variant != NULL && side_variant_parse(options.variant, &options.parsed) != 0))
+        return usage();
+    peer.program = options.peer;
+    err = options.file != NULL ? run_file(&options, &peer, &totals)
+                               : run_seeds(&options, &peer, &totals);
+    peer_stop(&peer);
+    return err != 0 ? 2 : totals.different > 0 ? 1 : 0;
+}
