@@ -23,6 +23,7 @@
 
 #define DIFFERENCES_MAX 1000u
 #define MODULE_MAX      (64u << 20)
+#define PROGRESS_CASES  1000u
 
 struct options {
     uint64_t seed, count;
@@ -33,7 +34,8 @@ struct options {
 };
 
 struct totals {
-    uint64_t modules, cut, different, skipped, lines;
+    uint64_t modules, cut, different, skipped;
+    uint64_t calls, traps, host_calls;
     uint64_t of_v8; /* V8's optimising compiler agrees with Weft, its other one does not */
 };
 
@@ -139,14 +141,18 @@ report(const struct options *options, const struct diff_case *it, const char *wh
     keep_file(options, it, "weft", &it->weft_log);
 }
 
-static uint64_t
-count_lines(const struct buffer *log)
+static void
+count_events(const struct buffer *log, struct totals *totals)
 {
-    uint64_t count = 0;
+    size_t at = 0, count;
 
-    for (size_t i = 0; i < log->count; i++)
-        count += log->bytes[i] == '\n';
-    return count;
+    while (at < log->count) {
+        const char *line = next_line(log, &at, &count);
+
+        totals->calls += line_has(line, count, " ok") || line_has(line, count, " trap ");
+        totals->traps += line_has(line, count, " trap ");
+        totals->host_calls += line_has(line, count, "import ") || line_has(line, count, "hash ");
+    }
 }
 
 /* V8's compilers differ among themselves, now and then. */
@@ -209,7 +215,7 @@ run_case(const struct options *options, struct diff_case *it, struct peers *peer
         return err;
     }
     totals->modules++;
-    totals->lines += count_lines(&it->weft_log);
+    count_events(&it->weft_log, totals);
     switch (diff_logs(it, &text)) {
     case DIFF_DIFFERENT:
         buffer_append(&text, "", 1);
@@ -252,6 +258,21 @@ run_seed(const struct options *options, uint64_t seed, struct peers *peers, stru
     return err;
 }
 
+static void
+print_totals(const struct options *options, const struct totals *totals)
+{
+    typedef unsigned long long number;
+
+    (void)printf("%llu modules, %llu calls (%llu trapped), %llu calls of the host\n",
+                 (number)totals->modules, (number)totals->calls, (number)totals->traps,
+                 (number)totals->host_calls);
+    (void)printf("%llu compared in part, %llu skipped, %llu where V8 differs from V8, "
+                 "%llu different; seed %llu\n",
+                 (number)totals->cut, (number)totals->skipped, (number)totals->of_v8,
+                 (number)totals->different, (number)options->seed);
+    (void)fflush(stdout);
+}
+
 static int
 run_seeds(const struct options *options, struct peers *peers, struct totals *totals)
 {
@@ -262,13 +283,10 @@ run_seeds(const struct options *options, struct peers *peers, struct totals *tot
         if (options->seconds > 0 ? clock_now_ns() > end : i >= options->count)
             break;
         err = run_seed(options, options->seed + i, peers, totals);
+        if ((i + 1) % PROGRESS_CASES == 0)
+            print_totals(options, totals);
     }
-    (void)printf("%llu modules compared (%llu of them in part), %llu lines of log, "
-                 "%llu skipped, %llu where V8 differs from V8, %llu different; seed %llu\n",
-                 (unsigned long long)totals->modules, (unsigned long long)totals->cut,
-                 (unsigned long long)totals->lines, (unsigned long long)totals->skipped,
-                 (unsigned long long)totals->of_v8, (unsigned long long)totals->different,
-                 (unsigned long long)options->seed);
+    print_totals(options, totals);
     return err;
 }
 

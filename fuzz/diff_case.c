@@ -19,6 +19,8 @@
 
 #define CASE_SECONDS     120u
 #define CALLS_OF_EACH    3u
+#define LARGE_ONE_IN     200u /* cases: so large that they are compiled in parts */
+#define LARGE_SIZE       12000u
 #define TTF_BYTES        3000u
 #define MODULE_BYTES_MAX (16u << 20)
 
@@ -48,7 +50,8 @@ choose_variant(uint64_t *state)
     return (struct side_variant){.level = levels[choose(state, ARRAY_COUNT(levels))],
                                  .is_linked = choose(state, 4) == 0,
                                  .is_strict = choose(state, 3) == 0,
-                                 .is_moved = choose(state, 4) == 0};
+                                 .is_moved = choose(state, 4) == 0,
+                                 .is_parted = choose(state, LARGE_ONE_IN) == 0};
 }
 
 void
@@ -64,7 +67,7 @@ diff_case_fini(struct diff_case *it)
 /* ------------------------------------------------------------------------ modules */
 
 static void
-make_own(struct diff_case *it, uint64_t *state, bool may_trap)
+make_own(struct diff_case *it, uint64_t *state, bool may_trap, bool is_large)
 {
     struct generate_options options = {
         .seed = random_next(state),
@@ -73,7 +76,7 @@ make_own(struct diff_case *it, uint64_t *state, bool may_trap)
         .has_try = choose(state, 3) == 0,
         .has_tail = choose(state, 4) == 0,
         .has_simd = choose(state, 3) != 0,
-        .size = 40u << choose(state, 5),
+        .size = is_large ? LARGE_SIZE : 40u << choose(state, 5),
         .cuts = it->cuts,
         .cut_count = it->cut_count,
         .node_count = &it->node_count,
@@ -168,7 +171,7 @@ diff_case_make(struct diff_case *it, uint64_t seed, bool may_spawn, struct diag 
     if (choose(&state, 4) == 0 && may_spawn) {
         err = make_ttf(it, &state, variant.is_strict, diag);
     } else {
-        make_own(it, &state, variant.is_strict);
+        make_own(it, &state, variant.is_strict, variant.is_parted);
         err = it->module.err;
         if (err == 0)
             err = write_file(it->path, it->module.bytes, it->module.count);

@@ -151,7 +151,7 @@ plan_fixed_type(struct generator *g, const char *text)
 static void
 plan_random_type(struct generator *g)
 {
-    static const uint8_t result_counts[] = {1, 1, 1, 0, 2, 3, 1, VALUES_MAX};
+    static const uint8_t result_counts[] = {1, 1, 1, 0, 2, 3, 1, 5, 0, 1, 1, VALUES_MAX};
     struct plan_type *type = &g->types[g->type_count++];
 
     if (generate_one_in(g, 8)) { /* the same again: types are compared by structure */
@@ -216,11 +216,10 @@ plan_rest(struct generator *g)
     }
     g->tag_count = g->options.has_try ? 1 + generate_choose(g, TAGS_MAX) : 0;
     for (uint32_t i = 0; i < g->tag_count; i++) {
-        do
-            g->tags[i] = generate_choose(g, g->type_count);
-        while (g->types[g->tags[i]].result_count != 0 && g->options.bytes == NULL);
-        if (g->types[g->tags[i]].result_count != 0)
-            g->tags[i] = IMPORT_LOG_I64;
+        g->tags[i] = generate_choose(g, g->type_count);
+        if (g->types[g->tags[i]].result_count != 0 ||
+            g->types[g->tags[i]].param_count > PAYLOAD_MAX)
+            g->tags[i] = generate_choose(g, IMPORT_MIX); /* these have no results */
     }
     g->pages_min = 1 + generate_choose(g, 2);
     g->pages_max = g->pages_min + generate_choose(g, 3);

@@ -9,15 +9,16 @@
 #include "wasm/wasm.h"
 
 #define TYPES_MAX     24u
-#define VALUES_MAX    8u
+#define VALUES_MAX    16u
 #define FUNCTIONS_MAX 32u
 #define GLOBALS_MAX   16u
 #define TABLES_MAX    3u
 #define TAGS_MAX      3u
 #define SEGMENTS_MAX  4u
-#define LOCALS_MAX    64u
+#define LOCALS_MAX    80u
 #define LABELS_MAX    40u
 #define SLOTS         16u /* entries of every table at first */
+#define PAYLOAD_MAX   8u  /* values of a tag */
 #define KERNEL_DEPTH  2u  /* nested loops with an index local of their own */
 
 struct plan_type {

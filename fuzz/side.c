@@ -31,8 +31,9 @@ struct side {
 void
 side_variant_print(const struct side_variant *variant, char *text, size_t size)
 {
-    (void)snprintf(text, size, "O%u%s%s%s", variant->level, variant->is_linked ? ",linked" : "",
-                   variant->is_strict ? ",strict" : "", variant->is_moved ? ",move" : "");
+    (void)snprintf(text, size, "O%u%s%s%s%s", variant->level, variant->is_linked ? ",linked" : "",
+                   variant->is_strict ? ",strict" : "", variant->is_moved ? ",move" : "",
+                   variant->is_parted ? ",parts" : "");
 }
 
 int
@@ -43,7 +44,8 @@ side_variant_parse(const char *text, struct side_variant *out)
     *out = (struct side_variant){.level = (unsigned)(text[1] - '0'),
                                  .is_linked = strstr(text, ",linked") != NULL,
                                  .is_strict = strstr(text, ",strict") != NULL,
-                                 .is_moved = strstr(text, ",move") != NULL};
+                                 .is_moved = strstr(text, ",move") != NULL,
+                                 .is_parted = strstr(text, ",parts") != NULL};
     return 0;
 }
 
@@ -286,7 +288,7 @@ side_compile(const uint8_t *bytes, size_t count, const struct side_variant *vari
     options.level = variant->level;
     options.strict_traps = variant->is_strict;
     options.mode = variant->is_linked ? ABI_LINKED : ABI_STANDALONE;
-    options.jobs = 1;
+    options.jobs = variant->is_parted ? 2 : 1;
     err = compile_image(bytes, count, &options, fd, diag);
     if (err != 0) {
         (void)close(fd);
