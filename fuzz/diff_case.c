@@ -20,6 +20,7 @@
 #define CASE_SECONDS     120u
 #define CALLS_OF_EACH    3u
 #define LARGE_ONE_IN     200u /* cases: so large that they are compiled in parts */
+#define RELAXED_ONE_IN   12u
 #define LARGE_SIZE       12000u
 #define TTF_BYTES        3000u
 #define MODULE_BYTES_MAX (16u << 20)
@@ -70,6 +71,7 @@ static void
 make_own(struct diff_case *it, uint64_t *state, bool may_trap, bool is_large)
 {
     struct generate_options options = {
+        .has_relaxed = it->is_relaxed,
         .seed = random_next(state),
         .may_trap = may_trap,
         .has_shared = choose(state, 4) == 0,
@@ -171,6 +173,7 @@ diff_case_make(struct diff_case *it, uint64_t seed, bool may_spawn, struct diag 
     if (choose(&state, 4) == 0 && may_spawn) {
         err = make_ttf(it, &state, variant.is_strict, diag);
     } else {
+        it->is_relaxed = choose(&state, RELAXED_ONE_IN) == 0;
         make_own(it, &state, variant.is_strict, variant.is_parted);
         err = it->module.err;
         if (err == 0)
@@ -373,5 +376,23 @@ diff_case_run_weft(struct diff_case *it, bool in_child, struct diag *diag)
         buffer_append_format(&it->weft_log, "crashed: signal %d\n", WTERMSIG(status));
     else if (WEXITSTATUS(status) != 0)
         buffer_append_format(&it->weft_log, "crashed: exit %d\n", WEXITSTATUS(status));
+    return err;
+}
+
+int
+diff_case_run_reference(struct diff_case *it, struct peer *peer, struct diag *diag)
+{
+    struct side_variant variant = it->variant;
+    struct buffer log = it->weft_log;
+    int err;
+
+    if (!it->is_relaxed)
+        return peer_run(peer, it->path, (const char *)it->script.bytes, &it->v8_log);
+    it->variant = (struct side_variant){.level = 0, .is_strict = variant.is_strict};
+    it->weft_log = it->v8_log;
+    err = diff_case_run_weft(it, true, diag);
+    it->v8_log = it->weft_log;
+    it->weft_log = log;
+    it->variant = variant;
     return err;
 }

@@ -16,6 +16,7 @@
 struct diff_case {
     uint64_t seed;
     bool has_variant; /* else the seed decides */
+    bool is_relaxed;  /* relaxed SIMD: engines may differ, Weft's levels must not */
     struct side_variant variant;
     struct buffer module;
     struct buffer script; /* text, terminated */
@@ -44,6 +45,9 @@ int diff_case_script(struct diff_case *it, struct diag *diag) MUST_CHECK;
 
 /* Weft's log, made in a child so that what crashes is seen as a difference. */
 int diff_case_run_weft(struct diff_case *it, bool in_child, struct diag *diag) MUST_CHECK;
+
+/* What it is compared with: V8's log, or that of Weft's -O0. */
+int diff_case_run_reference(struct diff_case *it, struct peer *peer, struct diag *diag) MUST_CHECK;
 
 enum diff_verdict {
     DIFF_SAME,

@@ -19,7 +19,7 @@ still_differs(struct diff_case *it, struct peer *peer, bool *out, struct diag *d
 
     *out = false;
     if (err == 0)
-        err = peer_run(peer, it->path, (const char *)it->script.bytes, &it->v8_log);
+        err = diff_case_run_reference(it, peer, diag);
     if (err == 0)
         err = diff_case_run_weft(it, true, diag);
     if (err == -ETIMEDOUT)
