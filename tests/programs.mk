@@ -2,12 +2,16 @@
 #
 # make programs                     real programs under build/weft
 # make programs PROGRAMS_ONLY=lua STRESS=move=1
+# make programs-all                 also those that take many minutes to compile
 
-PROGRAM_TESTS := cpython python311 php ruby sqlite bzip2 minigzip lua mujs xxhsum
+PROGRAM_TESTS := cpython php sqlite bzip2 minigzip lua mujs xxhsum
+PROGRAM_SLOW  := python311 ruby
 
-.PHONY: programs programs-fetch
+.PHONY: programs programs-all programs-fetch
 programs: all
 	$(if $(STRESS),WEFT_STRESS=$(STRESS)) tests/programs/run $(or $(PROGRAMS_ONLY),$(PROGRAM_TESTS))
+programs-all:
+	$(MAKE) programs PROGRAMS_ONLY="$(PROGRAM_TESTS) $(PROGRAM_SLOW)"
 programs-fetch:
 	tests/programs/fetch
 	tests/programs/build
