@@ -66,7 +66,7 @@ diff_case_reduce(struct diff_case *it, struct peer *peer, struct diag *diag)
         for (size_t i = 0; err == 0 && i < it->cut_count; i += chunk)
             err = try_cut(it, peer, i, chunk, diag);
         (void)fprintf(stderr, "reduce: pieces of %zu: module of %zu bytes\n", chunk,
-                      it->module.count);
+                      it->modules[0].count + it->modules[1].count);
     }
     if (err == 0)
         err = still_differs(it, peer, &differs, diag);
