@@ -37,7 +37,7 @@ fuzz-diff-check: $(B)/fuzz/diff-weft
 # Crashes: our own code instrumented, LLVM as it is. Guest code faults on purpose,
 # so the signals are the runtime's.
 FUZZ_ENGINE_C   := $(filter-out src/cmd/%,$(SOURCES)) \
-                   $(patsubst %,fuzz/%.c,engine_fuzz diff_case side side_host scan generate \
+                   $(patsubst %,fuzz/%.c,engine_fuzz diff_case peer side side_host scan generate \
                    generate_plan generate_code generate_call generate_value)
 FUZZ_ENGINE_OBJ := $(patsubst %,$(B)/fuzz/engine/%.o,$(FUZZ_ENGINE_C))
 FUZZ_ENGINE_CFLAGS := -O1 -g -std=gnu17 -D_GNU_SOURCE -DWEFT_SANITIZE -pthread \
