@@ -3,7 +3,7 @@
  * diff: compares Weft with Node's V8.
  *
  *   diff --seed N --count N | --seconds N     cases by seed, from N on
- *   diff --file M.wasm [--variant V]          one module, all exports
+ *   diff --file M.wasm [--second N.wasm] [--variant V]   all exports
  *
  * Exit status 0: no difference; 1: differences; 2: could not be done.
  */
@@ -23,17 +23,19 @@
 
 #define DIFFERENCES_MAX 1000u
 #define MODULE_MAX      (64u << 20)
+#define PROGRESS_CASES  1000u
 
 struct options {
     uint64_t seed, count;
     unsigned seconds;
-    const char *file, *script, *variant, *peer, *keep;
+    const char *file, *second, *script, *variant, *peer, *keep;
     struct side_variant parsed; /* of variant, where there is one */
     bool is_quiet, in_process, own_only, reduce;
 };
 
 struct totals {
-    uint64_t modules, cut, different, skipped, lines;
+    uint64_t cases, pairs, cut, different, skipped; /* pairs: of two linked modules */
+    uint64_t calls, traps, host_calls;
     uint64_t of_v8; /* V8's optimising compiler agrees with Weft, its other one does not */
 };
 
@@ -94,8 +96,9 @@ diff_logs(const struct diff_case *it, struct buffer *text)
             return DIFF_CUT;
         if (is_same(v8, v8_count, weft, weft_count))
             continue;
-        buffer_append_format(text, "line %u: V8 \"%.*s\", Weft \"%.*s\"", number, (int)v8_count,
-                             v8_count > 0 ? v8 : "", (int)weft_count, weft_count > 0 ? weft : "");
+        buffer_append_format(text, "line %u: %s \"%.*s\", Weft \"%.*s\"", number,
+                             it->is_relaxed ? "-O0" : "V8", (int)v8_count, v8_count > 0 ? v8 : "",
+                             (int)weft_count, weft_count > 0 ? weft : "");
         return DIFF_DIFFERENT;
     }
     return DIFF_SAME;
@@ -133,20 +136,26 @@ report(const struct options *options, const struct diff_case *it, const char *wh
     (void)fflush(stdout);
     if (options->keep == NULL)
         return;
-    keep_file(options, it, "wasm", &it->module);
+    keep_file(options, it, "wasm", &it->modules[0]);
+    if (it->module_count > 1)
+        keep_file(options, it, "1.wasm", &it->modules[1]);
     keep_file(options, it, "script", &it->script);
     keep_file(options, it, "v8", &it->v8_log);
     keep_file(options, it, "weft", &it->weft_log);
 }
 
-static uint64_t
-count_lines(const struct buffer *log)
+static void
+count_events(const struct buffer *log, struct totals *totals)
 {
-    uint64_t count = 0;
+    size_t at = 0, count;
 
-    for (size_t i = 0; i < log->count; i++)
-        count += log->bytes[i] == '\n';
-    return count;
+    while (at < log->count) {
+        const char *line = next_line(log, &at, &count);
+
+        totals->calls += line_has(line, count, " ok") || line_has(line, count, " trap ");
+        totals->traps += line_has(line, count, " trap ");
+        totals->host_calls += line_has(line, count, "import ") || line_has(line, count, "hash ");
+    }
 }
 
 /* V8's compilers differ among themselves, now and then. */
@@ -157,7 +166,7 @@ is_difference_of_v8(struct diff_case *it, struct peer *optimising)
     bool is_same = false;
 
     it->v8_log = (struct buffer){0};
-    if (peer_run(optimising, it->path, (const char *)it->script.bytes, &it->v8_log) == 0)
+    if (diff_case_run_v8(it, optimising, &it->v8_log) == 0)
         is_same = diff_logs(it, &text) != DIFF_DIFFERENT;
     buffer_fini(&it->v8_log);
     buffer_fini(&text);
@@ -172,7 +181,7 @@ count_difference(const struct options *options, struct diff_case *it, struct pee
     struct diag diag;
     int err = 0;
 
-    if (is_difference_of_v8(it, &peers->optimising)) {
+    if (!it->is_relaxed && is_difference_of_v8(it, &peers->optimising)) {
         totals->of_v8++;
         return 0;
     }
@@ -194,7 +203,7 @@ run_case(const struct options *options, struct diff_case *it, struct peers *peer
     int err;
 
     diag_init(&diag);
-    err = peer_run(&peers->usual, it->path, (const char *)it->script.bytes, &it->v8_log);
+    err = diff_case_run_reference(it, &peers->usual, &diag);
     if (err == 0)
         err = diff_case_run_weft(it, !options->in_process, &diag);
     if (err == -ETIMEDOUT) {
@@ -208,8 +217,9 @@ run_case(const struct options *options, struct diff_case *it, struct peers *peer
                       strerror(-err), diag_text(&diag));
         return err;
     }
-    totals->modules++;
-    totals->lines += count_lines(&it->weft_log);
+    totals->cases++;
+    totals->pairs += it->module_count > 1;
+    count_events(&it->weft_log, totals);
     switch (diff_logs(it, &text)) {
     case DIFF_DIFFERENT:
         buffer_append(&text, "", 1);
@@ -230,15 +240,17 @@ run_case(const struct options *options, struct diff_case *it, struct peers *peer
 static int
 run_seed(const struct options *options, uint64_t seed, struct peers *peers, struct totals *totals)
 {
-    struct diff_case it = {0};
+    struct diff_case it;
     struct diag diag;
     int err;
 
     diag_init(&diag);
-    (void)snprintf(it.path, sizeof(it.path), "%s/case-%d.wasm", options->keep, (int)getpid());
+    diff_case_init(&it, options->keep);
     it.has_variant = options->variant != NULL;
     it.variant = options->parsed;
     err = diff_case_make(&it, seed, !options->own_only, &diag);
+    if (err == 0 && it.module_count > 1)
+        it.variant.is_linked = true;
     if (err == -EAGAIN) {
         totals->skipped++;
         err = 0;
@@ -247,9 +259,26 @@ run_seed(const struct options *options, uint64_t seed, struct peers *peers, stru
     } else {
         err = run_case(options, &it, peers, totals);
     }
-    (void)unlink(it.path);
+    for (unsigned i = 0; i < SIDE_MODULES_MAX; i++)
+        (void)unlink(it.paths[i]);
     diff_case_fini(&it);
     return err;
+}
+
+static void
+print_totals(const struct options *options, const struct totals *totals)
+{
+    typedef unsigned long long number;
+
+    (void)printf("%llu cases (%llu of linked modules), %llu calls (%llu trapped), "
+                 "%llu calls of the host\n",
+                 (number)totals->cases, (number)totals->pairs, (number)totals->calls,
+                 (number)totals->traps, (number)totals->host_calls);
+    (void)printf("%llu compared in part, %llu skipped, %llu where V8 differs from V8, "
+                 "%llu different; seed %llu\n",
+                 (number)totals->cut, (number)totals->skipped, (number)totals->of_v8,
+                 (number)totals->different, (number)options->seed);
+    (void)fflush(stdout);
 }
 
 static int
@@ -262,28 +291,30 @@ run_seeds(const struct options *options, struct peers *peers, struct totals *tot
         if (options->seconds > 0 ? clock_now_ns() > end : i >= options->count)
             break;
         err = run_seed(options, options->seed + i, peers, totals);
+        if ((i + 1) % PROGRESS_CASES == 0)
+            print_totals(options, totals);
     }
-    (void)printf("%llu modules compared (%llu of them in part), %llu lines of log, "
-                 "%llu skipped, %llu where V8 differs from V8, %llu different; seed %llu\n",
-                 (unsigned long long)totals->modules, (unsigned long long)totals->cut,
-                 (unsigned long long)totals->lines, (unsigned long long)totals->skipped,
-                 (unsigned long long)totals->of_v8, (unsigned long long)totals->different,
-                 (unsigned long long)options->seed);
+    print_totals(options, totals);
     return err;
 }
 
 static int
 run_file(const struct options *options, struct peers *peers, struct totals *totals)
 {
-    struct diff_case it = {.variant = {.level = 3}, .seed = options->seed};
+    struct diff_case it;
     struct diag diag;
-    int err;
+    int err = 0;
 
     diag_init(&diag);
-    (void)snprintf(it.path, sizeof(it.path), "%s", options->file);
-    if (options->variant != NULL)
-        it.variant = options->parsed;
-    err = file_read_all(options->file, MODULE_MAX, &it.module, &diag);
+    diff_case_init(&it, "");
+    it.seed = options->seed;
+    it.variant = options->parsed;
+    it.module_count = options->second != NULL ? 2 : 1;
+    for (uint32_t i = 0; err == 0 && i < it.module_count; i++) {
+        (void)snprintf(it.paths[i], sizeof(it.paths[i]), "%s",
+                       i == 0 ? options->file : options->second);
+        err = file_read_all(it.paths[i], MODULE_MAX, &it.modules[i], &diag);
+    }
     if (err == 0 && options->script != NULL) {
         err = file_read_all(options->script, MODULE_MAX, &it.script, &diag);
         buffer_append(&it.script, "", 1);
@@ -306,8 +337,8 @@ usage(void)
     (void)fprintf(stderr,
                   "usage: diff --peer peer.mjs --keep DIR [--seed N] [--count N | --seconds N] "
                   "[--own] [--reduce] [--variant O3,linked,strict,move] [--in-process]\n"
-                  "       diff --peer peer.mjs --file M.wasm [--variant V] [--script FILE] "
-                  "[--seed N] [--quiet]\n");
+                  "       diff --peer peer.mjs --file M.wasm [--second N.wasm] [--variant V] "
+                  "[--script FILE] [--seed N] [--quiet]\n");
     return 2;
 }
 
@@ -326,6 +357,9 @@ set_option(struct options *out, int letter, const char *value)
         return 0;
     case 'f':
         out->file = value;
+        return 0;
+    case '2':
+        out->second = value;
         return 0;
     case 'c':
         out->script = value;
@@ -349,23 +383,17 @@ parse_options(int argc, char **argv, struct options *out)
 {
     static int is_quiet, in_process, own_only, reduce;
     static const struct option names[] = {
-        {"seed", required_argument, NULL, 's'},
-        {"count", required_argument, NULL, 'n'},
-        {"seconds", required_argument, NULL, 't'},
-        {"file", required_argument, NULL, 'f'},
-        {"script", required_argument, NULL, 'c'},
-        {"variant", required_argument, NULL, 'v'},
-        {"peer", required_argument, NULL, 'p'},
-        {"keep", required_argument, NULL, 'k'},
-        {"quiet", no_argument, &is_quiet, 1},
-        {"in-process", no_argument, &in_process, 1},
-        {"own", no_argument, &own_only, 1},
-        {"reduce", no_argument, &reduce, 1},
-        {0},
+        {"seed", required_argument, NULL, 's'},      {"count", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 't'},   {"file", required_argument, NULL, 'f'},
+        {"script", required_argument, NULL, 'c'},    {"variant", required_argument, NULL, 'v'},
+        {"peer", required_argument, NULL, 'p'},      {"keep", required_argument, NULL, 'k'},
+        {"second", required_argument, NULL, '2'},    {"quiet", no_argument, &is_quiet, 1},
+        {"in-process", no_argument, &in_process, 1}, {"own", no_argument, &own_only, 1},
+        {"reduce", no_argument, &reduce, 1},         {0},
     };
     int letter;
 
-    *out = (struct options){.count = 100, .peer = "fuzz/peer.mjs"};
+    *out = (struct options){.count = 100, .peer = "fuzz/peer.mjs", .parsed.level = 3};
     while ((letter = getopt_long(argc, argv, "", names, NULL)) != -1)
         if (letter != 0 && set_option(out, letter, optarg) != 0)
             return -EINVAL;

@@ -11,7 +11,8 @@ FUZZ_SEED    ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 FUZZ_COUNT   ?= 150
 
 FUZZ_SIDE := $(patsubst %,$(B)/obj/fuzz/%.c.o,side side_host scan)
-FUZZ_MAKE := $(patsubst %,$(B)/obj/fuzz/%.c.o,generate generate_code generate_call generate_value)
+FUZZ_MAKE := $(patsubst %,$(B)/obj/fuzz/%.c.o,generate generate_plan generate_code generate_call \
+             generate_value)
 FUZZ_DIFF := $(patsubst %,$(B)/obj/fuzz/%.c.o,diff diff_case diff_reduce peer) $(FUZZ_SIDE) $(FUZZ_MAKE)
 
 $(B)/obj/fuzz/%.c.o: fuzz/%.c
@@ -37,7 +38,7 @@ fuzz-diff-check: $(B)/fuzz/diff-weft
 # so the signals are the runtime's.
 FUZZ_ENGINE_C   := $(filter-out src/cmd/%,$(SOURCES)) \
                    $(patsubst %,fuzz/%.c,engine_fuzz diff_case side side_host scan generate \
-                   generate_code generate_call generate_value)
+                   generate_plan generate_code generate_call generate_value)
 FUZZ_ENGINE_OBJ := $(patsubst %,$(B)/fuzz/engine/%.o,$(FUZZ_ENGINE_C))
 FUZZ_ENGINE_CFLAGS := -O1 -g -std=gnu17 -D_GNU_SOURCE -DWEFT_SANITIZE -pthread \
                    -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \

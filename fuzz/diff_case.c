@@ -19,6 +19,9 @@
 
 #define CASE_SECONDS     120u
 #define CALLS_OF_EACH    3u
+#define LARGE_ONE_IN     200u /* cases: so large that they are compiled in parts */
+#define RELAXED_ONE_IN   12u
+#define LARGE_SIZE       12000u
 #define TTF_BYTES        3000u
 #define MODULE_BYTES_MAX (16u << 20)
 
@@ -48,13 +51,24 @@ choose_variant(uint64_t *state)
     return (struct side_variant){.level = levels[choose(state, ARRAY_COUNT(levels))],
                                  .is_linked = choose(state, 4) == 0,
                                  .is_strict = choose(state, 3) == 0,
-                                 .is_moved = choose(state, 4) == 0};
+                                 .is_moved = choose(state, 4) == 0,
+                                 .is_parted = choose(state, LARGE_ONE_IN) == 0};
+}
+
+void
+diff_case_init(struct diff_case *it, const char *directory)
+{
+    *it = (struct diff_case){.module_count = 1};
+    for (unsigned i = 0; i < SIDE_MODULES_MAX; i++)
+        (void)snprintf(it->paths[i], sizeof(it->paths[i]), "%s/case-%d-%u.wasm", directory,
+                       (int)getpid(), i);
 }
 
 void
 diff_case_fini(struct diff_case *it)
 {
-    buffer_fini(&it->module);
+    for (unsigned i = 0; i < SIDE_MODULES_MAX; i++)
+        buffer_fini(&it->modules[i]);
     buffer_fini(&it->script);
     buffer_fini(&it->v8_log);
     buffer_fini(&it->weft_log);
@@ -63,23 +77,43 @@ diff_case_fini(struct diff_case *it)
 
 /* ------------------------------------------------------------------------ modules */
 
+/* The cuts are of the nodes of all modules, one after the other. */
 static void
-make_own(struct diff_case *it, uint64_t *state, bool may_trap)
+make_module(struct diff_case *it, uint32_t index, struct generate_options *options)
+{
+    uint32_t before = it->node_count, count = 0;
+
+    options->cuts = it->cut_count > before ? it->cuts + before : NULL;
+    options->cut_count = it->cut_count > before ? it->cut_count - before : 0;
+    options->node_count = &count;
+    generate_module(options, &it->modules[index]);
+    it->node_count += count;
+}
+
+static void
+make_own(struct diff_case *it, uint64_t *state, const struct side_variant *variant)
 {
     struct generate_options options = {
+        .has_relaxed = it->is_relaxed,
         .seed = random_next(state),
-        .may_trap = may_trap,
+        .may_trap = variant->is_strict,
         .has_shared = choose(state, 4) == 0,
         .has_try = choose(state, 3) == 0,
         .has_tail = choose(state, 4) == 0,
         .has_simd = choose(state, 3) != 0,
-        .size = 40u << choose(state, 5),
-        .cuts = it->cuts,
-        .cut_count = it->cut_count,
-        .node_count = &it->node_count,
+        .size = variant->is_parted ? LARGE_SIZE : 40u << choose(state, 5),
     };
+    struct generate_options second = options;
 
-    generate_module(&options, &it->module);
+    it->node_count = 0;
+    make_module(it, 0, &options);
+    it->module_count = variant->is_linked && choose(state, 2) == 0 ? 2 : 1;
+    if (it->module_count == 1)
+        return;
+    second.seed = random_next(state);
+    second.has_try = choose(state, 3) == 0;
+    second.from = &options;
+    make_module(it, 1, &second);
 }
 
 static int
@@ -116,12 +150,12 @@ write_file(const char *path, const void *bytes, size_t count)
 static int
 make_ttf(struct diff_case *it, uint64_t *state, bool may_trap, struct diag *diag)
 {
-    char input[sizeof(it->path) + 8], *argv[20];
+    char input[sizeof(it->paths[0]) + 8], *argv[20];
     uint64_t words[TTF_BYTES / 8];
     unsigned count = 0;
     int err;
 
-    (void)snprintf(input, sizeof(input), "%s.input", it->path);
+    (void)snprintf(input, sizeof(input), "%s.input", it->paths[0]);
     for (size_t i = 0; i < ARRAY_COUNT(words); i++)
         words[i] = random_next(state);
     err = write_file(input, words, 500 + choose(state, TTF_BYTES - 500));
@@ -141,7 +175,7 @@ make_ttf(struct diff_case *it, uint64_t *state, bool may_trap, struct diag *diag
         argv[count++] = (char *)"--no-fuzz-oob";
     argv[count++] = input;
     argv[count++] = (char *)"-o";
-    argv[count++] = it->path;
+    argv[count++] = it->paths[0];
     argv[count] = NULL;
     err = spawn(argv);
     (void)unlink(input);
@@ -149,7 +183,9 @@ make_ttf(struct diff_case *it, uint64_t *state, bool may_trap, struct diag *diag
         return diag_set(diag, err, "wasm-opt: not found: install binaryen");
     if (err != 0)
         return err;
-    return file_read_all(it->path, MODULE_BYTES_MAX, &it->module, diag);
+    it->module_count = 1;
+    it->node_count = 0;
+    return file_read_all(it->paths[0], MODULE_BYTES_MAX, &it->modules[0], diag);
 }
 
 int
@@ -162,19 +198,23 @@ diff_case_make(struct diff_case *it, uint64_t seed, bool may_spawn, struct diag 
     it->seed = seed;
     (void)random_next(&state);
     variant = choose_variant(&state);
-    it->module.count = it->script.count = it->v8_log.count = it->weft_log.count = 0;
+    it->modules[0].count = it->modules[1].count = 0;
+    it->script.count = it->v8_log.count = it->weft_log.count = 0;
     if (!it->has_variant)
         it->variant = variant;
     if (choose(&state, 4) == 0 && may_spawn) {
         err = make_ttf(it, &state, variant.is_strict, diag);
     } else {
-        make_own(it, &state, variant.is_strict);
-        err = it->module.err;
-        if (err == 0)
-            err = write_file(it->path, it->module.bytes, it->module.count);
+        it->is_relaxed = choose(&state, RELAXED_ONE_IN) == 0;
+        make_own(it, &state, &variant);
+        for (uint32_t i = 0; err == 0 && i < it->module_count; i++) {
+            err = it->modules[i].err;
+            if (err == 0)
+                err = write_file(it->paths[i], it->modules[i].bytes, it->modules[i].count);
+        }
     }
     if (err != 0)
-        return diag_set(diag, err, "%s: %s", it->path, strerror(-err));
+        return diag_set(diag, err, "%s: %s", it->paths[0], strerror(-err));
     return diff_case_script(it, diag);
 }
 
@@ -267,55 +307,101 @@ is_named(const struct wasm_export *export, const char *name)
            memcmp(export->name.bytes, name, export->name.count) == 0;
 }
 
+/* What the calls of one module have in common. */
+struct call_writer {
+    struct buffer *script;
+    const struct wasm_module *module;
+    const char *prefix; /* "", or "1:" */
+    uint64_t *state;
+};
+
 static void
-put_calls(struct buffer *script, const struct wasm_module *module, const struct wasm_export *export,
-          const struct wasm_string *fuel, uint64_t *state)
+put_call(const struct call_writer *writer, const struct wasm_export *export)
 {
-    const struct wasm_func_type *type = &module->types[module->functions[export->index].type];
+    const struct wasm_func_type *type =
+        &writer->module->types[writer->module->functions[export->index].type];
+
+    buffer_append_format(writer->script, "call %s%.*s", writer->prefix, (int)export->name.count,
+                         export->name.bytes);
+    for (uint32_t i = 0; i < type->param_count; i++)
+        put_argument(writer->script, type->params[i], writer->state);
+    buffer_append_format(writer->script, "\n");
+}
+
+static void
+put_calls(const struct call_writer *writer, const struct wasm_export *export,
+          const struct wasm_export *fuel)
+{
+    const struct wasm_func_type *type =
+        &writer->module->types[writer->module->functions[export->index].type];
     uint32_t count = type->param_count == 0 ? 1 : CALLS_OF_EACH;
 
     for (uint32_t i = 0; i < count; i++) {
         if (fuel != NULL)
-            buffer_append_format(script, "call %.*s\n", (int)fuel->count, fuel->bytes);
-        buffer_append_format(script, "call %.*s", (int)export->name.count, export->name.bytes);
-        for (uint32_t k = 0; k < type->param_count; k++)
-            put_argument(script, type->params[k], state);
-        buffer_append_format(script, "\n");
+            put_call(writer, fuel);
+        put_call(writer, export);
+    }
+}
+
+/* Every function an embedder can call. */
+static void
+put_module_calls(const struct call_writer *writer)
+{
+    const struct wasm_module *module = writer->module;
+    const struct wasm_export *fuel = NULL, *hash = NULL;
+
+    for (uint32_t i = 0; i < module->export_count; i++) {
+        const struct wasm_export *export = &module->exports[i];
+
+        if (is_named(export, "fuel") || is_named(export, "hangLimitInitializer"))
+            fuel = export;
+        if (is_named(export, "hash"))
+            hash = export;
+    }
+    for (uint32_t i = 0; i < module->export_count; i++) {
+        const struct wasm_export *export = &module->exports[i];
+
+        if (!is_callable(module, export) || export == fuel || export == hash)
+            continue;
+        put_calls(writer, export, fuel);
+        if (hash != NULL)
+            put_call(writer, hash);
     }
 }
 
 int
 diff_case_script(struct diff_case *it, struct diag *diag)
 {
-    const struct wasm_string *fuel = NULL, *hash = NULL;
     uint64_t state = it->seed ^ 0x5eed;
-    struct wasm_module *module;
-    int err = wasm_module_create(it->module.bytes, it->module.count, &module, NULL, diag);
 
-    if (err != 0)
-        return err;
-    for (uint32_t i = 0; i < module->export_count; i++) {
-        if (is_named(&module->exports[i], "fuel") ||
-            is_named(&module->exports[i], "hangLimitInitializer"))
-            fuel = &module->exports[i].name;
-        if (is_named(&module->exports[i], "hash"))
-            hash = &module->exports[i].name;
-    }
-    for (uint32_t i = 0; i < module->export_count; i++) {
-        const struct wasm_export *export = &module->exports[i];
+    for (uint32_t i = it->module_count; i-- > 0;) { /* the one that imports first */
+        struct call_writer writer = {&it->script, NULL, i == 0 ? "" : "1:", &state};
+        struct wasm_module *module;
+        int err =
+            wasm_module_create(it->modules[i].bytes, it->modules[i].count, &module, NULL, diag);
 
-        if (!is_callable(module, export) || &export->name == fuel || &export->name == hash)
-            continue;
-        put_calls(&it->script, module, export, fuel, &state);
-        if (hash != NULL)
-            buffer_append_format(&it->script, "call hash\n");
+        if (err != 0)
+            return err;
+        writer.module = module;
+        put_module_calls(&writer);
+        wasm_module_destroy(module);
     }
-    wasm_module_destroy(module);
     buffer_append(&it->script, "", 1);
     return it->script.err;
 }
 
 /* --------------------------------------------------------------------------- Weft */
+
+static int
+run_modules(const struct diff_case *it, struct buffer *log, struct diag *diag)
+{
+    struct side_module modules[SIDE_MODULES_MAX];
+
+    for (uint32_t i = 0; i < it->module_count; i++)
+        modules[i] = (struct side_module){it->modules[i].bytes, it->modules[i].count};
+    return side_run(modules, it->module_count, &it->variant, (const char *)it->script.bytes, log,
+                    diag);
+}
 
 static NORETURN void
 run_as_child(const struct diff_case *it, int fd)
@@ -326,8 +412,7 @@ run_as_child(const struct diff_case *it, int fd)
 
     diag_init(&diag);
     (void)alarm(CASE_SECONDS);
-    err = side_run(it->module.bytes, it->module.count, &it->variant, (const char *)it->script.bytes,
-                   &log, &diag);
+    err = run_modules(it, &log, &diag);
     if (err != 0)
         buffer_append_format(&log, "refused: %s: %s\n", strerror(-err), diag_text(&diag));
     _exit(file_write_all(fd, log.bytes, log.count) == 0 ? 0 : 3);
@@ -354,8 +439,7 @@ diff_case_run_weft(struct diff_case *it, bool in_child, struct diag *diag)
     pid_t pid;
 
     if (!in_child)
-        return side_run(it->module.bytes, it->module.count, &it->variant,
-                        (const char *)it->script.bytes, &it->weft_log, diag);
+        return run_modules(it, &it->weft_log, diag);
     fd = memfd_create("log", MFD_CLOEXEC);
     pid = fd < 0 ? -1 : fork();
     if (pid < 0)
@@ -370,5 +454,34 @@ diff_case_run_weft(struct diff_case *it, bool in_child, struct diag *diag)
         buffer_append_format(&it->weft_log, "crashed: signal %d\n", WTERMSIG(status));
     else if (WEXITSTATUS(status) != 0)
         buffer_append_format(&it->weft_log, "crashed: exit %d\n", WEXITSTATUS(status));
+    return err;
+}
+
+int
+diff_case_run_v8(const struct diff_case *it, struct peer *peer, struct buffer *log)
+{
+    const char *paths[SIDE_MODULES_MAX + 1] = {0};
+
+    for (uint32_t i = 0; i < it->module_count; i++)
+        paths[i] = it->paths[i];
+    return peer_run(peer, paths, (const char *)it->script.bytes, log);
+}
+
+int
+diff_case_run_reference(struct diff_case *it, struct peer *peer, struct diag *diag)
+{
+    struct side_variant variant = it->variant;
+    struct buffer log = it->weft_log;
+    int err;
+
+    if (!it->is_relaxed)
+        return diff_case_run_v8(it, peer, &it->v8_log);
+    it->variant = (struct side_variant){
+        .level = 0, .is_strict = variant.is_strict, .is_linked = it->module_count > 1};
+    it->weft_log = it->v8_log;
+    err = diff_case_run_weft(it, true, diag);
+    it->v8_log = it->weft_log;
+    it->weft_log = log;
+    it->variant = variant;
     return err;
 }

@@ -16,11 +16,13 @@
 struct diff_case {
     uint64_t seed;
     bool has_variant; /* else the seed decides */
+    bool is_relaxed;  /* relaxed SIMD: engines may differ, Weft's levels must not */
     struct side_variant variant;
-    struct buffer module;
-    struct buffer script; /* text, terminated */
+    struct buffer modules[SIDE_MODULES_MAX];
+    uint32_t module_count; /* 2: the second imports from the first */
+    struct buffer script;  /* text, terminated */
     struct buffer v8_log, weft_log;
-    char path[256]; /* of the module's file */
+    char paths[SIDE_MODULES_MAX][256]; /* of the modules' files */
 
     /* Reducing a module of our own: see generate.h. */
     uint8_t *cuts; /* owned */
@@ -28,6 +30,8 @@ struct diff_case {
     uint32_t node_count; /* 0: binaryen's module */
 };
 
+/* Paths become DIRECTORY/case-PID.wasm and the like. */
+void diff_case_init(struct diff_case *it, const char *directory);
 void diff_case_fini(struct diff_case *it);
 
 /* Leaves out of a case that differs what does not matter to that, trying again and
@@ -44,6 +48,11 @@ int diff_case_script(struct diff_case *it, struct diag *diag) MUST_CHECK;
 
 /* Weft's log, made in a child so that what crashes is seen as a difference. */
 int diff_case_run_weft(struct diff_case *it, bool in_child, struct diag *diag) MUST_CHECK;
+
+int diff_case_run_v8(const struct diff_case *it, struct peer *peer, struct buffer *log) MUST_CHECK;
+
+/* What it is compared with: V8's log, or that of Weft's -O0. */
+int diff_case_run_reference(struct diff_case *it, struct peer *peer, struct diag *diag) MUST_CHECK;
 
 enum diff_verdict {
     DIFF_SAME,

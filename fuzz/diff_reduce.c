@@ -19,7 +19,7 @@ still_differs(struct diff_case *it, struct peer *peer, bool *out, struct diag *d
 
     *out = false;
     if (err == 0)
-        err = peer_run(peer, it->path, (const char *)it->script.bytes, &it->v8_log);
+        err = diff_case_run_reference(it, peer, diag);
     if (err == 0)
         err = diff_case_run_weft(it, true, diag);
     if (err == -ETIMEDOUT)
@@ -66,7 +66,7 @@ diff_case_reduce(struct diff_case *it, struct peer *peer, struct diag *diag)
         for (size_t i = 0; err == 0 && i < it->cut_count; i += chunk)
             err = try_cut(it, peer, i, chunk, diag);
         (void)fprintf(stderr, "reduce: pieces of %zu: module of %zu bytes\n", chunk,
-                      it->module.count);
+                      it->modules[0].count + it->modules[1].count);
     }
     if (err == 0)
         err = still_differs(it, peer, &differs, diag);

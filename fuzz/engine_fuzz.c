@@ -36,21 +36,22 @@ make_module(struct diff_case *it, const uint8_t *bytes, size_t count)
                                         .is_linked = (bytes[2] & 4) != 0,
                                         .is_strict = (bytes[2] & 8) != 0,
                                         .is_moved = (bytes[2] & 16) != 0};
-    generate_module(&options, &it->module);
+    generate_module(&options, &it->modules[0]);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
-    struct diff_case it = {0};
+    struct diff_case it;
     struct diag diag;
     int err;
 
     if (count <= OPTION_BYTES)
         return 0;
     diag_init(&diag);
+    diff_case_init(&it, "");
     make_module(&it, bytes, count);
-    ASSERT(it.module.err == 0);
+    ASSERT(it.modules[0].err == 0);
     err = diff_case_script(&it, &diag);
     if (err == 0)
         err = diff_case_run_weft(&it, false, &diag);

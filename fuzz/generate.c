@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * generate: decisions, the plan of a module, and its sections.
+ * generate: decisions, and the sections of a module.
  */
 #include <string.h>
 
@@ -114,118 +114,6 @@ put_name(struct buffer *out, const char *name)
     buffer_append(out, name, strlen(name));
 }
 
-/* ---------------------------------------------------------------------- plan */
-
-static uint8_t
-choose_type(struct generator *g)
-{
-    static const uint8_t types[] = {WASM_I32, WASM_I64,  WASM_F64,     WASM_F32,      WASM_I32,
-                                    WASM_I64, WASM_V128, WASM_FUNCREF, WASM_EXTERNREF};
-    uint8_t type = types[generate_choose(g, ARRAY_COUNT(types))];
-
-    return type == WASM_V128 && !g->options.has_simd ? WASM_I64 : type;
-}
-
-/* From "iI:F" with x for an external reference. */
-static void
-plan_fixed_type(struct generator *g, const char *text)
-{
-    struct plan_type *type = &g->types[g->type_count++];
-    bool is_result = false;
-
-    for (; *text != '\0'; text++) {
-        uint8_t value = *text == 'i'   ? WASM_I32
-                        : *text == 'I' ? WASM_I64
-                        : *text == 'f' ? WASM_F32
-                        : *text == 'F' ? WASM_F64
-                                       : WASM_EXTERNREF;
-        if (*text == ':')
-            is_result = true;
-        else if (is_result)
-            type->results[type->result_count++] = value;
-        else
-            type->params[type->param_count++] = value;
-    }
-}
-
-static void
-plan_random_type(struct generator *g)
-{
-    static const uint8_t result_counts[] = {1, 1, 1, 0, 2, 3, 1, VALUES_MAX};
-    struct plan_type *type = &g->types[g->type_count++];
-
-    if (generate_one_in(g, 8)) { /* the same again: types are compared by structure */
-        *type = g->types[generate_choose(g, g->type_count - 1)];
-        return;
-    }
-    type->param_count = generate_choose(g, 5);
-    if (generate_one_in(g, 10))
-        type->param_count = VALUES_MAX;
-    type->result_count = result_counts[generate_choose(g, ARRAY_COUNT(result_counts))];
-    for (uint32_t i = 0; i < type->param_count; i++)
-        type->params[i] = choose_type(g);
-    for (uint32_t i = 0; i < type->result_count; i++)
-        type->results[i] = choose_type(g);
-}
-
-/* The types of the imports have the imports' numbers. */
-static void
-plan_types(struct generator *g)
-{
-    static const char *const imports[IMPORT_COUNT] = {
-        "i:", "I:", "f:", "F:", "x:", ":", "iIF:I", "i:i"};
-    uint32_t count = 4 + generate_choose(g, 8);
-
-    for (uint32_t i = 0; i < IMPORT_COUNT; i++)
-        plan_fixed_type(g, imports[i]);
-    for (uint32_t i = 0; i < count; i++)
-        plan_random_type(g);
-}
-
-static void
-plan_functions(struct generator *g)
-{
-    uint32_t count = 2 + generate_choose(g, 6);
-
-    for (uint32_t i = 0; i < IMPORT_COUNT; i++)
-        g->functions[i] = i;
-    g->functions[OWN_FUEL] = g->functions[OWN_HASH] = IMPORT_HASH; /* () -> () */
-    for (uint32_t i = 0; i < count; i++)
-        g->functions[OWN_FIRST + i] = generate_choose(g, g->type_count);
-    g->function_count = OWN_FIRST + count;
-    for (uint32_t i = 0; i < SLOTS; i++)
-        g->slots[i] = OWN_FIRST + generate_choose(g, count);
-}
-
-static void
-plan_globals(struct generator *g)
-{
-    g->global_count = 2 + generate_choose(g, GLOBALS_MAX - 2);
-    g->globals[0] = (struct plan_global){WASM_I32, true};
-    for (uint32_t i = 1; i < g->global_count; i++)
-        g->globals[i] = (struct plan_global){choose_type(g), generate_choose(g, 4) != 0};
-}
-
-static void
-plan_rest(struct generator *g)
-{
-    g->table_count = 1 + generate_choose(g, TABLES_MAX);
-    for (uint32_t i = 0; i < g->table_count; i++) {
-        g->tables[i].type = i > 0 && generate_one_in(g, 2) ? WASM_EXTERNREF : WASM_FUNCREF;
-        g->tables[i].has_max = generate_one_in(g, 2);
-    }
-    g->tag_count = g->options.has_try ? 1 + generate_choose(g, TAGS_MAX) : 0;
-    for (uint32_t i = 0; i < g->tag_count; i++) {
-        do
-            g->tags[i] = generate_choose(g, g->type_count);
-        while (g->types[g->tags[i]].result_count != 0 && g->options.bytes == NULL);
-        if (g->types[g->tags[i]].result_count != 0)
-            g->tags[i] = IMPORT_LOG_I64;
-    }
-    g->pages_min = 1 + generate_choose(g, 2);
-    g->pages_max = g->pages_min + generate_choose(g, 3);
-}
-
 /* ------------------------------------------------------------------ sections */
 
 static void
@@ -250,22 +138,88 @@ put_types(struct generator *g, struct buffer *out)
 }
 
 static void
+put_import(struct buffer *out, const char *module, const char *name, unsigned kind)
+{
+    put_name(out, module);
+    put_name(out, name);
+    generate_byte(out, kind);
+}
+
+static void
+put_memory_type(const struct generator *g, struct buffer *out)
+{
+    generate_byte(out, g->options.has_shared ? 3 : 1);
+    generate_u32(out, g->pages_min);
+    generate_u32(out, g->pages_max);
+}
+
+static void
+put_table_type(const struct generator *g, uint32_t table, struct buffer *out)
+{
+    generate_byte(out, g->tables[table].type);
+    generate_byte(out, g->tables[table].has_max);
+    generate_u32(out, SLOTS);
+    if (g->tables[table].has_max)
+        generate_u32(out, SLOTS + 4);
+}
+
+/* "fa", "gb": kind and number of an export. */
+static const char *
+export_name(char name[3], char kind, uint32_t number)
+{
+    name[0] = kind;
+    name[1] = (char)('a' + (int)number);
+    name[2] = '\0';
+    return name;
+}
+
+/* Everything of the other module, in the order of its index spaces. */
+static uint32_t
+put_linked_imports(const struct generator *g, struct buffer *out)
+{
+    char name[3];
+
+    for (uint32_t i = IMPORT_COUNT; i < g->own; i++) {
+        put_import(out, "a", export_name(name, 'f', i - IMPORT_COUNT), WASM_KIND_FUNCTION);
+        generate_u32(out, g->functions[i]);
+    }
+    put_import(out, "a", "table", WASM_KIND_TABLE);
+    put_table_type(g, 0, out);
+    put_import(out, "a", "memory", WASM_KIND_MEMORY);
+    put_memory_type(g, out);
+    for (uint32_t i = 0; i < g->imported_globals; i++) {
+        put_import(out, "a", i == 0 ? "left" : export_name(name, 'g', i), WASM_KIND_GLOBAL);
+        generate_byte(out, g->globals[i].type);
+        generate_byte(out, g->globals[i].is_mutable);
+    }
+    for (uint32_t i = 0; i < g->imported_tags; i++) {
+        put_import(out, "a", export_name(name, 'e', i), WASM_KIND_TAG);
+        generate_byte(out, 0);
+        generate_u32(out, g->tags[i]);
+    }
+    return g->own - IMPORT_COUNT + 2 + g->imported_globals + g->imported_tags;
+}
+
+static void
 put_imports(struct generator *g, struct buffer *out)
 {
     static const char *const names[IMPORT_COUNT] = {"log-i32", "log-i64", "log-f32", "log-f64",
                                                     "log-ref", "hash",    "mix",     "twist"};
-    struct buffer content = {0};
+    struct buffer content = {0}, list = {0};
+    uint32_t count = IMPORT_COUNT;
 
-    generate_u32(&content, IMPORT_COUNT);
     for (uint32_t i = 0; i < IMPORT_COUNT; i++) {
-        put_name(&content, "fuzz");
-        put_name(&content, names[i]);
-        generate_byte(&content, WASM_KIND_FUNCTION);
-        generate_u32(&content, i);
+        put_import(&list, "fuzz", names[i], WASM_KIND_FUNCTION);
+        generate_u32(&list, i);
     }
+    if (g->is_importer)
+        count += put_linked_imports(g, &list);
+    generate_u32(&content, count);
+    buffer_append(&content, list.bytes, list.count);
+    buffer_fini(&list);
     put_section(out, 2, &content);
-    generate_u32(&content, g->function_count - IMPORT_COUNT);
-    for (uint32_t i = IMPORT_COUNT; i < g->function_count; i++)
+    generate_u32(&content, g->function_count - g->own);
+    for (uint32_t i = g->own; i < g->function_count; i++)
         generate_u32(&content, g->functions[i]);
     put_section(out, 3, &content);
 }
@@ -274,24 +228,20 @@ static void
 put_tables_and_memory(struct generator *g, struct buffer *out)
 {
     struct buffer content = {0};
+    uint32_t first = g->is_importer ? 1 : 0;
 
-    generate_u32(&content, g->table_count);
-    for (uint32_t i = 0; i < g->table_count; i++) {
-        generate_byte(&content, g->tables[i].type);
-        generate_byte(&content, g->tables[i].has_max);
-        generate_u32(&content, SLOTS);
-        if (g->tables[i].has_max)
-            generate_u32(&content, SLOTS + 4);
-    }
+    generate_u32(&content, g->table_count - first);
+    for (uint32_t i = first; i < g->table_count; i++)
+        put_table_type(g, i, &content);
     put_section(out, 4, &content);
-    generate_byte(&content, 1);
-    generate_byte(&content, g->options.has_shared ? 3 : 1);
-    generate_u32(&content, g->pages_min);
-    generate_u32(&content, g->pages_max);
-    put_section(out, 5, &content);
-    if (g->tag_count > 0) {
-        generate_u32(&content, g->tag_count);
-        for (uint32_t i = 0; i < g->tag_count; i++) {
+    if (!g->is_importer) {
+        generate_byte(&content, 1);
+        put_memory_type(g, &content);
+        put_section(out, 5, &content);
+    }
+    if (g->tag_count > g->imported_tags) {
+        generate_u32(&content, g->tag_count - g->imported_tags);
+        for (uint32_t i = g->imported_tags; i < g->tag_count; i++) {
             generate_byte(&content, 0);
             generate_u32(&content, g->tags[i]);
         }
@@ -305,8 +255,8 @@ put_globals(struct generator *g, struct buffer *out)
     struct buffer content = {0};
 
     g->code = &content;
-    generate_u32(&content, g->global_count);
-    for (uint32_t i = 0; i < g->global_count; i++) {
+    generate_u32(&content, g->global_count - g->imported_globals);
+    for (uint32_t i = g->imported_globals; i < g->global_count; i++) {
         generate_byte(&content, g->globals[i].type);
         generate_byte(&content, g->globals[i].is_mutable);
         if (i == 0)
@@ -321,14 +271,6 @@ put_globals(struct generator *g, struct buffer *out)
     put_section(out, 6, &content);
 }
 
-/* Vectors cannot cross into JavaScript. */
-static bool
-is_embeddable(const struct plan_type *type)
-{
-    return memchr(type->params, WASM_V128, type->param_count) == NULL &&
-           memchr(type->results, WASM_V128, type->result_count) == NULL;
-}
-
 static uint32_t
 put_export(struct buffer *out, const char *name, unsigned kind, uint32_t index)
 {
@@ -341,29 +283,23 @@ put_export(struct buffer *out, const char *name, unsigned kind, uint32_t index)
 static void
 put_exports(struct generator *g, struct buffer *out)
 {
+    uint32_t functions = g->function_count - g->own - OWN_FIRST;
     struct buffer content = {0}, list = {0};
     uint32_t count = 0;
-    char name[16];
+    char name[3];
 
-    count += put_export(&list, "fuel", WASM_KIND_FUNCTION, OWN_FUEL);
+    count += put_export(&list, "fuel", WASM_KIND_FUNCTION, g->own + OWN_FUEL);
+    count += put_export(&list, "left", WASM_KIND_GLOBAL, 0);
     count += put_export(&list, "memory", WASM_KIND_MEMORY, 0);
-    for (uint32_t i = OWN_FIRST; i < g->function_count; i++) {
-        if (!is_embeddable(&g->types[g->functions[i]]))
-            continue;
-        name[0] = 'f';
-        name[1] = (char)('a' + (int)(i - OWN_FIRST));
-        name[2] = '\0';
-        count += put_export(&list, name, WASM_KIND_FUNCTION, i);
-    }
-    for (uint32_t i = 1; i < g->global_count; i++) {
-        if (g->globals[i].type == WASM_V128)
-            continue;
-        name[0] = 'g';
-        name[1] = (char)('a' + (int)i);
-        name[2] = '\0';
-        count += put_export(&list, name, WASM_KIND_GLOBAL, i);
-    }
-    count += put_export(&list, "hash", WASM_KIND_FUNCTION, OWN_HASH);
+    count += put_export(&list, "table", WASM_KIND_TABLE, 0);
+    for (uint32_t i = 0; i < functions; i++)
+        count += put_export(&list, export_name(name, 'f', i), WASM_KIND_FUNCTION,
+                            g->own + OWN_FIRST + i);
+    for (uint32_t i = 1; i < g->global_count; i++)
+        count += put_export(&list, export_name(name, 'g', i), WASM_KIND_GLOBAL, i);
+    for (uint32_t i = 0; i < g->tag_count; i++)
+        count += put_export(&list, export_name(name, 'e', i), WASM_KIND_TAG, i);
+    count += put_export(&list, "hash", WASM_KIND_FUNCTION, g->own + OWN_HASH);
     generate_u32(&content, count);
     buffer_append(&content, list.bytes, list.count);
     buffer_fini(&list);
@@ -378,7 +314,7 @@ put_elements(struct generator *g, struct buffer *out)
     struct buffer content = {0};
     uint32_t start;
 
-    for (start = OWN_FIRST; start < g->function_count; start++)
+    for (start = g->own + OWN_FIRST; start < g->function_count; start++)
         if (g->functions[start] == IMPORT_HASH && generate_one_in(g, 2))
             break;
     if (start < g->function_count) {
@@ -513,9 +449,9 @@ put_code(struct generator *g, struct buffer *out)
 
     generate_u32(&content, SEGMENTS_MAX);
     put_section(out, 12, &content); /* how many data segments there are */
-    generate_u32(&content, g->function_count - IMPORT_COUNT);
+    generate_u32(&content, g->function_count - g->own);
     put_fixed_functions(g, &content);
-    for (uint32_t i = OWN_FIRST; i < g->function_count; i++)
+    for (uint32_t i = g->own + OWN_FIRST; i < g->function_count; i++)
         put_function(g, i, &content);
     put_section(out, 10, &content);
 }
@@ -525,10 +461,7 @@ generate_module(const struct generate_options *options, struct buffer *out)
 {
     struct generator g = {.options = *options, .state = options->seed};
 
-    plan_types(&g);
-    plan_functions(&g);
-    plan_globals(&g);
-    plan_rest(&g);
+    generate_plan(&g);
     buffer_append(out, "\0asm\1\0\0", 8);
     put_types(&g, out);
     put_imports(&g, out);

@@ -7,10 +7,12 @@
  * bulk operations, exceptions, loops that a vectoriser likes. Its exports:
  *   fuel    () -> ()   call it first: every function and loop burns fuel, so
  *                      that each call ends
- *   memory             if there is one
+ *   left               the global that the fuel is in
+ *   memory, table
  *   hash    () -> ()   calls fuzz.hash, so that the host may look at memory
- *   f0, f1 ...         functions whose types an embedder can call
- *   g0, g1 ...         globals it can read
+ *   fa, fb ...         functions
+ *   gb, gc ...         globals
+ *   ea, eb ...         tags
  * Its imports are functions of module "fuzz": log-i32, log-i64, log-f32,
  * log-f64, log-ref, hash, mix (i32, i64, f64) -> (i64), and twist (i32) -> (i32).
  *
@@ -41,6 +43,11 @@ struct generate_options {
     bool has_tail;    /* tail calls */
     bool has_simd;
     unsigned size; /* instructions of a function, about */
+
+    /* Makes a module that imports what the module of these other options exports,
+     * from "a": its memory, first table, globals (the fuel too), tags and
+     * functions. Has no effect on the other options. NULL: nothing. */
+    const struct generate_options *from;
 
     /* For reducing: expressions and statements are numbered as they are made, and
      * those whose byte here is not zero are left out, or replaced by zero; all

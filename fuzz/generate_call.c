@@ -34,7 +34,8 @@ choose_function(struct generator *g)
 {
     uint32_t index = generate_choose(g, g->function_count - IMPORT_MIX) + IMPORT_MIX;
 
-    return index == OWN_FUEL || index == OWN_HASH ? (uint32_t)IMPORT_TWIST : index;
+    return index == g->own + OWN_FUEL || index == g->own + OWN_HASH ? (uint32_t)IMPORT_TWIST
+                                                                    : index;
 }
 
 /* ---------------------------------------------------------------------- calls */
@@ -150,8 +151,7 @@ generate_reference(struct generator *g, uint8_t type)
         generate_masked(g, SLOTS - 1);
         generate_indexed(g, WASM_TABLE_GET, table);
     } else if (type == WASM_FUNCREF && generate_one_in(g, 2)) {
-        generate_indexed(g, WASM_REF_FUNC,
-                         OWN_FIRST + generate_choose(g, g->function_count - OWN_FIRST));
+        generate_indexed(g, WASM_REF_FUNC, choose_function(g));
     } else {
         generate_indexed(g, WASM_LOCAL_GET, generate_local(g, type));
     }

@@ -8,16 +8,17 @@
 #include "generate.h"
 #include "wasm/wasm.h"
 
-#define TYPES_MAX     24u
-#define VALUES_MAX    8u
-#define FUNCTIONS_MAX 32u
-#define GLOBALS_MAX   16u
+#define TYPES_MAX     40u
+#define VALUES_MAX    16u
+#define FUNCTIONS_MAX 40u
+#define GLOBALS_MAX   24u /* imported ones too */
 #define TABLES_MAX    3u
-#define TAGS_MAX      3u
+#define TAGS_MAX      6u /* imported ones too */
 #define SEGMENTS_MAX  4u
-#define LOCALS_MAX    64u
+#define LOCALS_MAX    80u
 #define LABELS_MAX    40u
 #define SLOTS         16u /* entries of every table at first */
+#define PAYLOAD_MAX   8u  /* values of a tag */
 #define KERNEL_DEPTH  2u  /* nested loops with an index local of their own */
 
 struct plan_type {
@@ -43,7 +44,7 @@ struct label {
     uint32_t count;
 };
 
-/* Imported functions, in order. */
+/* Imported functions of the host, in order; then those of another module. */
 enum import_function {
     IMPORT_LOG_I32,
     IMPORT_LOG_I64,
@@ -56,8 +57,8 @@ enum import_function {
     IMPORT_COUNT
 };
 
-/* Fixed own functions, after the imports. */
-enum own_function { OWN_FUEL = IMPORT_COUNT, OWN_HASH, OWN_FIRST };
+/* Fixed own functions, counted from the first own one. */
+enum own_function { OWN_FUEL, OWN_HASH, OWN_FIRST };
 
 struct generator {
     struct generate_options options;
@@ -67,6 +68,9 @@ struct generator {
     struct plan_type types[TYPES_MAX];
     uint32_t type_count;
     uint32_t functions[FUNCTIONS_MAX]; /* types; imports first */
+    uint32_t own;                      /* the first function that is not imported */
+    bool is_importer;
+    uint32_t imported_globals, imported_tags; /* of the other module; 0 is its fuel */
     uint32_t function_count;
     struct plan_global globals[GLOBALS_MAX]; /* 0 is the fuel */
     uint32_t global_count;
@@ -90,6 +94,9 @@ struct generator {
     unsigned depth;
     uint32_t node; /* the next expression's or statement's number */
 };
+
+/* generate_plan.c: what the module has, before any code */
+void generate_plan(struct generator *g);
 
 /* generate.c */
 uint32_t generate_choose(struct generator *g, uint32_t count); /* [0, count) */

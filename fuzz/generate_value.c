@@ -673,27 +673,42 @@ put_kernel_statement(struct generator *g)
         g->code->count = first;
 }
 
-/* for (index = first; index < end; index += step) statements: as compilers of C
- * write it, with the condition at the end. */
+/* How a loop counts, as compilers of C write it, with the condition at the end:
+ * up by ones or twos, down to zero, or by the bytes of an element. */
+static void
+put_kernel_step(struct generator *g, uint32_t index, uint32_t style, uint32_t count)
+{
+    static const int32_t steps[] = {1, 2, -1, 4, 8};
+    int32_t end = style < 2 ? (int32_t)count : style == 2 ? 0 : steps[style] * (int32_t)count;
+
+    generate_indexed(g, WASM_LOCAL_GET, index);
+    generate_i32(g, steps[style]);
+    generate_byte(g->code, WASM_I32_ADD);
+    generate_indexed(g, WASM_LOCAL_TEE, index);
+    generate_i32(g, end);
+    if (style >= 2)
+        generate_byte(g->code, WASM_I32_NE);
+    else
+        generate_byte(g->code, generate_one_in(g, 2) ? WASM_I32_LT_S : WASM_I32_LT_U);
+    buffer_append(g->code, (const uint8_t[]){WASM_BR_IF, 0, WASM_END}, 3);
+}
+
+/* A loop over memory that ends by itself. */
 void
 generate_kernel(struct generator *g)
 {
     uint32_t index = g->kernel_local + g->kernel_depth;
-    uint32_t end = 1 + generate_choose(g, g->kernel_depth == 0 ? 150 : 20);
+    uint32_t count = 1 + generate_choose(g, g->kernel_depth == 0 ? 150 : 20);
     uint32_t statements = 1 + generate_choose(g, 3);
+    uint32_t style = generate_choose(g, 5);
+    uint32_t first = style < 2 ? generate_choose(g, 4) : style == 2 ? count : 0;
 
     g->kernel_depth++;
-    generate_i32(g, (int32_t)generate_choose(g, 4));
+    generate_i32(g, (int32_t)first);
     generate_indexed(g, WASM_LOCAL_SET, index);
     buffer_append(g->code, (const uint8_t[]){WASM_LOOP, 0x40}, 2);
     for (uint32_t i = 0; i < statements; i++)
         put_kernel_statement(g);
-    generate_indexed(g, WASM_LOCAL_GET, index);
-    generate_i32(g, generate_one_in(g, 4) ? 2 : 1);
-    generate_byte(g->code, WASM_I32_ADD);
-    generate_indexed(g, WASM_LOCAL_TEE, index);
-    generate_i32(g, (int32_t)end);
-    generate_byte(g->code, generate_one_in(g, 2) ? WASM_I32_LT_S : WASM_I32_LT_U);
-    buffer_append(g->code, (const uint8_t[]){WASM_BR_IF, 0, WASM_END}, 3);
+    put_kernel_step(g, index, style, count);
     g->kernel_depth--;
 }

@@ -101,10 +101,10 @@ read_answer(struct peer *peer, struct buffer *log)
     return 0;
 }
 
-int
-peer_run(struct peer *peer, const char *path, const char *script, struct buffer *log)
+static int
+ask(struct peer *peer, const struct buffer *request, struct buffer *log)
 {
-    struct buffer request = {0};
+    size_t before = log->count;
     int err = 0;
 
     if (peer->requests++ >= PEER_REQUESTS_MAX)
@@ -113,16 +113,31 @@ peer_run(struct peer *peer, const char *path, const char *script, struct buffer 
         err = start(peer);
     if (err != 0)
         return err;
-    buffer_append_format(&request, "module %s\n", path);
+    err = file_write_all(peer->to, request->bytes, request->count);
+    if (err == 0)
+        err = read_answer(peer, log);
+    if (err != 0) {
+        peer_stop(peer);
+        log->count = before;
+    }
+    return err;
+}
+
+int
+peer_run(struct peer *peer, const char *const *paths, const char *script, struct buffer *log)
+{
+    struct buffer request = {0};
+    int err;
+
+    for (; *paths != NULL; paths++)
+        buffer_append_format(&request, "module %s\n", *paths);
     buffer_append(&request, script, strlen(script));
     buffer_append(&request, "end\n", 4);
     err = request.err;
     if (err == 0)
-        err = file_write_all(peer->to, request.bytes, request.count);
+        err = ask(peer, &request, log);
+    if (err == -EIO || err == -EPIPE) /* it died; perhaps not of this */
+        err = ask(peer, &request, log);
     buffer_fini(&request);
-    if (err == 0)
-        err = read_answer(peer, log);
-    if (err != 0)
-        peer_stop(peer);
     return err;
 }

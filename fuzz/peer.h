@@ -21,10 +21,10 @@ struct peer {
     unsigned requests;
 };
 
-/* Runs a script (side.h) on the module in the file, and appends the log. Starts
- * the process where there is none. -ETIMEDOUT: it took too long, and was ended;
- * -EIO: it died. */
-int peer_run(struct peer *peer, const char *path, const char *script,
+/* Runs a script (side.h) on the modules in the files (NULL ends the list), and
+ * appends the log. Starts the process where there is none. -ETIMEDOUT: it took too
+ * long, and was ended; -EIO: it died, twice. */
+int peer_run(struct peer *peer, const char *const *paths, const char *script,
              struct buffer *log) MUST_CHECK;
 void peer_stop(struct peer *peer);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The other side of a comparison: Node's V8. Reads requests from standard input,
-//     module PATH
+//     module PATH            once or twice; the second may import from the first as "a"
 //     call NAME ARGUMENT...
 //     end
 // and answers each with the log that fuzz/side.h describes, then "end".
@@ -91,12 +91,23 @@ class Reader {
     }
 }
 
-function readImport(reader, functions) {
+function skipLimits(reader) {
+    const flags = reader.byte();
+    reader.u32();
+    if (flags & 1)
+        reader.u32();
+}
+
+function readImport(reader, functions, globals) {
     reader.take(reader.u32());
     reader.take(reader.u32());
-    if (reader.byte() !== 0)
-        throw new Error('an import that is not a function');
-    functions.push(reader.u32());
+    switch (reader.byte()) {
+    case 0: functions.push(reader.u32()); break;
+    case 1: reader.byte(); skipLimits(reader); break;
+    case 2: skipLimits(reader); break;
+    case 3: globals.push(letterOf[reader.byte()]); reader.byte(); break;
+    default: reader.byte(); reader.u32(); // a tag
+    }
 }
 
 function readModule(bytes) {
@@ -106,7 +117,7 @@ function readModule(bytes) {
             reader.byte();
             types.push({ params: reader.letters(), results: reader.letters() });
         },
-        2: () => readImport(reader, functions),
+        2: () => readImport(reader, functions, globals),
         3: () => functions.push(reader.u32()),
         6: () => {
             globals.push(letterOf[reader.byte()]);
@@ -184,11 +195,11 @@ function makeImports(state) {
         'log-f32': log('log-f32', 'f'), 'log-f64': log('log-f64', 'F'),
         'log-ref': log('log-ref', 'x'), 'log-v128': () => { throw new TypeError('vector'); },
         hash() {
-            if (!state.instance) {
+            if (state.instances.length === 0) {
                 state.lines.push('hash early');
                 return;
             }
-            const words = new Int32Array(state.instance.exports.memory.buffer);
+            const words = new Int32Array(state.instances[0].exports.memory.buffer);
             let value = 0x811c9dc5 | 0;
             for (let i = 0; i < words.length; i++)
                 value = Math.imul(value ^ words[i], 0x01000193);
@@ -206,11 +217,19 @@ function makeImports(state) {
     return { fuzz: imports, 'fuzzing-support': imports };
 }
 
+// "1:fa" is fa of the second module.
+function findExport(state, fullName) {
+    const index = fullName.startsWith('1:') && state.instances.length > 1 ? 1 : 0;
+    const name = index > 0 ? fullName.slice(2) : fullName;
+    const { type } = state.exports[index].find(item => item.name === name);
+    return { type, call: state.instances[index].exports[name] };
+}
+
 function runCall(state, line) {
     const [, name, ...values] = line.split(' ');
-    const type = state.exports.find(item => item.name === name).type;
+    const { type, call } = findExport(state, name);
     try {
-        let result = state.instance.exports[name](...values.map(parseValue));
+        let result = call(...values.map(parseValue));
         if (type.results.length < 2)
             result = type.results.length === 0 ? [] : [result];
         state.lines.push(name + ' ok' + formatValues(type.results, result));
@@ -221,45 +240,60 @@ function runCall(state, line) {
     return true;
 }
 
-function putGlobals(state) {
-    for (const item of state.exports)
+function putGlobals(state, index) {
+    for (const item of state.exports[index])
         if (item.kind === 3 && item.type !== 'v') {
-            const value = state.instance.exports[item.name].value;
-            state.lines.push(`global ${item.name} ${formatValue(item.type, value)}`);
+            const value = state.instances[index].exports[item.name].value;
+            const name = (index > 0 ? '1:' : '') + item.name;
+            state.lines.push(`global ${name} ${formatValue(item.type, value)}`);
         }
 }
 
-function run(path, script) {
-    const bytes = fs.readFileSync(path);
-    const state = { lines: [], exports: [] };
-    let module;
+// Whether it can be used.
+function instantiate(state, module) {
+    const imports = makeImports(state);
+    if (state.instances.length > 0)
+        imports.a = state.instances[0].exports;
     try {
-        module = new WebAssembly.Module(bytes);
+        state.instances.push(new WebAssembly.Instance(module, imports));
+        state.lines.push('init ok');
+        return true;
+    } catch (error) {
+        state.lines.push('init ' + formatError(error));
+        return false;
+    }
+}
+
+function run(paths, script) {
+    const state = { lines: [], exports: [], instances: [] };
+    const modules = [];
+    try {
+        for (const path of paths) {
+            const bytes = fs.readFileSync(path);
+            modules.push(new WebAssembly.Module(bytes));
+            state.exports.push(readModule(bytes));
+        }
     } catch (error) {
         return ['invalid ' + String(error).replace(/\n/g, ' ')];
     }
-    state.exports = readModule(bytes);
-    try {
-        state.instance = new WebAssembly.Instance(module, makeImports(state));
-        state.lines.push('init ok');
-    } catch (error) {
-        state.lines.push('init ' + formatError(error));
-        return state.lines;
-    }
+    for (const module of modules)
+        if (!instantiate(state, module))
+            return state.lines;
     for (const line of script)
         if (!runCall(state, line))
             return state.lines;
-    putGlobals(state);
+    state.instances.forEach((_, index) => putGlobals(state, index));
     return state.lines;
 }
 
-let path = null, script = [];
+let paths = [], script = [];
 readline.createInterface({ input: process.stdin }).on('line', line => {
     if (line.startsWith('module ')) {
-        path = line.slice(7);
-        script = [];
+        paths.push(line.slice(7));
     } else if (line === 'end') {
-        process.stdout.write(run(path, script).join('\n') + '\nend\n');
+        process.stdout.write(run(paths, script).join('\n') + '\nend\n');
+        paths = [];
+        script = [];
     } else {
         script.push(line);
     }

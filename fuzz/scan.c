@@ -3,8 +3,8 @@
  * scan: reads the machine code of an image and looks for an instruction that
  * could touch memory outside the guest's segment and stack.
  *
- * Every memory operand must be off GS, off the stack pointer without an index,
- * or a constant of the image (off the instruction pointer).
+ * Every memory operand must be off GS, off the stack pointer (an index beside it
+ * picks a lane of a vector: LLVM clamps it), or a constant of the image.
  */
 #include <elf.h>
 #include <errno.h>
@@ -23,10 +23,23 @@
 
 #define REGISTERS 16u
 
-/* What the code read so far says about registers. */
+#define NEAR_BYTES 4096u
+
+/* Where the code read so far put the address of a constant of the image into a
+ * register. Code is read in its order in memory, which is not the order in which
+ * it runs, so what happened to the register since is not known: that it was near
+ * must do. */
 struct knowledge {
-    bool is_constant[REGISTERS]; /* holds the address of a constant of the image */
+    uint64_t at; /* the instruction looked at */
+    uint64_t constant_at[REGISTERS];
 };
+
+static bool
+may_hold_constant(const struct knowledge *knowledge, unsigned number)
+{
+    return number < REGISTERS && knowledge->constant_at[number] != 0 &&
+           knowledge->at - knowledge->constant_at[number] < NEAR_BYTES;
+}
 
 /* The number of the register whose name begins here, whatever its width; REGISTERS
  * for none. */
@@ -64,11 +77,8 @@ learn(struct knowledge *knowledge, const char *mnemonic)
     if (operand == NULL)
         return;
     number = register_at(operand + strspn(operand, " \t"));
-    if (number == REGISTERS || strncmp(mnemonic, "cmp", 3) == 0 ||
-        strncmp(mnemonic, "test", 4) == 0 || strncmp(mnemonic, "push", 4) == 0)
-        return;
-    knowledge->is_constant[number] =
-        strncmp(mnemonic, "lea", 3) == 0 && strstr(operand, "[rip") != NULL;
+    if (number < REGISTERS && strncmp(mnemonic, "lea", 3) == 0 && strstr(operand, "[rip") != NULL)
+        knowledge->constant_at[number] = knowledge->at;
 }
 
 /* The operand that begins at `bracket`, in Intel syntax. Tables of constants, which
@@ -76,17 +86,14 @@ learn(struct knowledge *knowledge, const char *mnemonic)
 static bool
 is_operand_confined(const struct knowledge *knowledge, const char *text, const char *bracket)
 {
-    const char *end = strchr(bracket, ']'), *plus = strstr(bracket, " + ");
+    const char *plus = strstr(bracket, " + ");
     unsigned base = register_at(bracket + 1);
     unsigned index = plus != NULL ? register_at(plus + 3) : REGISTERS;
 
     if (bracket - text >= 3 && strncmp(bracket - 3, "gs:", 3) == 0)
         return true;
-    if ((base < REGISTERS && knowledge->is_constant[base]) ||
-        (index < REGISTERS && knowledge->is_constant[index]))
+    if (may_hold_constant(knowledge, base) || may_hold_constant(knowledge, index))
         return true;
-    if (end == NULL || memchr(bracket, '*', (size_t)(end - bracket)) != NULL)
-        return false;
     return strncmp(bracket, "[rsp", 4) == 0 || strncmp(bracket, "[rip", 4) == 0 ||
            strncmp(bracket, "[rbp", 4) == 0;
 }
@@ -120,6 +127,7 @@ scan_code(LLVMDisasmContextRef disassembler, const struct abi_image *image, cons
         size_t count = LLVMDisasmInstruction(disassembler, bytes, image->text_end - at, at, text,
                                              sizeof(text));
 
+        knowledge.at = at;
         if (count == 0)
             return diag_set(diag, -EINVAL, "at 0x%llx: no instruction", (unsigned long long)at);
         if (!is_confined(&knowledge, text))

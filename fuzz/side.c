@@ -17,9 +17,12 @@
 
 #define NAME_MAX_BYTES 128u
 #define PENDING_MAX    100000u
+#define IMAGE_BYTES    (2 * ABI_IMAGE_ADDRESS_UNIT)
 
 struct side {
-    const struct wasm_module *module;
+    struct wasm_module *modules[SIDE_MODULES_MAX];  /* owned */
+    struct faaslet_image *images[SIDE_MODULES_MAX]; /* owned: references */
+    uint32_t module_count;
     struct faaslet *faaslet;
     struct buffer *log;
     struct side_process process;
@@ -31,8 +34,9 @@ struct side {
 void
 side_variant_print(const struct side_variant *variant, char *text, size_t size)
 {
-    (void)snprintf(text, size, "O%u%s%s%s", variant->level, variant->is_linked ? ",linked" : "",
-                   variant->is_strict ? ",strict" : "", variant->is_moved ? ",move" : "");
+    (void)snprintf(text, size, "O%u%s%s%s%s", variant->level, variant->is_linked ? ",linked" : "",
+                   variant->is_strict ? ",strict" : "", variant->is_moved ? ",move" : "",
+                   variant->is_parted ? ",parts" : "");
 }
 
 int
@@ -43,7 +47,8 @@ side_variant_parse(const char *text, struct side_variant *out)
     *out = (struct side_variant){.level = (unsigned)(text[1] - '0'),
                                  .is_linked = strstr(text, ",linked") != NULL,
                                  .is_strict = strstr(text, ",strict") != NULL,
-                                 .is_moved = strstr(text, ",move") != NULL};
+                                 .is_moved = strstr(text, ",move") != NULL,
+                                 .is_parted = strstr(text, ",parts") != NULL};
     return 0;
 }
 
@@ -133,7 +138,7 @@ put_outcome(struct side *side, const char *name, const struct faaslet_outcome *o
 }
 
 static int
-put_results(struct side *side, const struct wasm_func_type *type)
+put_results(struct side *side, uint32_t instance, const struct wasm_func_type *type)
 {
     uint64_t slots[SIDE_SLOTS_MAX];
     size_t count = 0;
@@ -142,7 +147,7 @@ put_results(struct side *side, const struct wasm_func_type *type)
     for (uint32_t i = 0; i < type->result_count; i++)
         count += abi_value_slots(type->results[i]);
     ASSERT(count <= SIDE_SLOTS_MAX);
-    err = faaslet_results(side->faaslet, 0, slots, count);
+    err = faaslet_results(side->faaslet, instance, slots, count);
     if (err != 0)
         return err;
     for (uint32_t i = 0, at = 0; i < type->result_count; i++) {
@@ -189,10 +194,25 @@ parse_arguments(const char *text, uint64_t *slots, size_t *count)
     return *text == '\0' ? 0 : -EINVAL;
 }
 
-static int
-run_call(struct side *side, const char *name, const char *arguments, struct diag *diag)
+/* "1:fa" is fa of the second module. */
+static uint32_t
+split_name(const struct side *side, const char **name)
 {
-    const struct wasm_func_type *type = exported_type(side->module, name);
+    uint32_t instance = 0;
+
+    if (strncmp(*name, "1:", 2) == 0 && side->module_count > 1) {
+        *name += 2;
+        instance = 1;
+    }
+    return instance;
+}
+
+static int
+run_call(struct side *side, const char *line_name, const char *arguments, struct diag *diag)
+{
+    const char *name = line_name;
+    uint32_t instance = split_name(side, &name);
+    const struct wasm_func_type *type = exported_type(side->modules[instance], name);
     uint64_t slots[SIDE_SLOTS_MAX];
     struct faaslet_outcome outcome;
     size_t count;
@@ -200,12 +220,12 @@ run_call(struct side *side, const char *name, const char *arguments, struct diag
 
     if (type == NULL || parse_arguments(arguments, slots, &count) != 0)
         return diag_set(diag, -EINVAL, "script: cannot call %s with%s", name, arguments);
-    err = faaslet_invoke(side->faaslet, 0, name, slots, count);
+    err = faaslet_invoke(side->faaslet, instance, name, slots, count);
     if (err != 0)
         return diag_set(diag, err, "%s: cannot be invoked: %s", name, strerror(-err));
     run_to_end(side, &outcome);
-    put_outcome(side, name, &outcome);
-    return outcome.kind == FAASLET_DONE ? put_results(side, type) : 0;
+    put_outcome(side, line_name, &outcome);
+    return outcome.kind == FAASLET_DONE ? put_results(side, instance, type) : 0;
 }
 
 static int
@@ -230,10 +250,12 @@ run_script(struct side *side, const char *script, struct diag *diag)
 }
 
 static void
-put_globals(struct side *side)
+put_globals(struct side *side, uint32_t instance)
 {
-    for (uint32_t i = 0; i < side->module->export_count; i++) {
-        const struct wasm_export *export = &side->module->exports[i];
+    const struct wasm_module *module = side->modules[instance];
+
+    for (uint32_t i = 0; i < module->export_count; i++) {
+        const struct wasm_export *export = &module->exports[i];
         char name[NAME_MAX_BYTES];
         uint64_t slots[2];
         uint8_t type;
@@ -242,40 +264,38 @@ put_globals(struct side *side)
             continue;
         (void)memcpy(name, export->name.bytes, export->name.count);
         name[export->name.count] = '\0';
-        if (faaslet_global(side->faaslet, 0, name, slots, &type) != 0 || type == WASM_V128)
+        if (faaslet_global(side->faaslet, instance, name, slots, &type) != 0 || type == WASM_V128)
             continue;
-        buffer_append_format(side->log, "global %s", name);
+        buffer_append_format(side->log, "global %s%s", instance > 0 ? "1:" : "", name);
         side_put_value(side->log, letter_of_type(type), slots);
         buffer_append_format(side->log, "\n");
     }
 }
 
+/* *is_alive: whether the instance can be used. */
 static int
-run_instance(struct side *side, const char *script, struct diag *diag)
+run_init(struct side *side, uint32_t instance, bool *is_alive, struct diag *diag)
 {
     struct faaslet_outcome outcome;
-    int err = faaslet_invoke_init(side->faaslet, 0);
+    int err = faaslet_invoke_init(side->faaslet, instance);
 
     if (err != 0)
         return diag_set(diag, err, "cannot be initialised: %s", strerror(-err));
-    side->process.is_starting = true;
+    side->process.is_starting = instance == 0;
     run_to_end(side, &outcome);
     side->process.is_starting = false;
     put_outcome(side, "init", &outcome);
-    if (outcome.kind != FAASLET_DONE)
-        return 0;
-    buffer_append_format(side->log, "\n");
-    err = run_script(side, script, diag);
-    if (err == 0 && !side->is_stopped)
-        put_globals(side);
-    return err;
+    *is_alive = outcome.kind == FAASLET_DONE;
+    if (*is_alive)
+        buffer_append_format(side->log, "\n");
+    return 0;
 }
 
 /* ----------------------------------------------------------------- putting together */
 
-int
-side_compile(const uint8_t *bytes, size_t count, const struct side_variant *variant, int *image,
-             struct diag *diag)
+static int
+compile_at(const struct side_module *module, const struct side_variant *variant, uint64_t address,
+           int *image, struct diag *diag)
 {
     struct compile_options options;
     int err, fd = memfd_create("fuzz", MFD_CLOEXEC);
@@ -286,8 +306,9 @@ side_compile(const uint8_t *bytes, size_t count, const struct side_variant *vari
     options.level = variant->level;
     options.strict_traps = variant->is_strict;
     options.mode = variant->is_linked ? ABI_LINKED : ABI_STANDALONE;
-    options.jobs = 1;
-    err = compile_image(bytes, count, &options, fd, diag);
+    options.address = address;
+    options.jobs = variant->is_parted ? 2 : 1;
+    err = compile_image(module->bytes, module->count, &options, fd, diag);
     if (err != 0) {
         (void)close(fd);
         return err;
@@ -296,59 +317,93 @@ side_compile(const uint8_t *bytes, size_t count, const struct side_variant *vari
     return 0;
 }
 
+/* Adds an instance, runs its INIT, and lets later ones import from the first. */
 static int
-create_faaslet(struct faaslet_image *image, bool is_linked, struct side *side, struct diag *diag)
+add_instance(struct side *side, uint32_t index, bool *is_alive, struct diag *diag)
 {
-    struct faaslet_config config = {.resolve = side_resolve, .process = &side->process};
-    struct faaslet *faaslet;
     uint32_t instance;
-    int err;
+    int err = faaslet_add(side->faaslet, side->images[index], &instance, diag);
 
-    if (!is_linked)
-        return faaslet_create(image, &config, &side->faaslet, diag);
-    err = faaslet_create_empty(&config, &faaslet);
     if (err != 0)
-        return diag_set(diag, err, "cannot make a Faaslet: %s", strerror(-err));
-    err = faaslet_add(faaslet, image, &instance, diag);
-    if (err != 0) {
-        faaslet_destroy(faaslet);
         return err;
-    }
-    ASSERT(instance == 0);
-    side->faaslet = faaslet;
-    return 0;
+    ASSERT(instance == index);
+    err = run_init(side, index, is_alive, diag);
+    if (err != 0 || !*is_alive || index > 0)
+        return err;
+    err = faaslet_register(side->faaslet, 0, "a");
+    return err == 0 ? 0 : diag_set(diag, err, "cannot be registered: %s", strerror(-err));
 }
 
-int
-side_run(const uint8_t *bytes, size_t count, const struct side_variant *variant, const char *script,
-         struct buffer *log, struct diag *diag)
+static int
+start_instances(struct side *side, bool is_linked, bool *is_alive, struct diag *diag)
 {
-    struct side side = {.log = log, .process = {.log = log}};
-    struct faaslet_image *image = NULL;
-    struct wasm_module *module;
-    int fd CLEANUP(file_close) = -1;
+    struct faaslet_config config = {.resolve = side_resolve, .process = &side->process};
     int err;
 
-    err = wasm_module_create(bytes, count, &module, NULL, diag);
+    *is_alive = true;
+    if (!is_linked) {
+        err = faaslet_create(side->images[0], &config, &side->faaslet, diag);
+        return err != 0 ? err : run_init(side, 0, is_alive, diag);
+    }
+    err = faaslet_create_empty(&config, &side->faaslet);
     if (err != 0)
+        return diag_set(diag, err, "cannot make a Faaslet: %s", strerror(-err));
+    for (uint32_t i = 0; err == 0 && *is_alive && i < side->module_count; i++)
+        err = add_instance(side, i, is_alive, diag);
+    return err;
+}
+
+static int
+run_instances(struct side *side, bool is_linked, const char *script, struct diag *diag)
+{
+    bool is_alive;
+    int err = start_instances(side, is_linked, &is_alive, diag);
+
+    if (err != 0 || !is_alive)
         return err;
-    side.module = module;
-    err = side_compile(bytes, count, variant, &fd, diag);
+    err = run_script(side, script, diag);
+    for (uint32_t i = 0; err == 0 && !side->is_stopped && i < side->module_count; i++)
+        put_globals(side, i);
+    return err;
+}
+
+/* Every image has an address of its own. */
+static int
+load_image(struct side *side, uint32_t index, const struct side_module *module,
+           const struct side_variant *variant, struct diag *diag)
+{
+    int fd CLEANUP(file_close) = -1;
+    int err = wasm_module_create(module->bytes, module->count, &side->modules[index], NULL, diag);
+
+    if (err == 0)
+        err = compile_at(module, variant, ABI_IMAGE_ADDRESS_FIRST + index * IMAGE_BYTES, &fd, diag);
     if (err == 0)
         err = side_scan(fd, diag);
     if (err == 0)
-        err = faaslet_thread_init();
-    if (err == 0)
-        err = faaslet_image_load(fd, &image, diag);
-    if (err == 0)
-        err = create_faaslet(image, variant->is_linked, &side, diag);
+        err = faaslet_image_load(fd, &side->images[index], diag);
+    return err;
+}
+
+int
+side_run(const struct side_module *modules, uint32_t module_count,
+         const struct side_variant *variant, const char *script, struct buffer *log,
+         struct diag *diag)
+{
+    struct side side = {.log = log, .process = {.log = log}, .module_count = module_count};
+    int err = faaslet_thread_init();
+
+    ASSERT(module_count <= SIDE_MODULES_MAX && (module_count == 1 || variant->is_linked));
+    for (uint32_t i = 0; err == 0 && i < module_count; i++)
+        err = load_image(&side, i, &modules[i], variant, diag);
     if (err == 0) {
         faaslet_stress(variant->is_moved ? 1 : 0);
-        err = run_instance(&side, script, diag);
+        err = run_instances(&side, variant->is_linked, script, diag);
         faaslet_stress(0);
     }
     faaslet_destroy(side.faaslet);
-    faaslet_image_put(image);
-    wasm_module_destroy(module);
+    for (uint32_t i = 0; i < module_count; i++) {
+        faaslet_image_put(side.images[i]);
+        wasm_module_destroy(side.modules[i]);
+    }
     return err != 0 ? err : log->err;
 }

@@ -114,6 +114,7 @@ translate(struct regress_case *it, const char *path)
 static void
 run_variant(const struct regress_case *it, const char *path, const char *text)
 {
+    const struct side_module module = {it->module.bytes, it->module.count};
     struct side_variant variant;
     struct buffer log = {0};
     struct diag diag;
@@ -121,8 +122,7 @@ run_variant(const struct regress_case *it, const char *path, const char *text)
 
     diag_init(&diag);
     assert_int_equal(side_variant_parse(text, &variant), 0);
-    err = side_run(it->module.bytes, it->module.count, &variant, (const char *)it->script.bytes,
-                   &log, &diag);
+    err = side_run(&module, 1, &variant, (const char *)it->script.bytes, &log, &diag);
     if (err != 0)
         fail_msg("%s, %s: %s", path, text, diag_text(&diag));
     buffer_append(&log, "", 1);

@@ -76,6 +76,14 @@ push_wide(struct emitter *emitter, LLVMValueRef value, int argument)
     emit_push(emitter, LLVMBuildZExt(emitter->builder, value, value_type(emitter, argument), ""));
 }
 
+/* Strict traps: also one whose value does not matter, and which changes nothing. */
+static void
+set_strict(struct emitter *emitter, LLVMValueRef access)
+{
+    if (emitter->unit->plan->options->strict_traps)
+        LLVMSetVolatile(access, 1);
+}
+
 static void
 emit_atomic_load(struct emitter *emitter, const struct wasm_instr *instr, int argument)
 {
@@ -84,6 +92,7 @@ emit_atomic_load(struct emitter *emitter, const struct wasm_instr *instr, int ar
 
     load = LLVMBuildLoad2(emitter->builder, memory_type(emitter, argument), address, "");
     LLVMSetOrdering(load, LLVMAtomicOrderingSequentiallyConsistent);
+    set_strict(emitter, load);
     LLVMSetAlignment(load, memory_bytes(argument));
     push_wide(emitter, load, argument);
 }
@@ -96,6 +105,7 @@ emit_atomic_store(struct emitter *emitter, const struct wasm_instr *instr, int a
     LLVMValueRef store = LLVMBuildStore(emitter->builder, value, address);
 
     LLVMSetOrdering(store, LLVMAtomicOrderingSequentiallyConsistent);
+    set_strict(emitter, store);
     LLVMSetAlignment(store, memory_bytes(argument));
 }
 
@@ -110,6 +120,7 @@ emit_atomic_rmw(struct emitter *emitter, const struct wasm_instr *instr, int arg
     old = LLVMBuildAtomicRMW(emitter->builder, operation, address, value,
                              LLVMAtomicOrderingSequentiallyConsistent, false);
     LLVMSetAlignment(old, memory_bytes(argument));
+    set_strict(emitter, old);
     push_wide(emitter, old, argument);
 }
 
@@ -127,6 +138,7 @@ emit_atomic_cmpxchg(struct emitter *emitter, const struct wasm_instr *instr, int
                                  LLVMAtomicOrderingSequentiallyConsistent,
                                  LLVMAtomicOrderingSequentiallyConsistent, false);
     LLVMSetAlignment(old, memory_bytes(argument));
+    set_strict(emitter, old);
     push_wide(emitter, LLVMBuildExtractValue(emitter->builder, old, 0, ""), argument);
 }
 

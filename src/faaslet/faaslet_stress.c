@@ -97,11 +97,12 @@ is_mapped(uint64_t word)
     return first < mapping_count && word >= mappings[first].first;
 }
 
-/* What a word points into, or NULL. */
+/* What a word points into, or NULL. Nothing of a position-independent program is
+ * below 4 GiB, except a page of AddressSanitizer's; the i32 values of guests are. */
 static const char *
 points_into(const struct faaslet *faaslet, uint64_t word)
 {
-    if (word < 65536 || word >> 47 != 0)
+    if (word >> 32 == 0 || word >> 47 != 0)
         return NULL;
     if (word >= mem_slot_first(faaslet->slot) && word < mem_slot_end(faaslet->slot))
         return "the slot";
