@@ -34,6 +34,12 @@ struct options {
 
 struct totals {
     uint64_t modules, cut, different, skipped, lines;
+    uint64_t of_v8; /* V8's optimising compiler agrees with Weft, its other one does not */
+};
+
+/* V8 as it comes, and with its optimising compiler alone. */
+struct peers {
+    struct peer usual, optimising;
 };
 
 /* ----------------------------------------------------------------------- comparing */
@@ -104,8 +110,8 @@ keep_file(const struct options *options, const struct diff_case *it, const char 
     char path[PATH_MAX];
     FILE *file;
 
-    (void)snprintf(path, sizeof(path), "%s/%llu.%s", options->keep,
-                   (unsigned long long)it->seed, suffix);
+    (void)snprintf(path, sizeof(path), "%s/%llu.%s", options->keep, (unsigned long long)it->seed,
+                   suffix);
     file = fopen(path, "we");
     if (file == NULL)
         return;
@@ -143,9 +149,44 @@ count_lines(const struct buffer *log)
     return count;
 }
 
+/* V8's compilers differ among themselves, now and then. */
+static bool
+is_difference_of_v8(struct diff_case *it, struct peer *optimising)
+{
+    struct buffer text = {0}, usual = it->v8_log;
+    bool is_same = false;
+
+    it->v8_log = (struct buffer){0};
+    if (peer_run(optimising, it->path, (const char *)it->script.bytes, &it->v8_log) == 0)
+        is_same = diff_logs(it, &text) != DIFF_DIFFERENT;
+    buffer_fini(&it->v8_log);
+    buffer_fini(&text);
+    it->v8_log = usual;
+    return is_same;
+}
+
+static int
+count_difference(const struct options *options, struct diff_case *it, struct peers *peers,
+                 const char *text, struct totals *totals)
+{
+    struct diag diag;
+    int err = 0;
+
+    if (is_difference_of_v8(it, &peers->optimising)) {
+        totals->of_v8++;
+        return 0;
+    }
+    totals->different++;
+    diag_init(&diag);
+    if (options->reduce && it->node_count > 0)
+        err = diff_case_reduce(it, &peers->usual, &diag);
+    report(options, it, text);
+    return err;
+}
+
 /* Both sides, and what came of it. */
 static int
-run_case(const struct options *options, struct diff_case *it, struct peer *peer,
+run_case(const struct options *options, struct diff_case *it, struct peers *peers,
          struct totals *totals)
 {
     struct buffer text = {0};
@@ -153,7 +194,7 @@ run_case(const struct options *options, struct diff_case *it, struct peer *peer,
     int err;
 
     diag_init(&diag);
-    err = peer_run(peer, it->path, (const char *)it->script.bytes, &it->v8_log);
+    err = peer_run(&peers->usual, it->path, (const char *)it->script.bytes, &it->v8_log);
     if (err == 0)
         err = diff_case_run_weft(it, !options->in_process, &diag);
     if (err == -ETIMEDOUT) {
@@ -171,11 +212,8 @@ run_case(const struct options *options, struct diff_case *it, struct peer *peer,
     totals->lines += count_lines(&it->weft_log);
     switch (diff_logs(it, &text)) {
     case DIFF_DIFFERENT:
-        totals->different++;
         buffer_append(&text, "", 1);
-        if (options->reduce && it->node_count > 0)
-            err = diff_case_reduce(it, peer, &diag);
-        report(options, it, (const char *)text.bytes);
+        err = count_difference(options, it, peers, (const char *)text.bytes, totals);
         break;
     case DIFF_CUT:
         totals->cut++;
@@ -190,7 +228,7 @@ run_case(const struct options *options, struct diff_case *it, struct peer *peer,
 /* ------------------------------------------------------------------------ many cases */
 
 static int
-run_seed(const struct options *options, uint64_t seed, struct peer *peer, struct totals *totals)
+run_seed(const struct options *options, uint64_t seed, struct peers *peers, struct totals *totals)
 {
     struct diff_case it = {0};
     struct diag diag;
@@ -207,7 +245,7 @@ run_seed(const struct options *options, uint64_t seed, struct peer *peer, struct
     } else if (err != 0) {
         (void)fprintf(stderr, "diff: seed %llu: %s\n", (unsigned long long)seed, diag_text(&diag));
     } else {
-        err = run_case(options, &it, peer, totals);
+        err = run_case(options, &it, peers, totals);
     }
     (void)unlink(it.path);
     diff_case_fini(&it);
@@ -215,7 +253,7 @@ run_seed(const struct options *options, uint64_t seed, struct peer *peer, struct
 }
 
 static int
-run_seeds(const struct options *options, struct peer *peer, struct totals *totals)
+run_seeds(const struct options *options, struct peers *peers, struct totals *totals)
 {
     uint64_t end = clock_now_ns() + (uint64_t)options->seconds * CLOCK_NS_PER_SECOND;
     int err = 0;
@@ -223,18 +261,19 @@ run_seeds(const struct options *options, struct peer *peer, struct totals *total
     for (uint64_t i = 0; err == 0 && totals->different < DIFFERENCES_MAX; i++) {
         if (options->seconds > 0 ? clock_now_ns() > end : i >= options->count)
             break;
-        err = run_seed(options, options->seed + i, peer, totals);
+        err = run_seed(options, options->seed + i, peers, totals);
     }
     (void)printf("%llu modules compared (%llu of them in part), %llu lines of log, "
-                 "%llu skipped, %llu different; seed %llu\n",
+                 "%llu skipped, %llu where V8 differs from V8, %llu different; seed %llu\n",
                  (unsigned long long)totals->modules, (unsigned long long)totals->cut,
                  (unsigned long long)totals->lines, (unsigned long long)totals->skipped,
-                 (unsigned long long)totals->different, (unsigned long long)options->seed);
+                 (unsigned long long)totals->of_v8, (unsigned long long)totals->different,
+                 (unsigned long long)options->seed);
     return err;
 }
 
 static int
-run_file(const struct options *options, struct peer *peer, struct totals *totals)
+run_file(const struct options *options, struct peers *peers, struct totals *totals)
 {
     struct diff_case it = {.variant = {.level = 3}, .seed = options->seed};
     struct diag diag;
@@ -254,7 +293,7 @@ run_file(const struct options *options, struct peer *peer, struct totals *totals
     if (err != 0)
         (void)fprintf(stderr, "diff: %s\n", diag_text(&diag));
     else
-        err = run_case(options, &it, peer, totals);
+        err = run_case(options, &it, peers, totals);
     diff_case_fini(&it);
     return err;
 }
@@ -273,62 +312,67 @@ usage(void)
 }
 
 static int
+set_option(struct options *out, int letter, const char *value)
+{
+    switch (letter) {
+    case 's':
+        out->seed = strtoull(value, NULL, 0);
+        return 0;
+    case 'n':
+        out->count = strtoull(value, NULL, 0);
+        return 0;
+    case 't':
+        out->seconds = (unsigned)strtoul(value, NULL, 0);
+        return 0;
+    case 'f':
+        out->file = value;
+        return 0;
+    case 'c':
+        out->script = value;
+        return 0;
+    case 'v':
+        out->variant = value;
+        return side_variant_parse(value, &out->parsed);
+    case 'p':
+        out->peer = value;
+        return 0;
+    case 'k':
+        out->keep = value;
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+static int
 parse_options(int argc, char **argv, struct options *out)
 {
+    static int is_quiet, in_process, own_only, reduce;
     static const struct option names[] = {
-        {"seed", required_argument, NULL, 's'},    {"count", required_argument, NULL, 'n'},
-        {"seconds", required_argument, NULL, 't'}, {"file", required_argument, NULL, 'f'},
-        {"script", required_argument, NULL, 'c'},  {"variant", required_argument, NULL, 'v'},
-        {"peer", required_argument, NULL, 'p'},    {"keep", required_argument, NULL, 'k'},
-        {"quiet", no_argument, NULL, 'q'},         {"in-process", no_argument, NULL, 'i'},
-        {"own", no_argument, NULL, 'o'},           {"reduce", no_argument, NULL, 'r'},
+        {"seed", required_argument, NULL, 's'},
+        {"count", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 't'},
+        {"file", required_argument, NULL, 'f'},
+        {"script", required_argument, NULL, 'c'},
+        {"variant", required_argument, NULL, 'v'},
+        {"peer", required_argument, NULL, 'p'},
+        {"keep", required_argument, NULL, 'k'},
+        {"quiet", no_argument, &is_quiet, 1},
+        {"in-process", no_argument, &in_process, 1},
+        {"own", no_argument, &own_only, 1},
+        {"reduce", no_argument, &reduce, 1},
         {0},
     };
     int letter;
 
     *out = (struct options){.count = 100, .peer = "fuzz/peer.mjs"};
-    while ((letter = getopt_long(argc, argv, "", names, NULL)) != -1) {
-        switch (letter) {
-        case 's':
-            out->seed = strtoull(optarg, NULL, 0);
-            break;
-        case 'n':
-            out->count = strtoull(optarg, NULL, 0);
-            break;
-        case 't':
-            out->seconds = (unsigned)strtoul(optarg, NULL, 0);
-            break;
-        case 'f':
-            out->file = optarg;
-            break;
-        case 'c':
-            out->script = optarg;
-            break;
-        case 'v':
-            out->variant = optarg;
-            break;
-        case 'p':
-            out->peer = optarg;
-            break;
-        case 'k':
-            out->keep = optarg;
-            break;
-        case 'q':
-            out->is_quiet = true;
-            break;
-        case 'i':
-            out->in_process = true;
-            break;
-        case 'o':
-            out->own_only = true;
-            break;
-        case 'r':
-            out->reduce = true;
-            break;
-        default:
+    while ((letter = getopt_long(argc, argv, "", names, NULL)) != -1)
+        if (letter != 0 && set_option(out, letter, optarg) != 0)
             return -EINVAL;
-        }
-    }
+    out->is_quiet = is_quiet != 0;
+    out->in_process = in_process != 0;
+    out->own_only = own_only != 0;
+    out->reduce = reduce != 0;
     return out->file != NULL || out->keep != NULL ? 0 : -EINVAL;
 }
 
@@ -337,15 +381,15 @@ main(int argc, char **argv)
 {
     struct options options;
     struct totals totals = {0};
-    struct peer peer = {0};
+    struct peers peers = {.optimising = {.option = "--no-liftoff"}};
     int err;
 
-    if (parse_options(argc, argv, &options) != 0 ||
-        (options.variant != NULL && side_variant_parse(options.variant, &options.parsed) != 0))
+    if (parse_options(argc, argv, &options) != 0)
         return usage();
-    peer.program = options.peer;
-    err = options.file != NULL ? run_file(&options, &peer, &totals)
-                               : run_seeds(&options, &peer, &totals);
-    peer_stop(&peer);
+    peers.usual.program = peers.optimising.program = options.peer;
+    err = options.file != NULL ? run_file(&options, &peers, &totals)
+                               : run_seeds(&options, &peers, &totals);
+    peer_stop(&peers.usual);
+    peer_stop(&peers.optimising);
     return err != 0 ? 2 : totals.different > 0 ? 1 : 0;
 }

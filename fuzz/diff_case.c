@@ -127,12 +127,10 @@ make_ttf(struct diff_case *it, uint64_t *state, bool may_trap, struct diag *diag
     err = write_file(input, words, 500 + choose(state, TTF_BYTES - 500));
     if (err != 0)
         return diag_set(diag, err, "%s: %s", input, strerror(-err));
-    for (const char *const *word = (const char *const[]){"wasm-opt", "-ttf", "--denan",
-                                                         "--enable-sign-ext",
-                                                         "--enable-mutable-globals",
-                                                         "--enable-nontrapping-float-to-int",
-                                                         "--enable-bulk-memory",
-                                                         "--enable-multivalue", NULL};
+    for (const char *const *word =
+             (const char *const[]){"wasm-opt", "-ttf", "--denan", "--enable-sign-ext",
+                                   "--enable-mutable-globals", "--enable-nontrapping-float-to-int",
+                                   "--enable-bulk-memory", "--enable-multivalue", NULL};
          *word != NULL; word++)
         argv[count++] = (char *)*word;
     if (choose(state, 2) == 0)
@@ -257,8 +255,7 @@ is_callable(const struct wasm_module *module, const struct wasm_export *export)
         if (export->name.bytes[i] <= ' ' || export->name.bytes[i] > '~')
             return false;
     type = &module->types[module->functions[export->index].type];
-    return (type->param_count == 0 ||
-            memchr(type->params, WASM_V128, type->param_count) == NULL) &&
+    return (type->param_count == 0 || memchr(type->params, WASM_V128, type->param_count) == NULL) &&
            (type->result_count == 0 ||
             memchr(type->results, WASM_V128, type->result_count) == NULL);
 }
@@ -271,8 +268,8 @@ is_named(const struct wasm_export *export, const char *name)
 }
 
 static void
-put_calls(struct buffer *script, const struct wasm_module *module,
-          const struct wasm_export *export, const struct wasm_string *fuel, uint64_t *state)
+put_calls(struct buffer *script, const struct wasm_module *module, const struct wasm_export *export,
+          const struct wasm_string *fuel, uint64_t *state)
 {
     const struct wasm_func_type *type = &module->types[module->functions[export->index].type];
     uint32_t count = type->param_count == 0 ? 1 : CALLS_OF_EACH;
@@ -329,8 +326,8 @@ run_as_child(const struct diff_case *it, int fd)
 
     diag_init(&diag);
     (void)alarm(CASE_SECONDS);
-    err = side_run(it->module.bytes, it->module.count, &it->variant,
-                   (const char *)it->script.bytes, &log, &diag);
+    err = side_run(it->module.bytes, it->module.count, &it->variant, (const char *)it->script.bytes,
+                   &log, &diag);
     if (err != 0)
         buffer_append_format(&log, "refused: %s: %s\n", strerror(-err), diag_text(&diag));
     _exit(file_write_all(fd, log.bytes, log.count) == 0 ? 0 : 3);

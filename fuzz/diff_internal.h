@@ -36,7 +36,8 @@ int diff_case_reduce(struct diff_case *it, struct peer *peer, struct diag *diag)
 
 /* Decides variant, module and script by the seed alone. -EAGAIN: this seed gives
  * no module (binaryen failed). */
-int diff_case_make(struct diff_case *it, uint64_t seed, bool may_spawn, struct diag *diag) MUST_CHECK;
+int diff_case_make(struct diff_case *it, uint64_t seed, bool may_spawn,
+                   struct diag *diag) MUST_CHECK;
 
 /* The script: every export an embedder can call, with several arguments. */
 int diff_case_script(struct diff_case *it, struct diag *diag) MUST_CHECK;

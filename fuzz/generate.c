@@ -172,8 +172,8 @@ plan_random_type(struct generator *g)
 static void
 plan_types(struct generator *g)
 {
-    static const char *const imports[IMPORT_COUNT] = {"i:", "I:", "f:",    "F:",
-                                                      "x:", ":",  "iIF:I", "i:i"};
+    static const char *const imports[IMPORT_COUNT] = {
+        "i:", "I:", "f:", "F:", "x:", ":", "iIF:I", "i:i"};
     uint32_t count = 4 + generate_choose(g, 8);
 
     for (uint32_t i = 0; i < IMPORT_COUNT; i++)

@@ -150,8 +150,8 @@ generate_reference(struct generator *g, uint8_t type)
         generate_masked(g, SLOTS - 1);
         generate_indexed(g, WASM_TABLE_GET, table);
     } else if (type == WASM_FUNCREF && generate_one_in(g, 2)) {
-        generate_indexed(g, WASM_REF_FUNC, OWN_FIRST + generate_choose(g, g->function_count -
-                                                                              OWN_FIRST));
+        generate_indexed(g, WASM_REF_FUNC,
+                         OWN_FIRST + generate_choose(g, g->function_count - OWN_FIRST));
     } else {
         generate_indexed(g, WASM_LOCAL_GET, generate_local(g, type));
     }

@@ -13,7 +13,7 @@
 
 #define DEPTH_MAX 12u
 
-static const uint8_t value_types[] = {WASM_I32, WASM_I64,     WASM_F32,      WASM_F64,
+static const uint8_t value_types[] = {WASM_I32, WASM_I64,     WASM_F32,       WASM_F64,
                                       WASM_I32, WASM_FUNCREF, WASM_EXTERNREF, WASM_V128};
 
 static uint8_t

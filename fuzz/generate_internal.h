@@ -82,8 +82,8 @@ struct generator {
     const struct plan_type *type;
     uint8_t locals[LOCALS_MAX];
     uint32_t local_count;
-    uint32_t kernel_local; /* the first of KERNEL_DEPTH index locals, after the others */
-    uint32_t kernel_depth; /* in use */
+    uint32_t kernel_local;           /* the first of KERNEL_DEPTH index locals, after the others */
+    uint32_t kernel_depth;           /* in use */
     struct label labels[LABELS_MAX]; /* innermost last */
     uint32_t label_count;
     int budget;

@@ -16,10 +16,10 @@
 #define OPS_MAX      512u
 
 enum op_trait {
-    OP_MAY_TRAP_INT = 1,    /* division */
-    OP_MAY_TRAP_FLOAT = 2,  /* truncation */
-    OP_OBSERVES_NAN = 4,    /* of scalar operands */
-    OP_PRODUCES_NAN = 8,    /* in a vector */
+    OP_MAY_TRAP_INT = 1,   /* division */
+    OP_MAY_TRAP_FLOAT = 2, /* truncation */
+    OP_OBSERVES_NAN = 4,   /* of scalar operands */
+    OP_PRODUCES_NAN = 8,   /* in a vector */
     OP_IS_ATOMIC = 16,
 };
 
@@ -135,8 +135,7 @@ is_allowed(const struct generator *g, const struct op *op)
     uint32_t feature = op->info->feature;
 
     if (feature == WASM_FEATURE_SIMD || feature == WASM_FEATURE_RELAXED_SIMD)
-        return g->options.has_simd &&
-               (feature == WASM_FEATURE_SIMD || g->options.has_relaxed);
+        return g->options.has_simd && (feature == WASM_FEATURE_SIMD || g->options.has_relaxed);
     return true;
 }
 
@@ -165,12 +164,12 @@ generate_i32(struct generator *g, int32_t value)
 static int64_t
 choose_integer(struct generator *g)
 {
-    static const int64_t edges[] = {0,         1,         -1,        2,          7,
-                                    8,         15,        16,        31,         32,
-                                    33,        63,        64,        127,        128,
-                                    255,       256,       0x7fff,    0x8000,     0xffff,
-                                    0x7fffffff, -0x80000000LL, 0xffffffffLL, 0x100000000LL,
-                                    INT64_MAX, INT64_MIN, -2,        -127,       -128};
+    /* clang-format off */
+    static const int64_t edges[] = {
+        0, 1, -1, 2, 7, 8, 15, 16, 31, 32, 33, 63, 64, 127, 128, 255, 256, 0x7fff, 0x8000, 0xffff,
+        0x7fffffff, -0x80000000LL, 0xffffffff, 0x100000000, INT64_MAX, INT64_MIN, -2, -127, -128,
+    };
+    /* clang-format on */
 
     switch (generate_choose(g, 3)) {
     case 0:
@@ -352,6 +351,7 @@ clean_vector(struct generator *g, const struct wasm_opcode_info *info)
     generate_indexed(g, WASM_LOCAL_GET, local);
     generate_opcode(g->code, info->text[1] == '3' ? WASM_F32X4_EQ : WASM_F64X2_EQ);
     generate_opcode(g->code, WASM_V128_AND);
+    generate_indexed(g, WASM_LOCAL_TEE, local); /* it is not to keep the NaN */
 }
 
 /* ------------------------------------------------------------------ immediates */
@@ -607,8 +607,7 @@ put_kernel_value(struct generator *g, uint8_t type)
         do
             op = choose_op(g, list_of_type(type));
         while ((op->traits & (OP_MAY_TRAP_INT | OP_MAY_TRAP_FLOAT)) != 0 ||
-               ((op->info->signature[0] == 'v') != (type == WASM_V128) &&
-                !generate_one_in(g, 8)));
+               ((op->info->signature[0] == 'v') != (type == WASM_V128) && !generate_one_in(g, 8)));
         put_op(g, op, put_kernel_value);
     }
     if (generate_is_cut(g, node)) {

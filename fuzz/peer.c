@@ -13,12 +13,14 @@
 #include "peer.h"
 
 static void
-run_node(const char *program, int from, int to)
+run_node(const struct peer *peer, int from, int to)
 {
+    const char *option = peer->option != NULL ? peer->option : "--stack-size=3900";
+
     (void)dup2(from, STDIN_FILENO);
     (void)dup2(to, STDOUT_FILENO);
     (void)execlp("node", "node", "--stack-size=3900", "--experimental-wasm-extended-const",
-                 "--experimental-wasm-relaxed-simd", program, (char *)NULL);
+                 "--experimental-wasm-relaxed-simd", option, peer->program, (char *)NULL);
     perror("node");
     _exit(127);
 }
@@ -36,7 +38,7 @@ start(struct peer *peer)
     if (peer->pid < 0)
         goto close_answer;
     if (peer->pid == 0)
-        run_node(peer->program, request[0], answer[1]);
+        run_node(peer, request[0], answer[1]);
     (void)close(request[0]);
     (void)close(answer[1]);
     peer->to = request[1];

@@ -15,6 +15,7 @@
 
 struct peer {
     const char *program; /* path of peer.mjs; borrowed */
+    const char *option;  /* of node, or NULL; borrowed */
     pid_t pid;           /* 0: not started */
     int to, from;
     unsigned requests;
@@ -23,7 +24,8 @@ struct peer {
 /* Runs a script (side.h) on the module in the file, and appends the log. Starts
  * the process where there is none. -ETIMEDOUT: it took too long, and was ended;
  * -EIO: it died. */
-int peer_run(struct peer *peer, const char *path, const char *script, struct buffer *log) MUST_CHECK;
+int peer_run(struct peer *peer, const char *path, const char *script,
+             struct buffer *log) MUST_CHECK;
 void peer_stop(struct peer *peer);
 
 #endif

@@ -58,6 +58,10 @@ function formatValue(letter, value) {
     }
 }
 
+function formatValues(letters, values) {
+    return values.map((value, i) => ' ' + formatValue(letters[i], value)).join('');
+}
+
 // ------------------------------------------------- the types of what is exported
 // JavaScript does not tell them, so they are read from the module.
 
@@ -173,7 +177,7 @@ function formatError(error) {
 
 function makeImports(state) {
     const log = (name, letters) => (...values) => {
-        state.lines.push('import ' + name + values.map((v, i) => ' ' + formatValue(letters[i], v)).join(''));
+        state.lines.push('import ' + name + formatValues(letters, values));
     };
     const imports = {
         'log-i32': log('log-i32', 'i'), 'log-i64': log('log-i64', 'I'),
@@ -209,7 +213,7 @@ function runCall(state, line) {
         let result = state.instance.exports[name](...values.map(parseValue));
         if (type.results.length < 2)
             result = type.results.length === 0 ? [] : [result];
-        state.lines.push(name + ' ok' + result.map((v, i) => ' ' + formatValue(type.results[i], v)).join(''));
+        state.lines.push(name + ' ok' + formatValues(type.results, result));
     } catch (error) {
         state.lines.push(name + ' ' + formatError(error));
         return !state.lines.at(-1).includes(' stopped');

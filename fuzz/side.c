@@ -320,8 +320,8 @@ create_faaslet(struct faaslet_image *image, bool is_linked, struct side *side, s
 }
 
 int
-side_run(const uint8_t *bytes, size_t count, const struct side_variant *variant,
-         const char *script, struct buffer *log, struct diag *diag)
+side_run(const uint8_t *bytes, size_t count, const struct side_variant *variant, const char *script,
+         struct buffer *log, struct diag *diag)
 {
     struct side side = {.log = log, .process = {.log = log}};
     struct faaslet_image *image = NULL;
@@ -334,6 +334,8 @@ side_run(const uint8_t *bytes, size_t count, const struct side_variant *variant,
         return err;
     side.module = module;
     err = side_compile(bytes, count, variant, &fd, diag);
+    if (err == 0)
+        err = side_scan(fd, diag);
     if (err == 0)
         err = faaslet_thread_init();
     if (err == 0)

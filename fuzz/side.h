@@ -51,4 +51,7 @@ int side_run(const uint8_t *bytes, size_t count, const struct side_variant *vari
 int side_compile(const uint8_t *bytes, size_t count, const struct side_variant *variant, int *image,
                  struct diag *diag) MUST_CHECK;
 
+/* Looks for machine code that could leave the sandbox. -EACCES: found, and where. */
+int side_scan(int image, struct diag *diag) MUST_CHECK;
+
 #endif

@@ -42,11 +42,11 @@ put_import(struct faaslet_call *call, const char *name, const char *letters)
     buffer_append_format(log, "\n");
 }
 
-#define LOG_FUNCTION(name, text, letters)         \
+#define LOG_FUNCTION(name, text, letters) \
     static enum faaslet_verdict name(struct faaslet_call *call) \
-    {                                             \
-        put_import(call, text, letters);          \
-        return FAASLET_CALL_DONE;                 \
+    { \
+        put_import(call, text, letters); \
+        return FAASLET_CALL_DONE; \
     }
 LOG_FUNCTION(log_i32, "log-i32", "i")
 LOG_FUNCTION(log_i64, "log-i64", "I")

@@ -13,8 +13,8 @@ CHECK_SAN  := address,undefined
 STEP_TIDY     := "tidy=make -s tidy" "tidy-test=make -s tidy-test" "run-tests=tools/run-tests_test"
 STEP_UNITS    := $(TESTS)
 STEP_CLI      := "cli=tests/cli/run $(B)"
-STEP_WASI     := "wasi=tests/wasi/run $(B)"
-STEP_SPEC     := "spec@1200=make -s spec SPEC=$(SPEC)"
+STEP_WASI     := "wasi=make -s check-wasi"
+STEP_SPEC     := "spec@1200=make -s spec SPEC=$(SPEC)" "spec-self=make -s spec-self"
 STEP_STRICT   := "spec-strict@1200=make -s spec SPEC=$(SPEC) SPEC_FLAGS=--strict"
 STEP_PROGRAMS := "programs@1200=make -s programs"
 STEP_FUZZ     := "fuzz-diff@600=make -s fuzz-diff-check" \
@@ -24,7 +24,7 @@ STEP_SAN      := "san@1200=make -s check-san" "clang@600=make -s check-clang"
 
 # What CI has time for of the stress mode; check-stress has all of it.
 MOVED         := WEFT_STRESS=move=1
-STEP_MOVED    := "cli-moved=$(MOVED) tests/cli/run $(B)" "wasi-moved=$(MOVED) tests/wasi/run $(B)" \
+STEP_MOVED    := "cli-moved=$(MOVED) tests/cli/run $(B)" "wasi-moved=$(MOVED) make -s check-wasi" \
                  "spec-moved@1200=$(MOVED) make -s spec SPEC=$(SPEC)" \
                  "programs-moved@1200=make -s programs STRESS=move=1" \
                  $(foreach t,$(filter %/faaslet/% %/tests/%,$(TESTS)),"$(notdir $t)-moved=$(MOVED) $t")

@@ -206,6 +206,11 @@ emit_store(struct emitter *emitter, LLVMValueRef value, LLVMValueRef address, en
 
     LLVMSetAlignment(store, align);
     set_alias(emitter, store, alias);
+    /* What can be looked at after a trap must be as it was then: a later store is
+     * no reason to leave this one out. */
+    if (emitter->unit->plan->options->strict_traps &&
+        (alias == ALIAS_MEMORY || alias == ALIAS_GLOBAL || alias == ALIAS_TABLE))
+        LLVMSetVolatile(store, 1);
     return store;
 }
 
@@ -222,10 +227,7 @@ emit_memory_load(struct emitter *emitter, LLVMTypeRef type, LLVMValueRef address
 void
 emit_memory_store(struct emitter *emitter, LLVMValueRef value, LLVMValueRef address)
 {
-    LLVMValueRef store = emit_store(emitter, value, address, ALIAS_MEMORY, 1);
-
-    if (emitter->unit->plan->options->strict_traps)
-        LLVMSetVolatile(store, 1);
+    (void)emit_store(emitter, value, address, ALIAS_MEMORY, 1);
 }
 
 static uint32_t

@@ -54,6 +54,39 @@ lower_base(struct unit *unit, const char *name)
     LLVMDeleteFunction(base);
 }
 
+/* LLVM's x86 backend makes bit tests and flag arithmetic of an atomic operation
+ * whose result is only tested or compared, and forgets the address space on the
+ * way (emitBitTestAtomicRMWIntrinsic and emitCmpArithAtomicRMWIntrinsic of LLVM
+ * 19): the guest's offset would become an address of the host. It looks at the
+ * user of the result; a freeze is none that it knows. */
+static void
+shield_atomic(LLVMBuilderRef builder, LLVMValueRef atomic)
+{
+    LLVMValueRef shield;
+
+    if (LLVMGetFirstUse(atomic) == NULL)
+        return; /* nothing looks at the result: a locked instruction */
+    LLVMPositionBuilderBefore(builder, LLVMGetNextInstruction(atomic));
+    shield = LLVMBuildFreeze(builder, atomic, "");
+    LLVMReplaceAllUsesWith(atomic, shield);
+    LLVMSetOperand(shield, 0, atomic);
+}
+
+static void
+shield_atomics(struct unit *unit)
+{
+    LLVMBuilderRef builder = LLVMCreateBuilderInContext(unit->context);
+
+    for (LLVMValueRef f = LLVMGetFirstFunction(unit->llvm); f != NULL; f = LLVMGetNextFunction(f))
+        for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(f); b != NULL;
+             b = LLVMGetNextBasicBlock(b))
+            for (LLVMValueRef i = LLVMGetFirstInstruction(b); i != NULL;
+                 i = LLVMGetNextInstruction(i))
+                if (LLVMIsAAtomicRMWInst(i) != NULL)
+                    shield_atomic(builder, i);
+    LLVMDisposeBuilder(builder);
+}
+
 int
 unit_object(struct unit *unit, LLVMMemoryBufferRef *out, struct diag *diag)
 {
@@ -68,6 +101,7 @@ unit_object(struct unit *unit, LLVMMemoryBufferRef *out, struct diag *diag)
         return err;
     lower_base(unit, UNIT_BASE);
     lower_base(unit, UNIT_FRAME);
+    shield_atomics(unit);
     if (LLVMTargetMachineEmitToMemoryBuffer(unit->machine, unit->llvm, LLVMObjectFile, &error,
                                             out)) {
         err = diag_set(diag, -EIO, "LLVM cannot generate code: %s", error);
