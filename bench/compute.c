@@ -317,9 +317,10 @@ report_goal(FILE *out, const struct settings *settings, const struct goal *goal)
 
     if (summary.count == 0)
         return;
-    printf("%-8s vs %-26s geomean %.3f (goal %.2f), worst %.2f %s (goal %.2f): %s\n", goal->group,
-           variant_names[goal->peer], summary.geomean, goal->geomean_max, summary.worst,
-           summary.worst_name, goal->worst_max, is_reached ? "yes" : "no");
+    printf("%-8s (%zu) vs %-26s geomean %.3f (goal %.2f), worst %.2f %s (goal %.2f): %s\n",
+           goal->group, summary.count, variant_names[goal->peer], summary.geomean,
+           goal->geomean_max, summary.worst, summary.worst_name, goal->worst_max,
+           is_reached ? "yes" : "no");
     fprintf(out,
             "{\"name\":\"geomean\",\"group\":\"%s\",\"value\":%.4f,\"unit\":\"ratio\","
             "\"subject\":\"%s\",\"peer\":\"%s\",\"peer_value\":1,\"ratio\":%.4f,\"worst\":%.4f,"

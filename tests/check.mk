@@ -16,7 +16,8 @@ STEP_CLI      := "cli=tests/cli/run $(B)"
 STEP_WASI     := "wasi=make -s check-wasi"
 STEP_SPEC     := "spec@1200=make -s spec SPEC=$(SPEC)" "spec-self=make -s spec-self"
 STEP_STRICT   := "spec-strict@1200=make -s spec SPEC=$(SPEC) SPEC_FLAGS=--strict"
-STEP_PROGRAMS := "programs@1200=make -s programs"
+STEP_PROGRAMS := "programs@1800=make -s programs" \
+                 "kernels@900=make -s bench-compute-build >/dev/null && tests/kernels/run"
 STEP_FUZZ     := "fuzz-diff@600=make -s fuzz-diff-check" \
                  "fuzz-wasm@120=make -s fuzz-wasm FUZZ_SECONDS=20" \
                  "fuzz-wasi@120=make -s fuzz-wasi FUZZ_SECONDS=20"
@@ -27,6 +28,7 @@ MOVED         := WEFT_STRESS=move=1
 STEP_MOVED    := "cli-moved=$(MOVED) tests/cli/run $(B)" "wasi-moved=$(MOVED) make -s check-wasi" \
                  "spec-moved@1200=$(MOVED) make -s spec SPEC=$(SPEC)" \
                  "programs-moved@1200=make -s programs STRESS=move=1" \
+                 "kernels-moved@900=$(MOVED) tests/kernels/run" \
                  $(foreach t,$(filter %/faaslet/% %/tests/%,$(TESTS)),"$(notdir $t)-moved=$(MOVED) $t")
 
 .PHONY: check check-quick check-stress check-san check-clang
@@ -35,8 +37,9 @@ check-quick: all tests $(B)/spec-run
 check: all tests $(B)/spec-run
 	@tools/run-tests $(STEP_TIDY) $(STEP_UNITS) $(STEP_CLI) $(STEP_WASI) $(STEP_SPEC) \
 	    $(STEP_STRICT) $(STEP_PROGRAMS) $(STEP_MOVED) $(STEP_FUZZ) $(STEP_SAN)
-check-stress: all tests $(B)/spec-run
-	@tools/run-tests $(STEP_MOVED) "spec-strict-moved@1200=$(MOVED) make -s spec SPEC=$(SPEC) SPEC_FLAGS=--strict"
+check-stress: all tests $(B)/spec-run bench-compute-build
+	@tools/run-tests $(STEP_MOVED) \
+	    "programs-all-moved@5400=make -s programs-all STRESS=move=1" "spec-strict-moved@1200=$(MOVED) make -s spec SPEC=$(SPEC) SPEC_FLAGS=--strict"
 
 check-san:
 	@$(MAKE) -s SAN=$(CHECK_SAN) tests

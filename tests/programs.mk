@@ -11,7 +11,7 @@ PROGRAM_SLOW  := python311 ruby
 programs: all
 	$(if $(STRESS),WEFT_STRESS=$(STRESS)) tests/programs/run $(or $(PROGRAMS_ONLY),$(PROGRAM_TESTS))
 programs-all:
-	$(MAKE) programs PROGRAMS_ONLY="$(PROGRAM_TESTS) $(PROGRAM_SLOW)"
+	$(MAKE) programs PROGRAMS_ONLY="$(PROGRAM_TESTS) $(PROGRAM_SLOW)" STRESS=$(STRESS)
 programs-fetch:
 	tests/programs/fetch
 	tests/programs/build

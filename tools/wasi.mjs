@@ -29,4 +29,8 @@ const wasi = new WASI({
     version: isOld ? 'unstable' : 'preview1', args: words, env, preopens, returnOnExit: true,
 });
 
-process.exitCode = wasi.start(await WebAssembly.instantiate(module, wasi.getImportObject()));
+// Node.js 18 has no getImportObject.
+const imports = wasi.getImportObject?.() ??
+    { [isOld ? 'wasi_unstable' : 'wasi_snapshot_preview1']: wasi.wasiImport };
+
+process.exitCode = wasi.start(await WebAssembly.instantiate(module, imports));

@@ -54,18 +54,18 @@ buffer_append(struct buffer *buffer, const void *bytes, size_t count)
 void
 buffer_append_format(struct buffer *buffer, const char *format, ...)
 {
-    char text[1024];
     va_list args;
     int length;
 
     va_start(args, format);
-    length = vsnprintf(text, sizeof(text), format, args);
+    length = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    if (length < 0)
+    if (length <= 0 || buffer_reserve(buffer, (size_t)length + 1) != 0)
         return;
-    if ((size_t)length >= sizeof(text))
-        length = (int)sizeof(text) - 1;
-    buffer_append(buffer, text, (size_t)length);
+    va_start(args, format);
+    (void)vsnprintf((char *)buffer->bytes + buffer->count, (size_t)length + 1, format, args);
+    va_end(args);
+    buffer->count += (size_t)length;
 }
 
 void

@@ -14,14 +14,14 @@ int
 fault_point(const char *name)
 {
     const char *armed = atomic_load_explicit(&armed_name, memory_order_acquire);
+    unsigned left;
 
     if (armed == NULL || strcmp(armed, name) != 0)
         return 0;
-    if (atomic_load(&armed_passes_left) == 0)
-        return 0;
-    if (atomic_fetch_sub(&armed_passes_left, 1) != 1)
-        return 0;
-    return atomic_load(&armed_err);
+    left = atomic_load(&armed_passes_left);
+    while (left > 0 && !atomic_compare_exchange_weak(&armed_passes_left, &left, left - 1))
+        continue;
+    return left == 1 ? atomic_load(&armed_err) : 0;
 }
 
 void
@@ -36,6 +36,7 @@ fault_arm(const char *name, unsigned nth, int err)
 bool
 fault_disarm(void)
 {
-    atomic_store_explicit(&armed_name, NULL, memory_order_release);
-    return atomic_exchange(&armed_passes_left, 0) == 0;
+    const char *armed = atomic_exchange(&armed_name, NULL);
+
+    return atomic_exchange(&armed_passes_left, 0) == 0 && armed != NULL;
 }

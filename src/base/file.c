@@ -30,6 +30,7 @@ static int
 read_to_end(int fd, size_t bytes_max, struct buffer *out)
 {
     uint8_t chunk[CHUNK_BYTES];
+    size_t total = 0;
     ssize_t count;
 
     while ((count = read(fd, chunk, sizeof(chunk))) != 0) {
@@ -37,8 +38,9 @@ read_to_end(int fd, size_t bytes_max, struct buffer *out)
             continue;
         if (count < 0)
             return -errno;
-        if ((size_t)count > bytes_max - out->count)
+        if ((size_t)count > bytes_max - total)
             return -EFBIG;
+        total += (size_t)count;
         buffer_append(out, chunk, (size_t)count);
         if (out->err != 0)
             return out->err;

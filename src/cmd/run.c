@@ -31,7 +31,7 @@ static const char help[] =
     "  --stack SIZE         its stack (default 8M)\n"
     "  --timeout SEC        end it after so many seconds\n"
     "  --invoke NAME        call this exported function with the arguments, print its results\n"
-    "  --perf               write /tmp/perf-PID.map, so that perf shows guest functions\n"
+    "  --perf               map the cached image itself, so that perf finds its symbols\n"
     "  --json               the outcome as JSON, on standard error\n" CMD_COMPILE_HELP
     "\nEnvironment: WEFT_STRESS=move=N moves the Faaslet to another address at every Nth\n"
     "host call. Exit code: the program's own; 128 + a signal's number for a trap (SEGV:\n"
@@ -47,7 +47,7 @@ struct run_command {
     uint64_t memory_bytes, stack_bytes;
     uint64_t timeout_ns; /* 0: none */
     const char *invoke;
-    bool is_json, wants_perf_map;
+    bool is_json, is_profiled;
     const char *path;
     char **args; /* of the program, its name first */
     size_t arg_count;
@@ -134,7 +134,7 @@ set_option(struct run_command *command, int option, char *value, struct diag *di
         command->is_json = true;
         return true;
     case 'p':
-        command->wants_perf_map = true;
+        command->is_profiled = true;
         return true;
     default:
         return cmd_compile_option(option, value, &command->request, diag);
@@ -419,7 +419,8 @@ load_image(struct run_command *command, struct faaslet_image **image, struct dia
     buffer_fini(&bytes);
     command->loaded_ns = clock_now_ns();
     if (err == 0)
-        err = faaslet_image_load(image_fd, image, diag);
+        err = command->is_profiled ? faaslet_image_load_file(image_fd, image, diag)
+                                   : faaslet_image_load(image_fd, image, diag);
     file_close(&image_fd);
     return err;
 }

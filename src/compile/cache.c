@@ -264,6 +264,7 @@ get_image(struct cache *cache, const struct compile_request *request, int *image
             return diag_set(diag, lock, "cannot lock the cache %s: %s", cache->path,
                             strerror(-lock));
         fd = open_in(cache, "images", cache->id, O_RDONLY); /* another may have made it */
+        report->was_cached = fd >= 0;
         if (fd == -ENOENT)
             err = fill_cache(cache, request, report, diag);
         if (err == 0 && fd < 0)

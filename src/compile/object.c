@@ -101,6 +101,10 @@ unit_object(struct unit *unit, LLVMMemoryBufferRef *out, struct diag *diag)
         return err;
     lower_base(unit, UNIT_BASE);
     lower_base(unit, UNIT_FRAME);
+    /* Addresses that were an opaque base and a constant are constants now. */
+    err = run_passes(unit, "function(instsimplify)", diag);
+    if (err != 0)
+        return err;
     shield_atomics(unit);
     if (LLVMTargetMachineEmitToMemoryBuffer(unit->machine, unit->llvm, LLVMObjectFile, &error,
                                             out)) {

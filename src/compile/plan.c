@@ -261,6 +261,14 @@ compile_function_name(const struct wasm_module *module, uint32_t function)
     return &named->name;
 }
 
+/* Names that mean something to LLVM (intrinsics, symbols that stay in their
+ * object) or are of our own kind, so that no guest function may have them. */
+static bool
+is_reserved(const char *name)
+{
+    return name[0] == '.' || strncmp(name, "llvm.", 5) == 0 || strncmp(name, "weft_", 5) == 0;
+}
+
 void
 compile_symbol(const struct compile_plan *plan, uint32_t function, char *out, size_t size)
 {
@@ -271,6 +279,8 @@ compile_symbol(const struct compile_plan *plan, uint32_t function, char *out, si
         (void)snprintf(out, size, "function.%u", function);
     else
         (void)snprintf(out, size, "%.*s.%u", length, name->bytes, function);
+    if (is_reserved(out))
+        (void)snprintf(out, size, "_%.*s.%u", length, name->bytes, function);
     /* '@' would be a version to the linker. */
     for (char *c = out; *c != '\0'; c++)
         if (!isgraph((unsigned char)*c) || *c == '@' || *c == '"')

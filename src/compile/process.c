@@ -138,6 +138,15 @@ wait_within(const struct child *child, int *status, struct rusage *usage)
     return !is_late;
 }
 
+static int
+report_memory(const struct child *child, struct diag *diag)
+{
+    return diag_set(diag, -ENOMEM,
+                    "the compiler exceeded its memory limit of %" PRIu64
+                    " MiB; the module may be a bomb, or raise the limit with --compile-mem",
+                    child->memory_bytes >> 20);
+}
+
 /* What the compiler wrote: errno, newline, text. */
 static int
 read_report(const struct child *child, struct diag *diag)
@@ -151,6 +160,8 @@ read_report(const struct child *child, struct diag *diag)
     number = strtol(text, &rest, 10);
     if (number <= 0 || number > 4095 || rest == NULL || *rest != '\n')
         return diag_set(diag, -EIO, "the compiler ended without saying why");
+    if (number == ENOMEM)
+        return report_memory(child, diag);
     return diag_set(diag, -(int)number, "%s", rest + 1);
 }
 
@@ -163,10 +174,7 @@ explain(const struct child *child, int status, bool was_in_time, struct diag *di
                         "or raise the limit with --compile-time",
                         child->seconds);
     if (WIFEXITED(status) && WEXITSTATUS(status) == COMPILE_EXIT_MEMORY)
-        return diag_set(diag, -ENOMEM,
-                        "the compiler exceeded its memory limit of %" PRIu64
-                        " MiB; the module may be a bomb, or raise the limit with --compile-mem",
-                        child->memory_bytes >> 20);
+        return report_memory(child, diag);
     if (WIFSIGNALED(status))
         return diag_set(diag, -EIO,
                         "the compiler was ended by signal %d (%s): this is a fault of the "

@@ -113,6 +113,9 @@ struct faaslet_image; /* immutable, shared; mapped read-execute at its own addre
  * reference. -EINVAL (not an image, wrong version, CPU lacks what it needs),
  * -EEXIST (its address is taken by another image), -ENOMEM. */
 int faaslet_image_load(int fd, struct faaslet_image **out, struct diag *diag) MUST_CHECK;
+/* The same, but maps the file itself: profilers find symbols by its path. Only for
+ * files that nobody else can change. */
+int faaslet_image_load_file(int fd, struct faaslet_image **out, struct diag *diag) MUST_CHECK;
 struct faaslet_image *faaslet_image_get(struct faaslet_image *image);
 void faaslet_image_put(struct faaslet_image *image); /* NULL is fine */
 const struct abi_image *faaslet_image_abi(const struct faaslet_image *image);

@@ -181,14 +181,17 @@ static struct place
 append_inlined(Dwarf *dwarf, uint64_t pc, unsigned *number, struct buffer *out)
 {
     struct place place = {0};
-    Dwarf_Die *scopes = NULL;
+    Dwarf_Die *innermost = NULL, *scopes = NULL;
     Dwarf_Die unit;
     int count;
 
     if (!find_unit(dwarf, pc, &unit))
         return place;
     place = place_of(&unit, pc);
-    count = dwarf_getscopes(&unit, pc, &scopes);
+    /* Beyond the innermost, dwarf_getscopes tells where functions are written;
+     * wanted is where they were inlined. */
+    count = dwarf_getscopes(&unit, pc, &innermost);
+    count = count > 0 ? dwarf_getscopes_die(innermost, &scopes) : 0;
     for (int i = 0; i < count; i++) {
         const char *name = dwarf_diename(&scopes[i]);
 
@@ -198,6 +201,7 @@ append_inlined(Dwarf *dwarf, uint64_t pc, unsigned *number, struct buffer *out)
         append_place(place, out);
         place = place_of_call(&unit, &scopes[i]);
     }
+    free(innermost);
     free(scopes);
     return place;
 }

@@ -59,9 +59,9 @@ close_fd:
     return err;
 }
 
-/* A sealed descriptor of our own with the same bytes. */
+/* A sealed descriptor of our own with the same bytes; the file's own if trusted. */
 static int
-open_sealed(int fd, int *out, size_t *bytes, struct diag *diag)
+open_sealed(int fd, bool is_trusted, int *out, size_t *bytes, struct diag *diag)
 {
     int seals = fcntl(fd, F_GET_SEALS);
     struct stat stat;
@@ -75,7 +75,7 @@ open_sealed(int fd, int *out, size_t *bytes, struct diag *diag)
     err = fault_point("faaslet.image");
     if (err != 0)
         return diag_set(diag, err, "cannot load the image: %s", strerror(-err));
-    if (seals < 0 || (seals & SEALS) != SEALS) {
+    if (!is_trusted && (seals < 0 || (seals & SEALS) != SEALS)) {
         err = copy_to_memory(fd, stat.st_size, out);
     } else {
         *out = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -217,7 +217,7 @@ image_free(struct faaslet_image *image)
 }
 
 static int
-image_open(int fd, struct faaslet_image **out, struct diag *diag)
+image_open(int fd, bool is_trusted, struct faaslet_image **out, struct diag *diag)
 {
     struct faaslet_image *image = calloc(1, sizeof(*image));
     void *file;
@@ -227,7 +227,7 @@ image_open(int fd, struct faaslet_image **out, struct diag *diag)
         return diag_set(diag, -ENOMEM, "cannot load the image: out of memory");
     image->fd = -1;
     image->references = 1;
-    err = open_sealed(fd, &image->fd, &image->file_bytes, diag);
+    err = open_sealed(fd, is_trusted, &image->fd, &image->file_bytes, diag);
     if (err != 0)
         goto free_image;
     file = mmap(NULL, image->file_bytes, PROT_READ, MAP_PRIVATE, image->fd, 0);
@@ -263,11 +263,11 @@ is_same(const struct faaslet_image *a, const struct faaslet_image *b)
     return memcmp(a->file, b->file, a->file_bytes) == 0;
 }
 
-int
-faaslet_image_load(int fd, struct faaslet_image **out, struct diag *diag)
+static int
+load(int fd, bool is_trusted, struct faaslet_image **out, struct diag *diag)
 {
     struct faaslet_image *image = NULL, *known;
-    int err = image_open(fd, &image, diag);
+    int err = image_open(fd, is_trusted, &image, diag);
 
     if (err != 0)
         return err;
@@ -280,6 +280,7 @@ faaslet_image_load(int fd, struct faaslet_image **out, struct diag *diag)
     } else {
         err = map_image(image, diag);
         if (err == 0) {
+            image->symbols = image_symbols_register(image);
             image->next = registry;
             registry = image;
             *out = image;
@@ -289,6 +290,18 @@ faaslet_image_load(int fd, struct faaslet_image **out, struct diag *diag)
     if (known != NULL || err != 0)
         image_free(image);
     return err;
+}
+
+int
+faaslet_image_load(int fd, struct faaslet_image **out, struct diag *diag)
+{
+    return load(fd, false, out, diag);
+}
+
+int
+faaslet_image_load_file(int fd, struct faaslet_image **out, struct diag *diag)
+{
+    return load(fd, true, out, diag);
 }
 
 struct faaslet_image *
@@ -316,6 +329,7 @@ faaslet_image_put(struct faaslet_image *image)
         while (*place != image)
             place = &(*place)->next;
         *place = image->next;
+        image_symbols_unregister(image->symbols);
         /* Under the lock, so that the address is free when another load asks. */
         image_free(image);
     }

@@ -32,7 +32,13 @@ struct faaslet_image {
     unsigned segment_count;
     uint64_t reserved_first, reserved_bytes;
     _Atomic(struct instance *) standalone; /* owned; linked once, for all Faaslets */
+    struct image_symbols *symbols; /* owned; what gdb knows, guarded by the registry's lock */
 };
+
+/* Tells a debugger of an image that is mapped, and that it is no more. Under the
+ * registry's lock. */
+struct image_symbols *image_symbols_register(const struct faaslet_image *image);
+void image_symbols_unregister(struct image_symbols *symbols); /* NULL is fine */
 
 /* Bytes of the image at an address, NULL where not all of them are inside one
  * segment. Reads the file's copy: never faults. */
