@@ -6,6 +6,7 @@
  *   ;; variants: O0 O3,linked ...        (without: those below)
  *   ;; > a line of the script
  *   ;; < a line of the log
+ * Beside NAME.wat, NAME.second is a module that imports from the first as "a".
  * The machine code of each is also searched for a way out of the sandbox.
  */
 #include <setjmp.h>
@@ -33,7 +34,8 @@
 struct regress_case {
     char wat2wasm[LINE_MAX_BYTES], variants[LINE_MAX_BYTES];
     struct buffer script, log; /* what is called, what is expected; terminated */
-    struct buffer module;
+    struct buffer modules[SIDE_MODULES_MAX];
+    uint32_t module_count;
 };
 
 /* ------------------------------------------------------------------------ reading */
@@ -87,7 +89,7 @@ split(char *text, char **words)
 static void
 translate(struct regress_case *it, const char *path)
 {
-    char output[] = "/tmp/weft-regress-XXXXXX";
+    char output[] = "/tmp/weft-regress-XXXXXX", options[LINE_MAX_BYTES];
     char *argv[WORDS_MAX + 5] = {(char *)"wat2wasm", (char *)path, (char *)"-o", output};
     struct diag diag;
     int status, fd = mkstemp(output);
@@ -95,7 +97,8 @@ translate(struct regress_case *it, const char *path)
 
     assert_true(fd >= 0);
     (void)close(fd);
-    argv[4 + split(it->wat2wasm, argv + 4)] = NULL;
+    (void)memcpy(options, it->wat2wasm, sizeof(options));
+    argv[4 + split(options, argv + 4)] = NULL;
     pid = fork();
     if (pid == 0) {
         (void)execvp(argv[0], argv);
@@ -105,7 +108,8 @@ translate(struct regress_case *it, const char *path)
     if (status != 0)
         fail_msg("%s: wat2wasm: status %d", path, status);
     diag_init(&diag);
-    assert_int_equal(file_read_all(output, FILE_BYTES_MAX, &it->module, &diag), 0);
+    assert_int_equal(file_read_all(output, FILE_BYTES_MAX, &it->modules[it->module_count++], &diag),
+                     0);
     (void)unlink(output);
 }
 
@@ -114,7 +118,10 @@ translate(struct regress_case *it, const char *path)
 static void
 run_variant(const struct regress_case *it, const char *path, const char *text)
 {
-    const struct side_module module = {it->module.bytes, it->module.count};
+    const struct side_module modules[SIDE_MODULES_MAX] = {
+        {it->modules[0].bytes, it->modules[0].count},
+        {it->modules[1].bytes, it->modules[1].count},
+    };
     struct side_variant variant;
     struct buffer log = {0};
     struct diag diag;
@@ -122,7 +129,8 @@ run_variant(const struct regress_case *it, const char *path, const char *text)
 
     diag_init(&diag);
     assert_int_equal(side_variant_parse(text, &variant), 0);
-    err = side_run(&module, 1, &variant, (const char *)it->script.bytes, &log, &diag);
+    err =
+        side_run(modules, it->module_count, &variant, (const char *)it->script.bytes, &log, &diag);
     if (err != 0)
         fail_msg("%s, %s: %s", path, text, diag_text(&diag));
     buffer_append(&log, "", 1);
@@ -136,18 +144,23 @@ static void
 run_file(const char *path)
 {
     struct regress_case it = {0};
-    char *variants[WORDS_MAX];
+    char *variants[WORDS_MAX], second[LINE_MAX_BYTES];
     unsigned count;
 
     read_comments(&it, path);
     translate(&it, path);
+    (void)snprintf(second, sizeof(second), "%.*s.second", (int)(strlen(path) - strlen(".wat")),
+                   path);
+    if (access(second, R_OK) == 0)
+        translate(&it, second);
     count = split(it.variants, variants);
     assert_true(count > 0);
     for (unsigned i = 0; i < count; i++)
         run_variant(&it, path, variants[i]);
     buffer_fini(&it.script);
     buffer_fini(&it.log);
-    buffer_fini(&it.module);
+    for (unsigned i = 0; i < SIDE_MODULES_MAX; i++)
+        buffer_fini(&it.modules[i]);
 }
 
 static void

@@ -32,9 +32,10 @@
  *
  * Calling convention of guest functions: C (System V) or, in LINKED images and
  * images that use tail calls, LLVM's tailcc. Hidden context first (LINKED
- * only), then the parameters: i32, i64, float, double, <2 x i64>; references
+ * only; where there are several results also the GS offset of the area for
+ * them), then the parameters: i32, i64, float, double, <2 x i64>; references
  * are i64. The first result returns in its register; result k > 0 is left in
- * the context's argument area, in its slot. Argument slots are 8 bytes; a v128
+ * the argument area of the caller's context, in its slot. Argument slots are 8 bytes; a v128
  * takes two; value k begins after the slots of values 0..k-1; i32 is
  * zero-extended, f32 likewise.
  *
@@ -62,7 +63,7 @@
 #include "base/diag.h"
 #include "base/macros.h"
 
-#define ABI_VERSION              1u
+#define ABI_VERSION              2u
 #define ABI_PAGE_BYTES           65536u /* a WebAssembly page */
 #define ABI_HOST_PAGE_BYTES      4096u
 #define ABI_HEADER_BYTES         4096u

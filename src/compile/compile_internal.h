@@ -146,6 +146,10 @@ int unit_emit_glue(struct unit *unit, struct diag *diag) MUST_CHECK;
 int unit_object(struct unit *unit, LLVMMemoryBufferRef *out, struct diag *diag) MUST_CHECK;
 
 LLVMTypeRef unit_type(const struct unit *unit, uint8_t wasm_type);
+/* Parameters before the module's own: in LINKED images the context, then, where
+ * there are several results, the area for all but the first: it is the caller's,
+ * whose context is not the callee's. */
+uint32_t unit_hidden_count(const struct unit *unit, const struct wasm_func_type *type);
 LLVMTypeRef unit_signature(struct unit *unit, uint32_t type);
 LLVMTypeRef unit_signature_of(struct unit *unit, const struct wasm_func_type *type);
 LLVMValueRef unit_function(struct unit *unit, uint32_t index);
@@ -207,6 +211,7 @@ struct emitter {
     LLVMValueRef memory;  /* base of linear memory */
     LLVMValueRef frame;   /* base of everything beside it */
     LLVMValueRef context; /* GS offset of the context, i64 */
+    LLVMValueRef results; /* GS offset of the area for results after the first, i64 */
     LLVMValueRef *locals; /* allocas */
     uint8_t *local_types;
     LLVMValueRef *stack;
@@ -307,10 +312,13 @@ LLVMValueRef emit_store(struct emitter *emitter, LLVMValueRef value, LLVMValueRe
 LLVMValueRef emit_memory_load(struct emitter *emitter, LLVMTypeRef type, LLVMValueRef address);
 void emit_memory_store(struct emitter *emitter, LLVMValueRef value, LLVMValueRef address);
 
-/* Argument slots of the context (or of its exception): value k of a list of types. */
-void emit_slots_store(struct emitter *emitter, uint64_t offset, const uint8_t *value_types,
+/* The GS offset of what is at this offset in the context. */
+LLVMValueRef emit_area(struct emitter *emitter, uint64_t offset);
+/* Slots of such an area (of arguments, of an exception): values first to count of a
+ * list of types. */
+void emit_slots_store(struct emitter *emitter, LLVMValueRef area, const uint8_t *value_types,
                       uint32_t first, uint32_t count, LLVMValueRef *values);
-void emit_slots_load(struct emitter *emitter, uint64_t offset, const uint8_t *value_types,
+void emit_slots_load(struct emitter *emitter, LLVMValueRef area, const uint8_t *value_types,
                      uint32_t first, uint32_t count, LLVMValueRef *values);
 
 /* A leaf helper of the header. Arguments are i64. */

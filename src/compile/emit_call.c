@@ -2,8 +2,8 @@
  *
  * Calls: direct, imported, indirect, and their tail forms.
  *
- * The first result comes back in a register, the others are left in the
- * context's argument area by the callee just before it returns.
+ * The first result comes back in a register, the others are left in the argument
+ * area of the caller's context by the callee just before it returns.
  */
 #include <stddef.h>
 #include <stdlib.h>
@@ -38,17 +38,19 @@ emit_call(struct emitter *emitter, LLVMTypeRef type, LLVMValueRef code, LLVMValu
     return call;
 }
 
-/* Pops the arguments. The array holds the hidden context first where there is
- * one; the caller frees it. */
+/* Pops the arguments. The array holds the hidden ones first; the caller frees it. */
 static LLVMValueRef *
-pop_arguments(struct emitter *emitter, const struct callee *callee, unsigned *count)
+pop_arguments(struct emitter *emitter, const struct callee *callee, LLVMValueRef results,
+              unsigned *count)
 {
-    unsigned hidden = callee->context != NULL ? 1 : 0;
+    uint32_t hidden = unit_hidden_count(emitter->unit, callee->type);
     uint32_t params = callee->type->param_count;
     LLVMValueRef *args = emit_allocate(params + hidden, sizeof(LLVMValueRef));
 
-    if (hidden)
+    if (hidden > 0)
         args[0] = callee->context;
+    if (hidden > 1)
+        args[1] = results;
     for (uint32_t i = params; i-- > 0;)
         args[i + hidden] = emit_pop(emitter);
     *count = params + hidden;
@@ -66,8 +68,8 @@ push_results(struct emitter *emitter, const struct wasm_func_type *type, LLVMVal
     if (type->result_count == 1)
         return;
     values = emit_allocate(type->result_count, sizeof(LLVMValueRef));
-    emit_slots_load(emitter, offsetof(struct abi_context, args), type->results, 1,
-                    type->result_count, values);
+    emit_slots_load(emitter, emit_area(emitter, offsetof(struct abi_context, args)), type->results,
+                    1, type->result_count, values);
     for (uint32_t i = 1; i < type->result_count; i++)
         emit_push(emitter, values[i]);
     free(values);
@@ -77,7 +79,8 @@ static void
 call_callee(struct emitter *emitter, const struct callee *callee)
 {
     unsigned count;
-    LLVMValueRef *args = pop_arguments(emitter, callee, &count);
+    LLVMValueRef *args = pop_arguments(
+        emitter, callee, emit_area(emitter, offsetof(struct abi_context, args)), &count);
     LLVMValueRef call = emit_call(emitter, callee->llvm_type, callee->code, args, count);
 
     free(args);
@@ -85,12 +88,12 @@ call_callee(struct emitter *emitter, const struct callee *callee)
 }
 
 /* A tail call: the frame is gone when the callee begins. The results beyond the
- * first are already where our own caller looks for them. */
+ * first go right to where our own caller looks for them. */
 static void
 tail_call_callee(struct emitter *emitter, const struct callee *callee)
 {
     unsigned count;
-    LLVMValueRef *args = pop_arguments(emitter, callee, &count);
+    LLVMValueRef *args = pop_arguments(emitter, callee, emitter->results, &count);
     LLVMValueRef call =
         LLVMBuildCall2(emitter->builder, callee->llvm_type, callee->code, args, count, "");
 

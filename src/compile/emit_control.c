@@ -173,8 +173,8 @@ emit_finish_block(struct emitter *emitter)
     emit_frame_pop(emitter);
 }
 
-/* The function's end: the first result is returned, the others are left in the
- * context. */
+/* The function's end: the first result is returned, the others are left where the
+ * caller looks for them. */
 static void
 finish_function(struct emitter *emitter)
 {
@@ -189,8 +189,7 @@ finish_function(struct emitter *emitter)
         (void)LLVMBuildRetVoid(emitter->builder);
         return;
     }
-    emit_slots_store(emitter, offsetof(struct abi_context, args), type.results, 1,
-                     type.result_count, results);
+    emit_slots_store(emitter, emitter->results, type.results, 1, type.result_count, results);
     (void)LLVMBuildRet(emitter->builder, results[0]);
 }
 

@@ -240,8 +240,21 @@ slots_before(const uint8_t *value_types, uint32_t count)
     return slots;
 }
 
+LLVMValueRef
+emit_area(struct emitter *emitter, uint64_t offset)
+{
+    return LLVMBuildAdd(emitter->builder, emitter->context, emit_i64(emitter, offset), "");
+}
+
+static LLVMValueRef
+area_address(struct emitter *emitter, LLVMValueRef area, uint32_t slot)
+{
+    return emit_guest_address(
+        emitter, LLVMBuildAdd(emitter->builder, area, emit_i64(emitter, slot * 8u), ""));
+}
+
 void
-emit_slots_store(struct emitter *emitter, uint64_t offset, const uint8_t *value_types,
+emit_slots_store(struct emitter *emitter, LLVMValueRef area, const uint8_t *value_types,
                  uint32_t first, uint32_t count, LLVMValueRef *values)
 {
     uint32_t slot = slots_before(value_types, first);
@@ -253,21 +266,20 @@ emit_slots_store(struct emitter *emitter, uint64_t offset, const uint8_t *value_
             value = LLVMBuildBitCast(emitter->builder, value, emitter->types->i32, "");
         if (value_types[i] == WASM_F32 || value_types[i] == WASM_I32)
             value = LLVMBuildZExt(emitter->builder, value, emitter->types->i64, "");
-        (void)emit_store(emitter, value, emit_context_address(emitter, offset + slot * 8u),
-                         ALIAS_CONTEXT, 8);
+        (void)emit_store(emitter, value, area_address(emitter, area, slot), ALIAS_CONTEXT, 8);
         slot += abi_value_slots(value_types[i]);
     }
 }
 
 void
-emit_slots_load(struct emitter *emitter, uint64_t offset, const uint8_t *value_types,
+emit_slots_load(struct emitter *emitter, LLVMValueRef area, const uint8_t *value_types,
                 uint32_t first, uint32_t count, LLVMValueRef *values)
 {
     uint32_t slot = slots_before(value_types, first);
 
     for (uint32_t i = first; i < count; i++) {
         values[i] = emit_load(emitter, unit_type(emitter->unit, value_types[i]),
-                              emit_context_address(emitter, offset + slot * 8u), ALIAS_CONTEXT, 8);
+                              area_address(emitter, area, slot), ALIAS_CONTEXT, 8);
         slot += abi_value_slots(value_types[i]);
     }
 }

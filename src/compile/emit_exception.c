@@ -125,8 +125,8 @@ push_payload(struct emitter *emitter, uint32_t tag)
     const struct wasm_func_type *type = &emitter->module->types[emitter->module->tags[tag].type];
     LLVMValueRef *values = emit_allocate(type->param_count, sizeof(LLVMValueRef));
 
-    emit_slots_load(emitter, offsetof(struct abi_context, exception_args), type->params, 0,
-                    type->param_count, values);
+    emit_slots_load(emitter, emit_area(emitter, offsetof(struct abi_context, exception_args)),
+                    type->params, 0, type->param_count, values);
     for (uint32_t i = 0; i < type->param_count; i++)
         emit_push(emitter, values[i]);
     free(values);
@@ -203,8 +203,8 @@ emit_throw(struct emitter *emitter, const struct wasm_instr *instr)
     (void)emit_store(emitter, emit_tag_identity(emitter, instr->index), tag_address(emitter),
                      ALIAS_CONTEXT, 8);
     emitter->stack_count -= type->param_count;
-    emit_slots_store(emitter, offsetof(struct abi_context, exception_args), type->params, 0,
-                     type->param_count, &emitter->stack[emitter->stack_count]);
+    emit_slots_store(emitter, emit_area(emitter, offsetof(struct abi_context, exception_args)),
+                     type->params, 0, type->param_count, &emitter->stack[emitter->stack_count]);
     propagate(emitter, find_handler(emitter, emitter->frame_count));
 }
 

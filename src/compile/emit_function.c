@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <llvm-c/Analysis.h>
+#include <stddef.h>
 
 #include "base/assert.h"
 #include "compile/compile_internal.h"
@@ -55,7 +56,7 @@ static void
 declare_locals(struct emitter *emitter, const struct wasm_func_type *type)
 {
     const struct wasm_function *function = emitter->function;
-    unsigned hidden = emitter->unit->plan->options->mode == ABI_LINKED ? 1 : 0;
+    uint32_t hidden = unit_hidden_count(emitter->unit, type);
     uint32_t index = 0;
 
     emitter->locals = emit_allocate(function->local_count, sizeof(LLVMValueRef));
@@ -90,6 +91,9 @@ emit_function(struct unit *unit, uint32_t index, struct diag *diag)
     compile_lines_open(unit, index);
     emit_open(&emitter, unit, unit_function(unit, index));
     emitter.function = function;
+    emitter.results = unit_hidden_count(unit, type) > 1
+                          ? LLVMGetParam(emitter.llvm, 1)
+                          : emit_area(&emitter, offsetof(struct abi_context, args));
     declare_locals(&emitter, type);
     (void)emit_frame_push(&emitter, FRAME_FUNCTION, &frame_type);
     err = emit_code(&emitter, function->code);

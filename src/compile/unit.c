@@ -254,16 +254,25 @@ unit_type(const struct unit *unit, uint8_t wasm_type)
     }
 }
 
+uint32_t
+unit_hidden_count(const struct unit *unit, const struct wasm_func_type *type)
+{
+    if (unit->plan->options->mode == ABI_STANDALONE)
+        return 0;
+    return type->result_count > 1 ? 2 : 1;
+}
+
 LLVMTypeRef
 unit_signature_of(struct unit *unit, const struct wasm_func_type *type)
 {
-    uint32_t hidden = unit->plan->options->mode == ABI_LINKED ? 1 : 0;
+    uint32_t hidden = unit_hidden_count(unit, type);
     LLVMTypeRef *params = emit_allocate(type->param_count + hidden, sizeof(LLVMTypeRef));
     LLVMTypeRef result =
         type->result_count == 0 ? unit->types.void_ : unit_type(unit, type->results[0]);
     LLVMTypeRef signature;
 
-    params[0] = unit->types.i64;
+    for (uint32_t i = 0; i < hidden; i++)
+        params[i] = unit->types.i64;
     for (uint32_t i = 0; i < type->param_count; i++)
         params[i + hidden] = unit_type(unit, type->params[i]);
     signature = LLVMFunctionType(result, params, type->param_count + hidden, 0);

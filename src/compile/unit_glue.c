@@ -64,17 +64,20 @@ static LLVMValueRef
 emit_wrapper(struct unit *unit, uint32_t index)
 {
     const struct wasm_func_type *type = &unit->module->types[index];
-    uint32_t hidden = unit->plan->options->mode == ABI_LINKED ? 1 : 0;
+    uint32_t hidden = unit_hidden_count(unit, type);
     LLVMValueRef *args = emit_allocate(type->param_count + hidden, sizeof(LLVMValueRef));
-    uint64_t area = offsetof(struct abi_context, args);
-    LLVMValueRef function, target, call;
+    LLVMValueRef function, target, call, area;
     struct emitter emitter;
     char name[64];
 
     (void)snprintf(name, sizeof(name), "weft_wrapper.%u", index);
     function = add_entry(unit, name);
     emit_open(&emitter, unit, function);
-    args[0] = emitter.context;
+    area = emit_area(&emitter, offsetof(struct abi_context, args));
+    if (hidden > 0)
+        args[0] = emitter.context;
+    if (hidden > 1)
+        args[1] = area;
     emit_slots_load(&emitter, area, type->params, 0, type->param_count, args + hidden);
     target = emit_load(&emitter, unit->types.pointer,
                        emit_context_address(&emitter, offsetof(struct abi_context, target)),
@@ -90,29 +93,41 @@ emit_wrapper(struct unit *unit, uint32_t index)
     return function;
 }
 
+/* What the host left in the context's area goes to the caller. */
+static void
+return_results(struct emitter *emitter, const struct wasm_func_type *type)
+{
+    LLVMValueRef *results = emit_allocate(type->result_count, sizeof(LLVMValueRef));
+
+    emit_slots_load(emitter, emit_area(emitter, offsetof(struct abi_context, args)), type->results,
+                    0, type->result_count, results);
+    if (unit_hidden_count(emitter->unit, type) > 1)
+        emit_slots_store(emitter, LLVMGetParam(emitter->llvm, 1), type->results, 1,
+                         type->result_count, results);
+    if (type->result_count > 0)
+        (void)LLVMBuildRet(emitter->builder, results[0]);
+    else
+        (void)LLVMBuildRetVoid(emitter->builder);
+    free(results);
+}
+
 static void
 emit_import_stub(struct unit *unit, uint32_t index)
 {
     const struct wasm_func_type *type = &unit->module->types[unit->module->functions[index].type];
-    uint32_t hidden = unit->plan->options->mode == ABI_LINKED ? 1 : 0;
+    uint32_t hidden = unit_hidden_count(unit, type);
     LLVMValueRef *args = emit_allocate(type->param_count, sizeof(LLVMValueRef));
-    uint64_t area = offsetof(struct abi_context, args);
     LLVMValueRef function = unit_function(unit, index);
     struct emitter emitter;
-    LLVMValueRef result;
 
     unit_set_flag(unit, function, "noinline", 0);
     emit_open(&emitter, unit, function);
     for (uint32_t i = 0; i < type->param_count; i++)
         args[i] = LLVMGetParam(function, i + hidden);
-    emit_slots_store(&emitter, area, type->params, 0, type->param_count, args);
+    emit_slots_store(&emitter, emit_area(&emitter, offsetof(struct abi_context, args)),
+                     type->params, 0, type->param_count, args);
     emit_leave(&emitter, index);
-    if (type->result_count > 0) {
-        emit_slots_load(&emitter, area, type->results, 0, 1, &result);
-        (void)LLVMBuildRet(unit->builder, result);
-    } else {
-        (void)LLVMBuildRetVoid(unit->builder);
-    }
+    return_results(&emitter, type);
     emit_close(&emitter);
     free(args);
 }
