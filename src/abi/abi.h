@@ -31,13 +31,12 @@
  * the offset of an all-zero record at the end of the header.
  *
  * Calling convention of guest functions: C (System V) or, in LINKED images and
- * images that use tail calls, LLVM's tailcc. Hidden context first (LINKED
- * only; where there are several results also the GS offset of the area for
- * them), then the parameters: i32, i64, float, double, <2 x i64>; references
- * are i64. The first result returns in its register; result k > 0 is left in
- * the argument area of the caller's context, in its slot. Argument slots are 8 bytes; a v128
- * takes two; value k begins after the slots of values 0..k-1; i32 is
- * zero-extended, f32 likewise.
+ * images that use tail calls, LLVM's tailcc. LINKED: hidden context first, and
+ * with several results the GS offset of the caller's argument area. Then the
+ * parameters: i32, i64, float, double, <2 x i64>; references are i64. The first
+ * result returns in its register; result k > 0 is left in the argument area of
+ * the caller's context, in its slot. Argument slots are 8 bytes; a v128 takes
+ * two; value k begins after the slots of values 0..k-1; i32, f32 zero-extended.
  *
  * Leaving guest code. Image code `weft_call(context, call)` pushes the
  * callee-saved registers as a struct abi_frame, stores the stack pointer in
