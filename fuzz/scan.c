@@ -23,7 +23,7 @@
 
 #define REGISTERS 16u
 
-#define NEAR_BYTES 4096u
+#define NEAR_BYTES 65536u /* an interpreter's loop is long */
 
 /* Where the code read so far put the address of a constant of the image into a
  * register. Code is read in its order in memory, which is not the order in which
