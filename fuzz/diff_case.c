@@ -43,6 +43,24 @@ choose(uint64_t *state, uint32_t count)
     return (uint32_t)(random_next(state) >> 32) % count;
 }
 
+/* The newest is left out where this machine is older. */
+static unsigned
+choose_cpu(uint64_t *state)
+{
+    switch (choose(state, 6)) {
+    case 0:
+        return 2;
+    case 1:
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                       __builtin_cpu_supports("avx512cd")
+                   ? 4
+                   : 0;
+    default:
+        return 0;
+    }
+}
+
 static struct side_variant
 choose_variant(uint64_t *state)
 {
@@ -52,7 +70,8 @@ choose_variant(uint64_t *state)
                                  .is_linked = choose(state, 4) == 0,
                                  .is_strict = choose(state, 3) == 0,
                                  .is_moved = choose(state, 4) == 0,
-                                 .is_parted = choose(state, LARGE_ONE_IN) == 0};
+                                 .is_parted = choose(state, LARGE_ONE_IN) == 0,
+                                 .cpu = choose_cpu(state)};
 }
 
 void

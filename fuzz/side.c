@@ -34,9 +34,13 @@ struct side {
 void
 side_variant_print(const struct side_variant *variant, char *text, size_t size)
 {
-    (void)snprintf(text, size, "O%u%s%s%s%s", variant->level, variant->is_linked ? ",linked" : "",
+    char cpu[16] = "";
+
+    if (variant->cpu != 0)
+        (void)snprintf(cpu, sizeof(cpu), ",v%u", variant->cpu);
+    (void)snprintf(text, size, "O%u%s%s%s%s%s", variant->level, variant->is_linked ? ",linked" : "",
                    variant->is_strict ? ",strict" : "", variant->is_moved ? ",move" : "",
-                   variant->is_parted ? ",parts" : "");
+                   variant->is_parted ? ",parts" : "", cpu);
 }
 
 int
@@ -48,7 +52,10 @@ side_variant_parse(const char *text, struct side_variant *out)
                                  .is_linked = strstr(text, ",linked") != NULL,
                                  .is_strict = strstr(text, ",strict") != NULL,
                                  .is_moved = strstr(text, ",move") != NULL,
-                                 .is_parted = strstr(text, ",parts") != NULL};
+                                 .is_parted = strstr(text, ",parts") != NULL,
+                                 .cpu = strstr(text, ",v2") != NULL   ? 2
+                                        : strstr(text, ",v4") != NULL ? 4
+                                                                      : 0};
     return 0;
 }
 
@@ -306,6 +313,8 @@ compile_at(const struct side_module *module, const struct side_variant *variant,
     options.level = variant->level;
     options.strict_traps = variant->is_strict;
     options.mode = variant->is_linked ? ABI_LINKED : ABI_STANDALONE;
+    if (variant->cpu != 0)
+        options.cpu = variant->cpu == 2 ? "x86-64-v2" : "x86-64-v4";
     options.address = address;
     options.jobs = variant->is_parted ? 2 : 1;
     err = compile_image(module->bytes, module->count, &options, fd, diag);

@@ -31,13 +31,14 @@
 
 #define SIDE_CALL_SECONDS 10u
 
-/* How Weft compiles and runs a module: written as "O3,linked,strict,move,parts". */
+/* How Weft compiles and runs a module: written as "O3,linked,strict,move,parts,v2". */
 struct side_variant {
     unsigned level;
     bool is_linked;
     bool is_strict;
     bool is_moved;  /* at every host call to another slot */
     bool is_parted; /* two compile at a time, where the module is large enough */
+    unsigned cpu;   /* x86-64-vN; 0: the default */
 };
 
 void side_variant_print(const struct side_variant *variant, char *text, size_t size);
