@@ -44,6 +44,15 @@ static const char source[] = "__attribute__((noinline)) static int\n"      /* 1 
 
 static char directory[] = "/tmp/weft-lines-XXXXXX";
 
+/* The exit code of a shell command. */
+static int
+shell(const char *command)
+{
+    FILE *pipe = popen(command, "we");
+
+    return pipe == NULL ? -1 : pclose(pipe);
+}
+
 static void
 build(const char *flags, struct buffer *out)
 {
@@ -61,7 +70,7 @@ build(const char *flags, struct buffer *out)
                    "cd %s && clang-19 --target=wasm32-wasi -O1 %s -c -o lines.o lines.c && "
                    "wasm-ld-19 --no-entry -o lines.wasm lines.o",
                    directory, flags);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(shell(command), 0);
     (void)snprintf(path, sizeof(path), "%s/lines.wasm", directory);
     assert_int_equal(file_read_all(path, MODULE_BYTES_MAX, out, NULL), 0);
 }
@@ -70,7 +79,7 @@ static int
 setup_all(void **state)
 {
     (void)state;
-    if (system("command -v clang-19 wasm-ld-19 >/dev/null 2>&1") != 0) {
+    if (shell("command -v clang-19 wasm-ld-19 >/dev/null 2>&1") != 0) {
         print_message("skipped: there is no clang-19 with wasm-ld-19\n");
         exit(77);
     }
@@ -86,7 +95,7 @@ teardown_all(void **state)
 
     (void)state;
     (void)snprintf(command, sizeof(command), "rm -rf %s", directory);
-    return system(command);
+    return shell(command);
 }
 
 static struct faaslet *
