@@ -246,14 +246,13 @@ abi_value_slots(uint8_t type)
 typedef int (*abi_dispatch_fn)(int64_t context);
 int64_t abi_enter(int64_t context, abi_dispatch_fn dispatch, const int64_t *others, uint64_t count);
 
-/* ------------------------------------------------------------------------
- * The image: an ELF executable with fixed addresses. Besides code and unwind
+/* The image: an ELF executable with fixed addresses. Besides code and unwind
  * tables (.eh_frame, .eh_frame_hdr, .gcc_except_table) and symbols, it has
  *   .weft.meta   struct abi_meta and what it refers to, by offset from its start
  *   .weft.code   uint64_t addresses of functions, relocated; see enum abi_code
  *   .weft.memory the initial pages of linear memory, file-aligned to pages
  * All arrays are {offset, count}; strings are {offset, bytes}, not terminated.
- * --------------------------------------------------------------------- */
+ */
 #define ABI_META_SECTION   ".weft.meta"
 #define ABI_CODE_SECTION   ".weft.code"
 #define ABI_MEMORY_SECTION ".weft.memory"

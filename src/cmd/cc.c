@@ -31,14 +31,18 @@ static const char help[] =
     "All of clang's options work. Loops are left for weft compile to vectorise, which\n"
     "knows the processor.\n";
 
-static const char *const compile_flags[] = {
-    "--target=wasm32-wasi",  "-mbulk-memory",
-    "-mnontrapping-fptoint", "-msimd128",
-    "-fno-vectorize",        "-fno-slp-vectorize",
-    "-fno-unroll-loops",     "-mllvm",
-    "-enable-load-pre=0",    "-mllvm",
-    "-enable-pre=0",         "-mllvm",
-    "-disable-lsr",
+static const char *const target_flags[] = {
+    "--target=wasm32-wasi",
+    "-mbulk-memory",
+    "-mnontrapping-fptoint",
+    "-msimd128",
+};
+
+/* After the user's options: clang takes an -O2 or -O3 that follows
+ * -fno-vectorize as a wish to vectorise. */
+static const char *const loop_flags[] = {
+    "-fno-unroll-loops", "-mllvm", "-enable-load-pre=0", "-mllvm",
+    "-enable-pre=0",     "-mllvm", "-disable-lsr",
 };
 
 struct strings { /* an argument list; borrows its strings */
@@ -206,17 +210,32 @@ run(const char *const *arguments)
     return WIFEXITED(status) ? WEXITSTATUS(status) : CMD_EXIT_SIGNAL + WTERMSIG(status);
 }
 
+static bool
+has_option(const struct strings *options, const char *option)
+{
+    for (size_t i = 0; i < options->count; i++)
+        if (strcmp(options->items[i], option) == 0)
+            return true;
+    return false;
+}
+
 static void
 begin(const struct driver *driver, struct strings *command)
 {
     add(command, driver->clang);
     add(command, driver->sysroot);
-    for (size_t i = 0; i < ARRAY_COUNT(compile_flags); i++)
-        add(command, compile_flags[i]);
+    for (size_t i = 0; i < ARRAY_COUNT(target_flags); i++)
+        add(command, target_flags[i]);
     if (driver->is_cxx)
         add(command, "-fno-exceptions");
     for (size_t i = 0; i < driver->compile.count; i++)
         add(command, driver->compile.items[i]);
+    if (!has_option(&driver->compile, "-fvectorize"))
+        add(command, "-fno-vectorize");
+    if (!has_option(&driver->compile, "-fslp-vectorize"))
+        add(command, "-fno-slp-vectorize");
+    for (size_t i = 0; i < ARRAY_COUNT(loop_flags); i++)
+        add(command, loop_flags[i]);
 }
 
 /* Everything in one call: there is no link. */

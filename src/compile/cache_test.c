@@ -24,6 +24,15 @@ static struct buffer large; /* takes the compiler many seconds and more than 1 G
 
 /* ------------------------------------------------------------------------- world */
 
+/* The exit code of a shell command. */
+static int
+shell(const char *command)
+{
+    FILE *pipe = popen(command, "we");
+
+    return pipe == NULL ? -1 : pclose(pipe);
+}
+
 static bool
 find_compiler(void)
 {
@@ -127,7 +136,7 @@ teardown(void **state)
 
     (void)state;
     (void)snprintf(command, sizeof(command), "rm -rf %s", cache);
-    return system(command);
+    return shell(command);
 }
 
 /* ------------------------------------------------------------------------- asking */
@@ -303,7 +312,7 @@ test_a_taken_address_is_not_given_again(void **state)
 
     (void)state;
     (void)snprintf(command, sizeof(command), "rm -f %s/images/*", cache);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(shell(command), 0);
     assert_true(get(&request, &report) != address);
     assert_false(report.was_cached);
     expect_files(1, 2);
@@ -461,7 +470,7 @@ test_a_cache_that_is_a_file_is_refused(void **state)
     file_close(&fd);
     request.cache_directory = path;
     refuse(&request, -ENOTDIR, path);
-    (void)strcat(path, "/below");
+    (void)snprintf(path, sizeof(path), "%s/file/below", cache);
     refuse(&request, -ENOTDIR, "set WEFT_CACHE");
 }
 

@@ -60,7 +60,7 @@ add_section(Elf *elf, struct elf_names *names, const char *name, size_t name_cou
 static bool
 write_elf(const struct wasm_module *module, Elf *elf)
 {
-    static struct elf_names names;
+    struct elf_names names;
     Elf32_Ehdr *header = elf32_newehdr(elf);
     bool has_lines = false;
     unsigned count = 0;

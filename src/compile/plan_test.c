@@ -258,14 +258,12 @@ test_no_function_has_a_name_of_llvm_or_of_the_compiler(void **state)
 static void
 test_a_long_name_is_cut(void **state)
 {
-    static char text[5000], symbol[220];
-    int count = snprintf(text, sizeof(text), "(module (func (export \"");
+    static char name[4001], text[5000], symbol[220];
 
     (void)state;
-    (void)memset(text + count, 'n', 4000);
-    (void)strcat(text, "\")))");
-    (void)memset(symbol, 'n', 200);
-    (void)strcat(symbol, ".0");
+    (void)memset(name, 'n', sizeof(name) - 1);
+    (void)snprintf(text, sizeof(text), "(module (func (export \"%s\")))", name);
+    (void)snprintf(symbol, sizeof(symbol), "%.200s.0", name);
     parse(text, ABI_STANDALONE);
     assert_true(has_symbol(symbol));
 }

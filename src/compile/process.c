@@ -204,6 +204,8 @@ compile_in_child(const struct compile_request *request, int image_fd, struct com
         err = diag_set(diag, -EMFILE, "too many open files");
     if (err == 0)
         err = file_write_all(child.module_fd, request->bytes, request->count);
+    if (err != 0)
+        (void)diag_set(diag, err, "cannot hand the module to the compiler: %s", strerror(-err));
     if (err == 0)
         err = spawn(&child, high_image_fd, diag);
     if (err == 0) {
