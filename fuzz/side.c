@@ -26,6 +26,7 @@ struct side {
     struct faaslet *faaslet;
     struct buffer *log;
     struct side_process process;
+    bool is_moved;
     bool is_stopped;
 };
 
@@ -106,6 +107,31 @@ trap_word(enum abi_trap trap)
 
 /* ----------------------------------------------------------------------- running */
 
+static struct faaslet_config
+config_of(struct side *side)
+{
+    return (struct faaslet_config){.resolve = side_resolve, .process = &side->process};
+}
+
+/* A clone goes on, and the original is no more. */
+static void
+replace_by_clone(struct side *side)
+{
+    struct faaslet_config config = config_of(side);
+    struct faaslet *clone;
+    struct diag diag;
+    int err;
+
+    diag_init(&diag);
+    err = faaslet_clone(side->faaslet, &config, &clone, &diag);
+    if (err != 0) {
+        buffer_append_format(side->log, "not cloned: %s\n", diag_text(&diag));
+        return;
+    }
+    faaslet_destroy(side->faaslet);
+    side->faaslet = clone;
+}
+
 /* Runs until there is an outcome that is not a wait. */
 static void
 run_to_end(struct side *side, struct faaslet_outcome *outcome)
@@ -116,6 +142,8 @@ run_to_end(struct side *side, struct faaslet_outcome *outcome)
         faaslet_run(side->faaslet, deadline, outcome);
         if (outcome->kind != FAASLET_PENDING)
             return;
+        if (side->is_moved)
+            replace_by_clone(side);
         while (outcome->wait.deadline_ns > clock_now_ns())
             (void)nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
     }
@@ -346,7 +374,7 @@ add_instance(struct side *side, uint32_t index, bool *is_alive, struct diag *dia
 static int
 start_instances(struct side *side, bool is_linked, bool *is_alive, struct diag *diag)
 {
-    struct faaslet_config config = {.resolve = side_resolve, .process = &side->process};
+    struct faaslet_config config = config_of(side);
     int err;
 
     *is_alive = true;
@@ -398,7 +426,10 @@ side_run(const struct side_module *modules, uint32_t module_count,
          const struct side_variant *variant, const char *script, struct buffer *log,
          struct diag *diag)
 {
-    struct side side = {.log = log, .process = {.log = log}, .module_count = module_count};
+    struct side side = {.log = log,
+                        .process = {.log = log},
+                        .module_count = module_count,
+                        .is_moved = variant->is_moved};
     int err = faaslet_thread_init();
 
     ASSERT(module_count <= SIDE_MODULES_MAX && (module_count == 1 || variant->is_linked));
