@@ -198,6 +198,8 @@ static const int allowed[] = {
 static int
 filter_system_calls(void)
 {
+    const struct scmp_arg_cmp self = {
+        .arg = 0, .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)getpid()};
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     int err = filter == NULL ? -ENOMEM : 0;
 
@@ -205,8 +207,7 @@ filter_system_calls(void)
         err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
     /* Signals only to itself: abort needs that. */
     if (err == 0)
-        err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-                               SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+        err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, self);
     if (err == 0)
         err = seccomp_load(filter);
     if (filter != NULL)
