@@ -12,12 +12,7 @@ BENCH_DIR     := build/bench
 BENCH_ALL     := $(patsubst bench/%.c,%,$(wildcard bench/kernels/*.c bench/general/*.c))
 BENCH_CHOSEN  := $(if $(KERNELS),$(filter $(foreach k,$(KERNELS),%/$(k)),$(BENCH_ALL)),$(BENCH_ALL))
 BENCH_HEADERS := bench/kernels/kernel.h
-BENCH_WEFT    := $(if $(wildcard src/cmd/*.c),build/weft)
-
-# What `weft cc` passes to clang: the guest compiler leaves loops to the image
-# compiler. Used here directly only where build/weft does not exist.
-BENCH_GUEST_FLAGS := -O2 -fno-vectorize -fno-slp-vectorize -fno-unroll-loops \
-                     -mllvm -enable-load-pre=0 -mllvm -enable-pre=0 -mllvm -disable-lsr
+BENCH_WEFT    := build/weft
 
 $(BENCH_DIR)/native/%: bench/%.c $(BENCH_HEADERS)
 	@mkdir -p $(@D)
@@ -32,16 +27,9 @@ $(BENCH_DIR)/simd/%.wasm: bench/%.c $(BENCH_HEADERS)
 	@mkdir -p $(@D)
 	clang-19 --target=wasm32-wasi -O3 -msimd128 -c $< -o $(@:.wasm=.o)
 	clang-19 --target=wasm32-wasi $(@:.wasm=.o) -o $@
-ifeq ($(BENCH_WEFT),)
-$(BENCH_DIR)/guest/%.wasm: bench/%.c $(BENCH_HEADERS)
-	@mkdir -p $(@D)
-	clang-19 --target=wasm32-wasi $(BENCH_GUEST_FLAGS) -c $< -o $(@:.wasm=.o)
-	clang-19 --target=wasm32-wasi $(@:.wasm=.o) -o $@
-else
 $(BENCH_DIR)/guest/%.wasm: bench/%.c $(BENCH_HEADERS) $(BENCH_WEFT)
 	@mkdir -p $(@D)
 	$(BENCH_WEFT) cc -O3 $< -o $@
-endif
 
 $(BENCH_DIR)/compute: bench/compute.c
 	@mkdir -p $(@D)
@@ -57,4 +45,4 @@ bench-compute-build: $(BENCH_WEFT) $(addsuffix -compiler,$(BENCH_WEFT)) $(BENCH_
 .PHONY: bench-compute
 bench-compute: bench-compute-build
 	$(BENCH_DIR)/compute --rounds $(ROUNDS) --out $(BENCH_DIR)/compute.jsonl --runner tools/wasi.mjs \
-	    $(if $(BENCH_WEFT),--weft $(BENCH_WEFT)) $(BENCH_DIR) $(BENCH_CHOSEN)
+	    --weft $(BENCH_WEFT) $(BENCH_DIR) $(BENCH_CHOSEN)

@@ -38,12 +38,16 @@ static const char *const target_flags[] = {
     "-msimd128",
 };
 
-/* After the user's options: clang takes an -O2 or -O3 that follows
- * -fno-vectorize as a wish to vectorise. */
+/* Loops are the image compiler's: no vectors, no load PRE, no strength reduction.
+ * Only short loops of constant length are unrolled, because the guest compiler
+ * knows the constants of the program and the image compiler does not. No edge is
+ * split to sink into: a load that became conditional can never be hoisted again.
+ * After the user's options: clang takes an -O2 or -O3 that follows -fno-vectorize
+ * as a wish to vectorise. */
 static const char *const loop_flags[] = {
-    "-fno-unroll-loops", "-mllvm", "-enable-load-pre=0", "-mllvm",
-    "-enable-pre=0",     "-mllvm", "-disable-lsr",
-};
+    "-enable-load-pre=0",       "-enable-pre=0",        "-disable-lsr",
+    "-unroll-allow-partial=0",  "-unroll-runtime=0",    "-unroll-allow-peeling=0",
+    "-unroll-full-max-count=8", "-machine-sink-split=0"};
 
 struct strings { /* an argument list; borrows its strings */
     const char **items;
@@ -234,8 +238,10 @@ begin(const struct driver *driver, struct strings *command)
         add(command, "-fno-vectorize");
     if (!has_option(&driver->compile, "-fslp-vectorize"))
         add(command, "-fno-slp-vectorize");
-    for (size_t i = 0; i < ARRAY_COUNT(loop_flags); i++)
+    for (size_t i = 0; i < ARRAY_COUNT(loop_flags); i++) {
+        add(command, "-mllvm");
         add(command, loop_flags[i]);
+    }
 }
 
 /* Everything in one call: there is no link. */

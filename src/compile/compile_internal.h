@@ -142,6 +142,9 @@ void unit_destroy(struct unit *unit);
 int unit_emit(struct unit *unit, struct diag *diag) MUST_CHECK;
 int unit_emit_glue(struct unit *unit, struct diag *diag) MUST_CHECK;
 
+/* Moves the start of a vectorised sum behind the sum (reduction.c). */
+void unit_split_sums(struct unit *unit);
+
 /* Optimises and generates the object, which the caller disposes of. */
 int unit_object(struct unit *unit, LLVMMemoryBufferRef *out, struct diag *diag) MUST_CHECK;
 

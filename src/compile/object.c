@@ -99,9 +99,11 @@ unit_object(struct unit *unit, LLVMMemoryBufferRef *out, struct diag *diag)
 
     if (err != 0)
         return err;
+    unit_split_sums(unit);
     lower_base(unit, UNIT_BASE);
     lower_base(unit, UNIT_FRAME);
-    /* Addresses that were an opaque base and a constant are constants now. */
+    /* Addresses that were an opaque base and a constant are constants now, and
+     * additions of nothing go. */
     err = run_passes(unit, "function(instsimplify)", diag);
     if (err != 0)
         return err;

@@ -23,6 +23,10 @@ initialise_llvm(void)
         "weft",
         /* Stencils over many arrays need more overlap checks than the default. */
         "-runtime-memory-check-threshold=200",
+        /* A loop of 16 steps is for the vectoriser, not for the unroller, and as
+         * wide as its narrowest element allows. */
+        "-unroll-full-max-count=8",
+        "-vectorizer-maximize-bandwidth",
         /* The stack pointer stands still between prologue and epilogue, so a
          * landing pad finds its frame. */
         "-no-x86-call-frame-opt",
@@ -302,6 +306,10 @@ unit_guest_attributes(struct unit *unit, LLVMValueRef function)
     unit_set_flag(unit, function, "uwtable", 2); /* exact at every instruction */
     if (!unit->plan->has_exceptions)
         unit_set_flag(unit, function, "nounwind", 0);
+    /* As clang does: a name like x86-64-v3 is a set of instructions, and the
+     * processor that LLVM would tune for then is ten years old. */
+    if (strcmp(unit->plan->options->cpu, "native") != 0)
+        unit_set_attribute(unit, function, "tune-cpu", "generic");
     unit_set_attribute(unit, function, "frame-pointer", "none");
     unit_set_attribute(unit, function, "no-realign-stack", "true");
     unit_set_attribute(unit, function, "probe-stack", "inline-asm");
