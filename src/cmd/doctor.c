@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "cmd/cmd_internal.h"
+#include "jail/jail.h"
 
 #define HWCAP2_FSGSBASE_BIT (1u << 1)
 
@@ -85,12 +86,6 @@ has_landlock(void)
 }
 
 static bool
-has_seccomp(void)
-{
-    return access("/proc/sys/kernel/seccomp/actions_avail", R_OK) == 0;
-}
-
-static bool
 has_userfaultfd(void)
 {
     int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | 1 /* UFFD_USER_MODE_ONLY */);
@@ -144,13 +139,6 @@ has_compiler(void)
     return access(path, X_OK) == 0;
 }
 
-static bool
-has_cgroup(void)
-{
-    return access("/sys/fs/cgroup/cgroup.controllers", W_OK) == 0 ||
-           access("/sys/fs/cgroup/memory", W_OK) == 0;
-}
-
 static const struct check checks[] = {
     {"processor x86-64-v3", has_baseline, false, "compile with --cpu x86-64-v2"},
     {"user access to the GS base", has_fsgsbase, false,
@@ -161,15 +149,46 @@ static const struct check checks[] = {
     {"Landlock", has_landlock, false,
      "a kernel with CONFIG_SECURITY_LANDLOCK; the compiler can "
      "read files without it"},
-    {"seccomp", has_seccomp, true, "a kernel with CONFIG_SECCOMP_FILTER"},
     {"userfaultfd", has_userfaultfd, false,
      "a kernel with CONFIG_USERFAULTFD; moves copy all memory at once without it"},
-    {"writable control groups", has_cgroup, false, "run as root, or delegate a cgroup"},
     {"the compiler weft-compiler", has_compiler, true, "keep it beside weft"},
     {"the linker ld.lld-19", has_linker, true, "apt-get install lld-19"},
     {"the guest compiler", has_guest_compiler, false,
      "apt-get install clang-19 wasi-libc libclang-rt-19-dev-wasm32, for weft cc"},
 };
+
+static void
+report(const struct check *check, bool holds, bool is_json)
+{
+    if (is_json)
+        (void)printf("{\"check\":\"%s\",\"holds\":%s,\"needed\":%s,\"advice\":\"%s\"}\n",
+                     check->name, holds ? "true" : "false", check->is_needed ? "true" : "false",
+                     holds ? "" : check->advice);
+    else
+        (void)printf("%-8s %s%s%s\n",
+                     holds              ? "ok"
+                     : check->is_needed ? "MISSING"
+                                        : "missing",
+                     check->name, holds ? "" : ": ", holds ? "" : check->advice);
+}
+
+/* What confines a cell: each that is missing is a wall less. The compiler is
+ * confined too, and does not go without the one that every kernel has. */
+static bool
+report_jail(bool is_json, bool *is_able)
+{
+    uint32_t features = jail_features();
+
+    for (uint32_t bit = 1; bit < JAIL_FEATURES_ALL; bit <<= 1) {
+        struct check check = {.is_needed = bit == JAIL_SECCOMP,
+                              .name = jail_feature_name((enum jail_feature)bit),
+                              .advice = jail_feature_advice((enum jail_feature)bit)};
+
+        report(&check, (features & bit) != 0, is_json);
+    }
+    *is_able &= (features & JAIL_SECCOMP) != 0;
+    return features == JAIL_FEATURES_ALL;
+}
 
 static int
 run_checks(bool is_json, bool is_strict)
@@ -181,17 +200,9 @@ run_checks(bool is_json, bool is_strict)
 
         is_able &= holds || !checks[i].is_needed;
         is_whole &= holds;
-        if (is_json)
-            (void)printf("{\"check\":\"%s\",\"holds\":%s,\"needed\":%s,\"advice\":\"%s\"}\n",
-                         checks[i].name, holds ? "true" : "false",
-                         checks[i].is_needed ? "true" : "false", holds ? "" : checks[i].advice);
-        else
-            (void)printf("%-8s %s%s%s\n",
-                         holds                 ? "ok"
-                         : checks[i].is_needed ? "MISSING"
-                                               : "missing",
-                         checks[i].name, holds ? "" : ": ", holds ? "" : checks[i].advice);
+        report(&checks[i], holds, is_json);
     }
+    is_whole &= report_jail(is_json, &is_able);
     return is_able && (is_whole || !is_strict) ? CMD_EXIT_OK : CMD_EXIT_FAILED;
 }
 

@@ -80,6 +80,8 @@ struct jail_config {
     size_t path_count;
     struct jail_limits limits;
     struct jail_network network;
+    uid_t user;     /* as root: whom the process becomes; 0: nobody (65534) */
+    gid_t group;    /* likewise */
     bool is_strict; /* refuse where something asked for is missing */
 };
 
