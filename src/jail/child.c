@@ -4,8 +4,8 @@
  *
  *   host --fork--> first: signals, descriptors, namespaces --fork--> confined
  *          first tells the confined one's pid and ends
- *          confined: joins its groups; waits for the host's word (the network);
- *                    root, limits, rights; tells that it is ready; main
+ *          confined: waits for the host's word (the network); joins its groups;
+ *                    root, rights, limits; tells that it is ready; main
  *
  * Two forks, because a pid namespace begins with the children of who made it. The
  * confined process is process 1 there, so nothing of it outlives it. It becomes a
@@ -239,11 +239,11 @@ run_confined(const struct child *child)
 
     diag_init(&diag);
     self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    /* Says nothing before, so that the host first hears of its pid. */
+    await_go(child);
     err = join_groups(child, &diag);
-    if (err == 0) {
-        await_go(child);
+    if (err == 0)
         err = confine(child, self, &diag);
-    }
     file_close(&self);
     if (err != 0)
         fail(child, err, &diag);
