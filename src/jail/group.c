@@ -45,7 +45,8 @@ group_kill(const char *path)
     char *rest = list, *line;
 
     /* Version 2 does it in one step (5.14 and later). */
-    (void)!group_file_write(path, "cgroup.kill", "1\n", 0);
+    if (group_file_read(path, "cgroup.type", list, sizeof(list)) == 0)
+        (void)!group_file_write(path, "cgroup.kill", "1\n", 0);
     if (group_file_read(path, "cgroup.procs", list, sizeof(list)) != 0)
         return;
     while ((line = strsep(&rest, "\n")) != NULL) {

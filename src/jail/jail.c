@@ -276,17 +276,22 @@ jail_pidfd(const struct jail *jail)
 }
 
 static int
-limit_process(const struct jail *jail, const struct jail_limits *limits, struct diag *diag)
+limit_files(const struct jail *jail, uint32_t files, struct diag *diag)
 {
-    struct rlimit files = {limits->files, limits->files};
+    struct rlimit limit = {files, files};
     int err = fault_point("jail.limit");
 
-    if (limits->files == 0)
-        files.rlim_cur = files.rlim_max = jail->limits.files == 0 ? 0 : 1024;
-    if (files.rlim_max == 0 || jail->end.kind != JAIL_RUNNING)
-        return 0;
-    if (err == 0 && prlimit(jail->pid, RLIMIT_NOFILE, &files, NULL) != 0)
+    if (files == jail->limits.files || jail->end.kind != JAIL_RUNNING)
+        return err;
+    if (files == 0)
+        err = getrlimit(RLIMIT_NOFILE, &limit) != 0 ? -errno : err;
+    if (err == 0 && prlimit(jail->pid, RLIMIT_NOFILE, &limit, NULL) != 0)
         err = -errno;
+    if (err == -EPERM)
+        return diag_set(diag, err,
+                        "cannot change the limit of open files from %u to %u: more than before, "
+                        "and as root any change, takes CAP_SYS_RESOURCE",
+                        jail->limits.files, files);
     if (err != 0)
         return diag_set(diag, err, "cannot limit open files: %s", strerror(-err));
     return 0;
@@ -305,19 +310,21 @@ jail_limit(struct jail *jail, const struct jail_limits *limits, struct diag *dia
     err = group_limit(&jail->group, limits, &jail->limits, diag);
     if (err != 0)
         return err;
-    err = limit_process(jail, limits, diag);
-    if (err != 0)
-        goto restore_group;
-    if (jail->network != NULL && limits->network_rate != jail->limits.network_rate)
+    /* The link before the files, whose limit cannot always be put back. */
+    if (jail->network != NULL)
         err = network_limit(jail->network, limits->network_rate, diag);
     if (err != 0)
-        goto restore_process;
+        goto restore_group;
+    err = limit_files(jail, limits->files, diag);
+    if (err != 0)
+        goto restore_network;
     jail->limits = *limits;
     jail->missing |= missing;
     return 0;
 
-restore_process:
-    (void)!limit_process(jail, &jail->limits, NULL);
+restore_network:
+    if (jail->network != NULL)
+        (void)!network_limit(jail->network, jail->limits.network_rate, NULL);
 restore_group:
     (void)!group_limit(&jail->group, &jail->limits, NULL, NULL);
     return err;

@@ -277,7 +277,7 @@ fail_each_step(const char *point)
         assert_false(has_link());
     }
     assert_int_equal(err, 0);
-    assert_true(nth > 5);
+    assert_true(nth > 3);
     print_message("%s: %u steps failed one by one\n", point, nth - 1);
     jail_destroy(jail);
     assert_int_equal(testing_fd_count(), fds);
