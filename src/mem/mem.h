@@ -95,10 +95,9 @@ int mem_reset(struct mem_slot *slot, const struct mem_snapshot *snapshot) MUST_C
 /* Pages that mem_reset would copy or drop now. */
 int mem_private_pages(const struct mem_slot *slot, uint64_t *pages) MUST_CHECK;
 
-/* What a slot has beside the snapshot that it was restored from: the pages that
- * differ, in plain memory of the host and compressed where that pays. Costs no
- * descriptor and no mapping, so there may be many thousands. The snapshot is
- * borrowed and must outlive it. -EINVAL: the slot is not of this snapshot. */
+/* What a slot has beside the snapshot that it was restored from: the words that
+ * differ, in plain memory of the host. Costs no descriptor and no mapping, so there
+ * may be many thousands. -EINVAL: the slot is not of this snapshot. */
 struct mem_delta; /* immutable */
 int mem_delta_take(const struct mem_slot *slot, const struct mem_snapshot *snapshot,
                    struct mem_delta **out) MUST_CHECK;
@@ -128,6 +127,9 @@ void mem_track_stop(struct mem_slot *slot);
 /* Calls visit for every run of written pages, in order, by offset from the origin. */
 typedef void (*mem_visit_fn)(void *context, int64_t offset, uint64_t bytes);
 int mem_track_written(struct mem_slot *slot, mem_visit_fn visit, void *context) MUST_CHECK;
+/* Before the kernel writes to guest memory for the host (read(2) and the like): with
+ * MEM_TRACK_FAULT it would only say EFAULT. */
+void mem_track_touch(struct mem_slot *slot, const void *address, size_t bytes);
 /* In a handler of SIGSEGV: true where the fault was a write to a tracked page,
  * which is now noted and writable: return and the write happens. */
 bool mem_track_fault(uintptr_t address);
