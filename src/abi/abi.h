@@ -246,6 +246,11 @@ abi_value_slots(uint8_t type)
 typedef int (*abi_dispatch_fn)(int64_t context);
 int64_t abi_enter(int64_t context, abi_dispatch_fn dispatch, const int64_t *others, uint64_t count);
 
+/* The same for a guest that was taken off in the middle of its code: machine is the
+ * struct ucontext of the signal that did it (readable until the guest runs). */
+int64_t abi_enter_at(int64_t context, abi_dispatch_fn dispatch, const int64_t *others,
+                     uint64_t count, const void *machine);
+
 /* The image: an ELF executable with fixed addresses. Besides code and unwind
  * tables (.eh_frame, .eh_frame_hdr, .gcc_except_table) and symbols, it has
  *   .weft.meta   struct abi_meta and what it refers to, by offset from its start

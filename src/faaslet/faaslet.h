@@ -43,6 +43,7 @@ enum faaslet_verdict {
     FAASLET_CALL_PENDING,  /* call->wait says for what; will be called again, same arguments */
     FAASLET_CALL_EXIT,     /* call->exit_code: the process ends */
     FAASLET_CALL_SNAPSHOT, /* as DONE, but the run ends first: a good place to freeze */
+    FAASLET_CALL_LIMIT,    /* call->limit: the process ends, killed */
 };
 
 struct faaslet_wait_fd {
@@ -58,6 +59,13 @@ struct faaslet_wait {
     struct faaslet_wait_fd fds[FAASLET_WAIT_FDS_MAX];
 };
 
+enum faaslet_limit {
+    FAASLET_LIMIT_TIME,   /* the run's deadline passed */
+    FAASLET_LIMIT_KILL,   /* faaslet_kill */
+    FAASLET_LIMIT_CPU,    /* config.cpu_ns_max of guest and host calls together */
+    FAASLET_LIMIT_OUTPUT, /* a host function said so */
+};
+
 /* One host call. Guest pointers are checked with faaslet_call_range before use
  * and never kept. A function that cannot finish now says PENDING, and keeps what
  * is half done in scratch (zero at the first call; frozen with the Faaslet) or
@@ -71,6 +79,7 @@ struct faaslet_call {
     struct faaslet_wait *wait;
     int exit_code;
     enum abi_trap trap;
+    enum faaslet_limit limit;
     const char *message; /* static text for ABI_TRAP_HOST */
 };
 
@@ -171,13 +180,6 @@ enum faaslet_outcome_kind {
     FAASLET_KILLED,    /* limit */
 };
 
-enum faaslet_limit {
-    FAASLET_LIMIT_TIME,   /* the run's deadline passed */
-    FAASLET_LIMIT_KILL,   /* faaslet_kill */
-    FAASLET_LIMIT_CPU,    /* config.cpu_ns_max of guest and host calls together */
-    FAASLET_LIMIT_OUTPUT, /* a host function said so */
-};
-
 struct faaslet_outcome {
     enum faaslet_outcome_kind kind;
     int exit_code;
@@ -256,33 +258,36 @@ int faaslet_thaw(const struct faaslet_frozen *frozen, const struct faaslet_confi
                  struct faaslet **out, struct diag *diag) MUST_CHECK;
 void faaslet_frozen_destroy(struct faaslet_frozen *frozen);
 
-/* Makes a Faaslet that was thawed from (or is the origin of) this frozen one equal to
- * it again, in its slot and on its stack, whatever it did or was stopped at; what it
- * wrote is gone. process: NULL: a thaw of the frozen one's record, else used as
- * config.process is. After a failure only faaslet_destroy may follow. -EINVAL: of
- * another frozen one. */
+/* Makes a Faaslet that was thawed from this frozen one (or from one with the same
+ * images) equal to it again, whatever it did or was stopped at; what it wrote is gone.
+ * In its slot and on its stack where it was thawed from this very one: that is quick.
+ * process: NULL: a thaw of the frozen one's record, else used as config.process is.
+ * After a failure only faaslet_destroy may follow. */
 int faaslet_reset(struct faaslet *faaslet, const struct faaslet_frozen *frozen, void *process,
                   struct diag *diag) MUST_CHECK;
 
 /* A Faaslet that is pending, without slot and stack: what differs from the frozen
- * one that it was thawed from. Plain memory; the Faaslet is unchanged, also on
- * failure, and then usually reset and used for another. -EBUSY: preempted. */
-struct faaslet_parked; /* immutable; borrows the frozen one */
+ * one that it was thawed from, in plain memory, and its process record, which is
+ * handed over. The Faaslet is good only for a reset then. Unchanged on failure.
+ * -EBUSY: preempted. */
+struct faaslet_parked; /* borrows the frozen one */
 int faaslet_park(struct faaslet *faaslet, const struct faaslet_frozen *frozen,
                  struct faaslet_parked **out, struct diag *diag) MUST_CHECK;
 /* Into a Faaslet thawed from, or reset to, the same frozen one: its run goes on where
- * the parked one stood. The process record is handed over: parked keeps it. */
-int faaslet_unpark(struct faaslet *faaslet, const struct faaslet_parked *parked,
+ * the parked one stood, with that one's process record. Only once. After a failure
+ * only faaslet_destroy may follow. */
+int faaslet_unpark(struct faaslet *faaslet, struct faaslet_parked *parked,
                    struct diag *diag) MUST_CHECK;
 uint64_t faaslet_parked_bytes(const struct faaslet_parked *parked);
 void faaslet_parked_destroy(struct faaslet_parked *parked); /* NULL is fine */
 
 /* A frozen Faaslet as bytes, for another process or host: versioned, compressed,
- * checksummed. It names its images by their source id and options; images are not in
- * it. -EINVAL: LINKED ones with unnamed parts, or -ENOTSUP with what cannot go along. */
+ * checksummed. It names its image by the image's hash; the image is not in it. Whoever
+ * can write such bytes can run code, as with images: they are to be trusted alike.
+ * -ENOTSUP: linked from several modules. */
 int faaslet_frozen_save(const struct faaslet_frozen *frozen, struct buffer *out,
                         struct diag *diag) MUST_CHECK;
-/* images: those that it needs, in any order; resolve finds its host functions. -EINVAL
+/* images: among them must be its own; resolve finds its host functions. -EINVAL
  * with the reason (damaged, other version, other image); nothing is kept. */
 struct faaslet_load {
     struct faaslet_image *const *images;

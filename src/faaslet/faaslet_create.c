@@ -49,6 +49,7 @@ create_bare(const struct faaslet_config *config, enum abi_mode mode, struct faas
     if (faaslet->config.stack_bytes == 0)
         faaslet->config.stack_bytes = FAASLET_STACK_BYTES_DEFAULT;
     faaslet->mode = mode;
+    faaslet->stop_at = UINT32_MAX;
     *out = faaslet;
     return 0;
 }
@@ -223,6 +224,7 @@ faaslet_destroy(struct faaslet *faaslet)
     mem_stack_destroy(&faaslet->stack);
     if (faaslet->process_is_own)
         faaslet->config.ops->destroy(faaslet->config.process);
+    free(faaslet->machine);
     state_fini(faaslet);
     free(faaslet);
 }
