@@ -300,6 +300,19 @@ int faaslet_frozen_load(const uint8_t *bytes, size_t count, const struct faaslet
 /* Another reference; faaslet_frozen_destroy gives one back. */
 struct faaslet_frozen *faaslet_frozen_get(struct faaslet_frozen *frozen);
 
+/* The bytes that the process record was frozen to; NULL where there is none. */
+const uint8_t *faaslet_frozen_process(const struct faaslet_frozen *frozen, size_t *count);
+
+/* Whether it stands in the middle of a call. */
+bool faaslet_frozen_is_running(const struct faaslet_frozen *frozen);
+
+/* Another record of host functions from now on, borrowed; one that is the Faaslet's own
+ * is destroyed. Not while it runs. */
+void faaslet_process_set(struct faaslet *faaslet, void *process);
+
+/* Processor time that ticks have charged to it since it began (faaslet_thread_tick). */
+uint64_t faaslet_cpu_ns(const struct faaslet *faaslet);
+
 /* The record of host functions in use: the config's, or after a thaw with ops the
  * Faaslet's own, which it destroys. */
 void *faaslet_process(const struct faaslet *faaslet);

@@ -132,6 +132,22 @@ fill_memory(struct faaslet *faaslet, const struct instance *instance, struct dia
     return err;
 }
 
+/* Takes the reference, also on failure. */
+static int
+create_single(struct instance *instance, const struct faaslet_config *config, struct faaslet **out)
+{
+    int err = create_bare(config, ABI_STANDALONE, out);
+
+    if (err == 0) {
+        err = set_only_instance(*out, instance);
+        if (err != 0)
+            faaslet_destroy(*out);
+    }
+    if (err != 0)
+        instance_put(instance);
+    return err;
+}
+
 int
 faaslet_create(struct faaslet_image *image, const struct faaslet_config *config,
                struct faaslet **out, struct diag *diag)
@@ -145,16 +161,9 @@ faaslet_create(struct faaslet_image *image, const struct faaslet_config *config,
     err = link_standalone(image, config, &instance, diag);
     if (err != 0)
         return err;
-    err = create_bare(config, ABI_STANDALONE, &faaslet);
-    if (err != 0) {
-        instance_put(instance);
-        return diag_set(diag, err, "cannot create: out of memory");
-    }
-    err = set_only_instance(faaslet, instance);
-    if (err != 0) {
-        instance_put(instance);
-        goto destroy;
-    }
+    err = create_single(instance, config, &faaslet);
+    if (err != 0)
+        return diag_set(diag, err, "cannot create a Faaslet: out of memory");
     err = mem_slot_create(instance->below_bytes, 1, false, &faaslet->slot);
     if (err != 0)
         goto destroy;

@@ -191,6 +191,28 @@ faaslet_frozen_destroy(struct faaslet_frozen *frozen)
     free(frozen);
 }
 
+const uint8_t *
+faaslet_frozen_process(const struct faaslet_frozen *frozen, size_t *count)
+{
+    *count = frozen->process.count;
+    return frozen->has_process ? frozen->process.bytes : NULL;
+}
+
+bool
+faaslet_frozen_is_running(const struct faaslet_frozen *frozen)
+{
+    return has_stack(&frozen->state);
+}
+
+void
+faaslet_process_set(struct faaslet *faaslet, void *process)
+{
+    if (faaslet->process_is_own)
+        faaslet->config.ops->destroy(faaslet->config.process);
+    faaslet->config.process = process;
+    faaslet->process_is_own = false;
+}
+
 int
 frozen_restore(const struct faaslet_frozen *frozen, bool random_place, struct faaslet *faaslet)
 {

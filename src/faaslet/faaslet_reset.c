@@ -97,10 +97,7 @@ faaslet_reset(struct faaslet *faaslet, const struct faaslet_frozen *frozen, void
     if (err == 0)
         err = memory_reset(faaslet, frozen);
     if (err == 0 && process != NULL) {
-        if (faaslet->process_is_own)
-            faaslet->config.ops->destroy(faaslet->config.process);
-        faaslet->config.process = process;
-        faaslet->process_is_own = false;
+        faaslet_process_set(faaslet, process);
     } else if (err == 0 && frozen->has_process && faaslet->config.ops != NULL) {
         err = process_restore(faaslet, &frozen->process);
     }

@@ -456,6 +456,12 @@ faaslet_run(struct faaslet *faaslet, uint64_t deadline_ns, struct faaslet_outcom
     *out = faaslet->outcome;
 }
 
+uint64_t
+faaslet_cpu_ns(const struct faaslet *faaslet)
+{
+    return faaslet->cpu_ns;
+}
+
 int
 faaslet_stop_at(struct faaslet *faaslet, const char *module, const char *name)
 {

@@ -190,10 +190,10 @@ is_in_guest(const struct faaslet *faaslet, const ucontext_t *machine)
 static void
 preempt_guest(struct faaslet *faaslet, ucontext_t *machine)
 {
-    uint32_t call = context_at(faaslet, faaslet->stop_context)->call;
-
-    if (here.machine != NULL && is_in_guest(faaslet, machine) &&
-        machine_save(here.machine, machine, call))
+    /* Host code may be moving its slot at this moment. */
+    if (here.machine == NULL || !is_in_guest(faaslet, machine))
+        return;
+    if (machine_save(here.machine, machine, context_at(faaslet, faaslet->stop_context)->call))
         leave_guest(faaslet, machine, ABI_TRAP_NONE);
 }
 
