@@ -42,7 +42,7 @@ enum faaslet_verdict {
     FAASLET_CALL_TRAP,     /* call->trap and call->message say why */
     FAASLET_CALL_PENDING,  /* call->wait says for what; will be called again, same arguments */
     FAASLET_CALL_EXIT,     /* call->exit_code: the process ends */
-    FAASLET_CALL_SNAPSHOT, /* as DONE, but the run ends first: a good place to freeze */
+    FAASLET_CALL_SNAPSHOT, /* as PENDING, but for nothing: a good place to freeze */
     FAASLET_CALL_LIMIT,    /* call->limit: the process ends, killed */
 };
 
@@ -225,6 +225,9 @@ int faaslet_thread_tick(uint64_t tick_ns) MUST_CHECK;
 /* Makes the next call of this import end the run as SNAPSHOT before the host
  * function is called; then this is forgotten. -ENOENT: it imports no such thing. */
 int faaslet_stop_at(struct faaslet *faaslet, const char *module, const char *name) MUST_CHECK;
+
+/* The argument slots of the host call at which it stands (SNAPSHOT, PENDING). */
+const uint64_t *faaslet_args(const struct faaslet *faaslet);
 
 /* Ends a running Faaslet soon; any thread may ask. */
 void faaslet_kill(struct faaslet *faaslet);

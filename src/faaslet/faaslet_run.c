@@ -224,7 +224,7 @@ apply_verdict(struct faaslet *faaslet, enum faaslet_verdict verdict)
         faaslet->outcome.exit_code = faaslet->call.exit_code;
         return false;
     case FAASLET_CALL_SNAPSHOT:
-        end_with(faaslet, FAASLET_SNAPSHOT, STATE_READY);
+        end_with(faaslet, FAASLET_SNAPSHOT, STATE_CALLING);
         return false;
     case FAASLET_CALL_LIMIT:
         registers_of_frame(faaslet, faaslet->stop_context, &faaslet->stopped);
@@ -454,6 +454,12 @@ faaslet_run(struct faaslet *faaslet, uint64_t deadline_ns, struct faaslet_outcom
         runner_arm(runner, outer->deadline_ns);
     }
     *out = faaslet->outcome;
+}
+
+const uint64_t *
+faaslet_args(const struct faaslet *faaslet)
+{
+    return context_at(faaslet, faaslet->stop_context)->args;
 }
 
 uint64_t
