@@ -3,7 +3,6 @@
  * abi: what compiled guest code and the host agree on.
  *
  * Neither the compiler nor the runtime knows the other; both know this door.
- *
  * The slot. Every Faaslet has one reservation, and compiled code reaches all of
  * it as gs:[offset], with GS at the start of linear memory:
  *
@@ -21,37 +20,34 @@
  * Two modes of compiled code:
  * - STANDALONE: one module in the slot. The context is at a fixed offset
  *   (abi_main_context), memory at offset 0.
- * - LINKED: several instances in one slot (the specification's linking tests,
- *   later dynamic linking). Every function takes the context's offset as a
- *   hidden first argument, and finds imported memory, tables, globals and
+ * - LINKED: several instances in one slot. Every function takes the context's offset
+ *   as a hidden first argument, and finds imported memory, tables, globals and
  *   functions through offsets in its context.
  *
  * Function references and external references are 64-bit values. A function
  * reference is the GS offset of a struct abi_function; null is ABI_REF_NULL,
- * the offset of an all-zero record at the end of the header.
+ * the offset of an all-zero record at the header's end.
  *
  * Calling convention of guest functions: C (System V) or, in LINKED images and
- * images that use tail calls, LLVM's tailcc. LINKED: hidden context first, and
- * with several results the GS offset of the caller's argument area. Then the
- * parameters: i32, i64, float, double, <2 x i64>; references are i64. The first
- * result returns in its register; result k > 0 is left in the argument area of
- * the caller's context, in its slot. Argument slots are 8 bytes; a v128 takes
- * two; value k begins after the slots of values 0..k-1; i32, f32 zero-extended.
+ * images that use tail calls, LLVM's tailcc. LINKED: hidden context first, and with
+ * several results the GS offset of the caller's argument area. Then the parameters:
+ * i32, i64, float, double, <2 x i64>; references are i64. The first result returns in
+ * its register; result k > 0 is left in the argument area of the caller's context, in
+ * its slot. Slots are 8 bytes, a v128 takes two; value k begins after the slots of
+ * values 0..k-1; i32 and f32 are zero-extended.
  *
  * Leaving guest code. Image code `weft_call(context, call)` pushes the
  * callee-saved registers as a struct abi_frame, stores the stack pointer in
  * context.guest_sp and the call's number in context.call, and continues on
  * context.host_sp: abi_enter returns to the host. Resuming is abi_enter again.
- * So a host call, a wait, an end and a throw are one mechanism, nothing of the
- * host is ever on a guest stack, and calling a host function again (PENDING) is
- * free: the arguments are still in the context.
+ * So a host call, a wait, an end and a throw are one mechanism, nothing of the host
+ * is ever on a guest stack, and a PENDING host function is called again for free.
  *
- * Helpers (memory.copy and the like) are leaf calls through the header: the
- * guest is not frozen in one; they run on the executor's stack.
+ * Helpers (memory.copy ...) are leaf calls through the header, on the executor's
+ * stack; the guest is not frozen in one.
  *
- * Traps are `ud1` instructions whose immediate is the enum abi_trap, raised at
- * the faulting instruction, or hardware faults in the slot's guard (memory) or
- * the guest stack's guard (stack exhausted).
+ * Traps are `ud1` instructions whose immediate is the enum abi_trap, or faults in the
+ * slot's guard (memory) or the guest stack's guard (stack exhausted).
  */
 #ifndef WEFT_ABI_H
 #define WEFT_ABI_H
@@ -74,10 +70,15 @@
 #define ABI_TABLE_ENTRIES_MAX    (UINT32_C(1) << 22)
 #define ABI_BELOW_BYTES_MAX      (UINT64_C(1) << 30) /* all that lies below GS */
 
-/* Images are mapped in [FIRST, END), each at a multiple of UNIT. */
+/* Images are mapped in [FIRST, END) at multiples of UNIT. TSan keeps its own there. */
+#ifdef __SANITIZE_THREAD__
+#define ABI_IMAGE_ADDRESS_FIRST UINT64_C(0x550100000000)
+#define ABI_IMAGE_ADDRESS_END   UINT64_C(0x554000000000)
+#else
 #define ABI_IMAGE_ADDRESS_FIRST UINT64_C(0x200000000000)
 #define ABI_IMAGE_ADDRESS_END   UINT64_C(0x400000000000)
-#define ABI_IMAGE_ADDRESS_UNIT  (UINT64_C(64) << 20)
+#endif
+#define ABI_IMAGE_ADDRESS_UNIT (UINT64_C(64) << 20)
 
 enum abi_mode {
     ABI_STANDALONE = 0,
@@ -104,7 +105,7 @@ enum abi_trap {
     ABI_TRAP_COUNT
 };
 
-/* The specification's wording, e.g. "out of bounds memory access". */
+/* The specification's wording. */
 const char *abi_trap_text(enum abi_trap trap);
 
 /* Numbers in context.call from here on are not imports. */
@@ -132,7 +133,7 @@ enum abi_helper {
     ABI_HELPER_COUNT
 };
 
-/* At GS - ABI_HEADER_BYTES. The host's: absolute addresses live here only. */
+/* At GS - ABI_HEADER_BYTES: the only place of absolute addresses. */
 struct abi_header {
     uint64_t helpers[ABI_HELPER_COUNT]; /* thunks */
     void *host;                         /* the runtime's object for this Faaslet */
@@ -148,7 +149,7 @@ struct abi_function {
 
 #define ABI_REF_NULL (-(int64_t)sizeof(struct abi_function))
 
-/* A linear memory. bytes is what compiled code sees as memory.size. */
+/* A linear memory. */
 struct abi_memory {
     int64_t base;       /* GS offset of its first byte; 0 in STANDALONE images */
     uint64_t pages;     /* current size */
@@ -245,6 +246,9 @@ abi_value_slots(uint8_t type)
  * contexts of LINKED images, where any may leave. */
 typedef int (*abi_dispatch_fn)(int64_t context);
 int64_t abi_enter(int64_t context, abi_dispatch_fn dispatch, const int64_t *others, uint64_t count);
+/* For a guest taken off in the middle of its code; machine: the signal's ucontext. */
+int64_t abi_enter_at(int64_t context, abi_dispatch_fn dispatch, const int64_t *others,
+                     uint64_t count, const void *machine);
 
 /* The image: an ELF executable with fixed addresses. Besides code and unwind
  * tables (.eh_frame, .eh_frame_hdr, .gcc_except_table) and symbols, it has
@@ -271,13 +275,8 @@ enum abi_code {
     ABI_CODE_FIXED
 };
 
-enum abi_kind { /* the binary format's numbers */
-                ABI_KIND_FUNCTION = 0,
-                ABI_KIND_TABLE = 1,
-                ABI_KIND_MEMORY = 2,
-                ABI_KIND_GLOBAL = 3,
-                ABI_KIND_TAG = 4,
-};
+/* The binary format's numbers. */
+enum abi_kind { ABI_KIND_FUNCTION, ABI_KIND_TABLE, ABI_KIND_MEMORY, ABI_KIND_GLOBAL, ABI_KIND_TAG };
 
 struct abi_meta_type {
     struct abi_range params; /* bytes: value types of the binary format */
@@ -360,7 +359,7 @@ struct abi_meta {
     uint32_t max_exception_slots;
 };
 
-/* A parsed image: views into bytes that the caller keeps mapped. */
+/* A parsed image: views into bytes that the caller keeps. */
 struct abi_image {
     const uint8_t *file;
     size_t file_bytes;
@@ -372,13 +371,12 @@ struct abi_image {
     uint64_t memory_file_offset; /* of .weft.memory; page-aligned */
     uint64_t memory_bytes;
     uint64_t text_first, text_end; /* addresses of executable code */
-    uint64_t load_first, load_end; /* addresses of everything */
-    uint64_t eh_frame_hdr;         /* address, or 0 */
+    uint64_t load_first, load_end; /* of everything */
+    uint64_t eh_frame_hdr;         /* or 0 */
 };
 
-/* Checks every offset, count and index of the ELF and of the metadata, so that
- * the runtime may follow them. -EINVAL with the reason. Nothing is kept but
- * views. */
+/* Checks every offset, count and index of the ELF and of the metadata, so that the
+ * runtime may follow them. -EINVAL with the reason. Nothing is kept but views. */
 int abi_image_parse(const uint8_t *bytes, size_t size, struct abi_image *out,
                     struct diag *diag) MUST_CHECK;
 

@@ -6,6 +6,11 @@
  * The host stack while the guest runs, from host_sp upwards:
  *   continuation, padding, dispatch, r15, r14, r13, r12, rbx, rbp, return address
  *
+ * int64_t abi_enter_at(context, dispatch, others, other_count, machine)
+ *
+ * The same, but the guest goes on with the whole machine state of a signal frame
+ * (a kernel's struct ucontext, its floating point part somewhere in memory).
+ *
  * The loop is here and not in C so that calls and returns pair up: the guest's
  * call of weft_call is the return address that the processor expects at our ret.
  */
@@ -27,11 +32,24 @@
 .endm
 
     .text
+    .globl abi_enter_at
+    .type abi_enter_at, @function
+    .p2align 4
+abi_enter_at:
+    .cfi_startproc
+    movq %r8, %rax
+    jmp .Lenter
+    .cfi_endproc
+    .size abi_enter_at, . - abi_enter_at
+
     .globl abi_enter
     .type abi_enter, @function
     .p2align 4
 abi_enter:
     .cfi_startproc
+    xorl %eax, %eax
+.Lenter:
+    movq %rax, %r8
     pushq %rbp
     .cfi_adjust_cfa_offset 8
     .cfi_rel_offset rbp, 0
@@ -59,12 +77,15 @@ abi_enter:
     .cfi_adjust_cfa_offset 8
     movq %rsp, %gs:ABI_OFFSET_HOST_SP(%rdi)
     testq %rcx, %rcx
-    jz .Lresume
+    jz .Lready
 .Lothers:
     movq -8(%rdx,%rcx,8), %rax
     movq %rsp, %gs:ABI_OFFSET_HOST_SP(%rax)
     decq %rcx
     jnz .Lothers
+.Lready:
+    testq %r8, %r8
+    jnz .Lmachine
 .Lresume:
     movq %gs:ABI_OFFSET_GUEST_SP(%rdi), %rsp
     clear_registers
@@ -76,6 +97,12 @@ abi_enter:
     popq %rbx
     popq %rbp
     ret
+
+.Lmachine:
+    movq %r8, %rsp
+    movl $15, %eax /* rt_sigreturn */
+    syscall
+    ud2
 
     .p2align 4
 .Lleft:

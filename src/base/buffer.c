@@ -73,3 +73,19 @@ buffer_align(struct buffer *buffer, size_t unit)
 {
     buffer_append(buffer, NULL, ROUND_UP(buffer->count, unit) - buffer->count);
 }
+
+void
+buffer_trim(struct buffer *buffer)
+{
+    uint8_t *less;
+
+    if (buffer->capacity == buffer->count)
+        return;
+    less = buffer->count > 0 ? realloc(buffer->bytes, buffer->count) : NULL;
+    if (less == NULL && buffer->count > 0)
+        return;
+    if (buffer->count == 0)
+        free(buffer->bytes);
+    buffer->bytes = less;
+    buffer->capacity = buffer->count;
+}

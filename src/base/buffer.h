@@ -26,6 +26,9 @@ void buffer_fini(struct buffer *buffer);
 void buffer_append(struct buffer *buffer, const void *bytes, size_t count);
 void buffer_append_format(struct buffer *buffer, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* Gives back what is reserved beyond count, where the allocator can. */
+void buffer_trim(struct buffer *buffer);
+
 /* Appends zeros until count is a multiple of unit, a power of two. */
 void buffer_align(struct buffer *buffer, size_t unit);
 

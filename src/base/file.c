@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -57,6 +59,27 @@ file_read_all(const char *path, size_t bytes_max, struct buffer *out, struct dia
     file_close(&fd);
     if (err == -EFBIG)
         return diag_set(diag, err, "%s: larger than the limit of %zu bytes", path, bytes_max);
+    return err == 0 ? 0 : diag_set(diag, err, "%s: %s", path, strerror(-err));
+}
+
+int
+file_replace(const char *path, const void *bytes, size_t count, struct diag *diag)
+{
+    char *beside;
+    int fd, err;
+
+    if (asprintf(&beside, "%s.XXXXXX", path) < 0)
+        return diag_set(diag, -ENOMEM, "%s: out of memory", path);
+    fd = mkostemp(beside, O_CLOEXEC);
+    err = fd < 0 ? -errno : file_write_all(fd, bytes, count);
+    if (err == 0 && fsync(fd) != 0)
+        err = -errno;
+    if (err == 0 && rename(beside, path) != 0)
+        err = -errno;
+    if (err != 0 && fd >= 0)
+        (void)unlink(beside);
+    file_close(&fd);
+    free(beside);
     return err == 0 ? 0 : diag_set(diag, err, "%s: %s", path, strerror(-err));
 }
 

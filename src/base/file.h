@@ -20,6 +20,10 @@ int file_write_all(int fd, const void *bytes, size_t count) MUST_CHECK;
 int file_read_all(const char *path, size_t bytes_max, struct buffer *out,
                   struct diag *diag) MUST_CHECK;
 
+/* Makes these bytes the whole file: written beside it, then put in its place, so
+ * that others see the old or the new. Nothing is left beside on failure. */
+int file_replace(const char *path, const void *bytes, size_t count, struct diag *diag) MUST_CHECK;
+
 /* For CLEANUP(file_close): closes a descriptor unless negative. */
 void file_close(int *fd);
 

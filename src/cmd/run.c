@@ -15,12 +15,10 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "cmd/cmd_internal.h"
+#include "cmd/run_internal.h"
 #include "cmd/values.h"
-#include "hostcall/hostcall.h"
 
-#define DIRECTORIES_MAX 64u
-#define ENVIRONMENT_MAX 1024u
+#define CPU_TICK_NS 10000000u
 
 static const char help[] =
     "usage: weft run [options] PROGRAM.wasm [arguments]\n\n"
@@ -30,6 +28,12 @@ static const char help[] =
     "  --mem SIZE           limit its linear memory\n"
     "  --stack SIZE         its stack (default 8M)\n"
     "  --timeout SEC        end it after so many seconds\n"
+    "  --cpu-time SEC       end it after so many seconds of processor time\n"
+    "  --output SIZE        end it when it writes more than this to standard output and error\n"
+    "  --save FILE          stop at its snapshot point (weft_snapshot) and keep it in FILE\n"
+    "  --save-at CALL[:ARG] stop at this host call instead, e.g. fd_read:0, the first read of\n"
+    "                       standard input\n"
+    "  --from FILE          start where --save stopped, with these arguments and streams\n"
     "  --invoke NAME        call this exported function with the arguments, print its results\n"
     "  --perf               map the cached image itself, so that perf finds its symbols\n"
     "  --json               the outcome as JSON, on standard error\n" CMD_COMPILE_HELP
@@ -37,21 +41,12 @@ static const char help[] =
     "host call. Exit code: the program's own; 128 + a signal's number for a trap (SEGV:\n"
     "memory, tables, stack; FPE: arithmetic; ILL: others) or the time limit (XCPU).\n";
 
-struct run_command {
-    struct compile_request request;
-    struct compile_report report;
-    struct hostcall_directory directories[DIRECTORIES_MAX];
-    size_t directory_count;
-    const char *environment[ENVIRONMENT_MAX];
-    size_t environment_count;
-    uint64_t memory_bytes, stack_bytes;
-    uint64_t timeout_ns; /* 0: none */
-    const char *invoke;
-    bool is_json, is_profiled;
-    const char *path;
-    char **args; /* of the program, its name first */
-    size_t arg_count;
-    uint64_t loaded_ns, created_ns, ended_ns;
+enum {
+    OPTION_CPU_TIME = 512,
+    OPTION_OUTPUT,
+    OPTION_SAVE,
+    OPTION_SAVE_AT,
+    OPTION_FROM,
 };
 
 /* ---------------------------------------------------------------- command line */
@@ -101,15 +96,27 @@ add_variable(struct run_command *command, char *text)
 }
 
 static bool
-set_timeout(struct run_command *command, const char *text)
+set_seconds(const char *text, uint64_t *ns)
 {
     char *end = NULL;
     double seconds = strtod(text, &end);
 
     if (end == text || *end != '\0' || !(seconds > 0) || seconds > 1e9)
         return false;
-    command->timeout_ns = (uint64_t)(seconds * CLOCK_NS_PER_SECOND);
+    *ns = (uint64_t)(seconds * CLOCK_NS_PER_SECOND);
     return true;
+}
+
+static bool
+set_save_at(struct run_command *command, char *text)
+{
+    char *colon = strchr(text, ':');
+
+    if (colon != NULL)
+        *colon++ = '\0';
+    command->save_at = text;
+    command->save_arg = colon;
+    return text[0] != '\0' && (colon == NULL || colon[0] != '\0');
 }
 
 static bool
@@ -126,7 +133,19 @@ set_option(struct run_command *command, int option, char *value, struct diag *di
         return cmd_parse_size(value, &command->stack_bytes) &&
                command->stack_bytes <= (UINT64_C(1) << 32);
     case 't':
-        return set_timeout(command, value);
+        return set_seconds(value, &command->timeout_ns);
+    case OPTION_CPU_TIME:
+        return set_seconds(value, &command->cpu_ns);
+    case OPTION_OUTPUT:
+        return cmd_parse_size(value, &command->output_bytes) && command->output_bytes > 0;
+    case OPTION_SAVE:
+        command->save = value;
+        return true;
+    case OPTION_SAVE_AT:
+        return set_save_at(command, value);
+    case OPTION_FROM:
+        command->from = value;
+        return true;
     case 'i':
         command->invoke = value;
         return true;
@@ -152,6 +171,11 @@ parse(struct run_command *command, int argc, char **argv)
                                             {"mem", required_argument, NULL, 'm'},
                                             {"stack", required_argument, NULL, 's'},
                                             {"timeout", required_argument, NULL, 't'},
+                                            {"cpu-time", required_argument, NULL, OPTION_CPU_TIME},
+                                            {"output", required_argument, NULL, OPTION_OUTPUT},
+                                            {"save", required_argument, NULL, OPTION_SAVE},
+                                            {"save-at", required_argument, NULL, OPTION_SAVE_AT},
+                                            {"from", required_argument, NULL, OPTION_FROM},
                                             {"invoke", required_argument, NULL, 'i'},
                                             {"perf", no_argument, NULL, 'p'},
                                             CMD_COMPILE_OPTIONS,
@@ -172,6 +196,10 @@ parse(struct run_command *command, int argc, char **argv)
     }
     if (optind >= argc)
         return cmd_usage("run", "a program is wanted") + 1;
+    if (command->save_at != NULL && command->save == NULL)
+        return cmd_usage("run", "--save-at needs --save") + 1;
+    if (command->from != NULL && (command->invoke != NULL || command->save != NULL))
+        return cmd_usage("run", "--from goes with neither --invoke nor --save") + 1;
     command->path = argv[optind];
     command->args = argv + optind;
     command->arg_count = (size_t)(argc - optind);
@@ -198,109 +226,22 @@ wait_for(const struct faaslet_wait *wait, uint64_t deadline_ns)
     (void)ppoll(fds, wait->fd_count, until_ns == CLOCK_NEVER_NS ? NULL : &left, NULL);
 }
 
+/* Until it ends or, with --save, stands at its snapshot point. */
 static void
-run_to_end(struct faaslet *faaslet, uint64_t deadline_ns, struct faaslet_outcome *outcome)
+run_to_end(const struct run_command *command, struct faaslet *faaslet, uint64_t deadline_ns,
+           struct faaslet_outcome *outcome)
 {
     for (;;) {
         faaslet_run(faaslet, deadline_ns, outcome);
-        if (outcome->kind != FAASLET_PENDING)
+        if (outcome->kind == FAASLET_PENDING)
+            wait_for(&outcome->wait, deadline_ns);
+        else if (outcome->kind == FAASLET_SNAPSHOT && run_is_save_point(command, faaslet))
             return;
-        wait_for(&outcome->wait, deadline_ns);
+        else if (outcome->kind == FAASLET_SNAPSHOT && run_stop_at(command, faaslet, NULL) != 0)
+            return; /* cannot be: it was there before */
+        else if (outcome->kind != FAASLET_PREEMPTED && outcome->kind != FAASLET_SNAPSHOT)
+            return;
     }
-}
-
-static int
-trap_signal(enum abi_trap trap)
-{
-    switch (trap) {
-    case ABI_TRAP_MEMORY_BOUNDS:
-    case ABI_TRAP_TABLE_BOUNDS:
-    case ABI_TRAP_STACK_EXHAUSTED:
-    case ABI_TRAP_UNALIGNED_ATOMIC:
-        return SIGSEGV;
-    case ABI_TRAP_INTEGER_DIVIDE_BY_ZERO:
-    case ABI_TRAP_INTEGER_OVERFLOW:
-    case ABI_TRAP_INVALID_CONVERSION:
-        return SIGFPE;
-    default:
-        return SIGILL;
-    }
-}
-
-static int
-exit_code(const struct faaslet_outcome *outcome)
-{
-    switch (outcome->kind) {
-    case FAASLET_EXIT:
-        return outcome->exit_code & 0xff;
-    case FAASLET_TRAP:
-        return CMD_EXIT_SIGNAL + trap_signal(outcome->trap);
-    case FAASLET_KILLED:
-        return CMD_EXIT_SIGNAL + (outcome->limit == FAASLET_LIMIT_TIME ? SIGXCPU : SIGKILL);
-    default:
-        return CMD_EXIT_OK;
-    }
-}
-
-static void
-describe(const struct faaslet_outcome *outcome, struct buffer *text)
-{
-    if (outcome->kind == FAASLET_TRAP)
-        buffer_append_format(text, "trap: %s%s%s", abi_trap_text(outcome->trap),
-                             outcome->message[0] != '\0' ? ": " : "", outcome->message);
-    else if (outcome->kind == FAASLET_KILLED)
-        buffer_append_format(text, "ended: %s",
-                             outcome->limit == FAASLET_LIMIT_TIME ? "time limit (--timeout)"
-                                                                  : "killed");
-    else if (outcome->kind == FAASLET_EXIT)
-        buffer_append_format(text, "exit");
-    else
-        buffer_append_format(text, "done");
-}
-
-static void
-report_json(const struct run_command *command, const struct faaslet_outcome *outcome,
-            const struct buffer *backtrace)
-{
-    struct buffer text = {0}, what = {0};
-
-    describe(outcome, &what);
-    buffer_append_format(&text, "{\"outcome\":");
-    cmd_json_string(&text, (const char *)what.bytes, what.count);
-    buffer_append_format(
-        &text,
-        ",\"exit_code\":%d,\"cached\":%s,\"image_ms\":%.3f,\"load_ms\":%.3f,\"run_ms\":%.3f,"
-        "\"moves\":%" PRIu64 ",\"backtrace\":",
-        exit_code(outcome), command->report.was_cached ? "true" : "false",
-        (double)command->report.wall_ns / 1e6,
-        (double)(command->created_ns - command->loaded_ns) / 1e6,
-        (double)(command->ended_ns - command->created_ns) / 1e6, faaslet_stress_moves());
-    cmd_json_string(&text, (const char *)backtrace->bytes, backtrace->count);
-    buffer_append_format(&text, "}\n");
-    (void)fwrite(text.bytes, 1, text.count, stderr);
-    buffer_fini(&text);
-    buffer_fini(&what);
-}
-
-static int
-report(const struct run_command *command, const struct faaslet *faaslet,
-       const struct faaslet_outcome *outcome)
-{
-    bool is_bad = outcome->kind == FAASLET_TRAP || outcome->kind == FAASLET_KILLED;
-    struct buffer text = {0}, backtrace = {0};
-
-    if (is_bad)
-        faaslet_backtrace(faaslet, &backtrace);
-    if (command->is_json) {
-        report_json(command, outcome, &backtrace);
-    } else if (is_bad) {
-        describe(outcome, &text);
-        (void)fprintf(stderr, "weft: %s: %.*s\n%.*s", command->path, (int)text.count, text.bytes,
-                      (int)backtrace.count, backtrace.bytes);
-    }
-    buffer_fini(&backtrace);
-    buffer_fini(&text);
-    return exit_code(outcome);
 }
 
 /* A module without _start is a library: initialise it, and say what to do. */
@@ -335,7 +276,7 @@ invoke_named(const struct run_command *command, struct faaslet *faaslet, uint64_
         return err;
     err = faaslet_invoke(faaslet, 0, command->invoke, values.slots, values.slot_count);
     if (err == 0) {
-        run_to_end(faaslet, deadline_ns, outcome);
+        run_to_end(command, faaslet, deadline_ns, outcome);
         if (outcome->kind == FAASLET_DONE)
             err = values_print(faaslet, &values, stdout);
     }
@@ -350,19 +291,26 @@ execute(struct run_command *command, struct faaslet *faaslet, struct faaslet_out
     uint64_t deadline_ns =
         command->timeout_ns == 0 ? CLOCK_NEVER_NS : clock_now_ns() + command->timeout_ns;
     const char *entry;
-    int err = choose_entry(command, faaslet, &entry, diag);
+    int err;
 
+    if (command->from != NULL) {
+        run_to_end(command, faaslet, deadline_ns, outcome);
+        return 0;
+    }
+    err = choose_entry(command, faaslet, &entry, diag);
+    if (err == 0)
+        err = run_stop_at(command, faaslet, diag);
     if (err == 0)
         err = faaslet_invoke_init(faaslet, 0);
     if (err != 0)
         return err;
-    run_to_end(faaslet, deadline_ns, outcome);
+    run_to_end(command, faaslet, deadline_ns, outcome);
     if (outcome->kind == FAASLET_DONE && entry != NULL) {
         err = faaslet_invoke(faaslet, 0, entry, NULL, 0);
         if (err != 0)
             return diag_set(diag, err, "%s of %s is not a function without parameters", entry,
                             command->path);
-        run_to_end(faaslet, deadline_ns, outcome);
+        run_to_end(command, faaslet, deadline_ns, outcome);
     }
     if (outcome->kind == FAASLET_DONE && command->invoke != NULL)
         err = invoke_named(command, faaslet, deadline_ns, outcome, diag);
@@ -380,26 +328,34 @@ run_image(struct run_command *command, struct faaslet_image *image, int *code, s
         .directories = command->directories,
         .directory_count = command->directory_count,
         .stdio = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO},
+        .output_max = command->output_bytes,
     };
     struct faaslet_config config = {.resolve = hostcall_resolve,
                                     .ops = &hostcall_process_ops,
                                     .stack_bytes = command->stack_bytes,
-                                    .memory_bytes_max = command->memory_bytes};
-    struct hostcall_process *process = NULL;
+                                    .memory_bytes_max = command->memory_bytes,
+                                    .cpu_ns_max = command->cpu_ns};
     struct faaslet *faaslet = NULL;
     struct faaslet_outcome outcome = {0};
-    int err = hostcall_process_create(&host, &process, diag);
+    int err = hostcall_process_create(&host, &command->process, diag);
 
-    config.process = process;
+    config.process = command->process;
     if (err == 0)
-        err = faaslet_create(image, &config, &faaslet, diag);
+        err = command->from != NULL ? run_start_from(command, image, &config, &faaslet, diag)
+                                    : faaslet_create(image, &config, &faaslet, diag);
     command->created_ns = clock_now_ns();
     if (err == 0)
         err = execute(command, faaslet, &outcome, diag);
     command->ended_ns = clock_now_ns();
+    if (err == 0 && command->save != NULL)
+        err = outcome.kind == FAASLET_SNAPSHOT
+                  ? run_save(command, faaslet, diag)
+                  : diag_set(diag, -ENOENT, "%s ended before its snapshot point", command->path);
     if (err == 0)
-        *code = report(command, faaslet, &outcome);
+        *code = run_report(command, faaslet, &outcome);
     faaslet_destroy(faaslet);
+    hostcall_process_destroy(command->process);
+    hostcall_process_destroy(command->restarted);
     return err;
 }
 
@@ -440,6 +396,8 @@ cmd_run(int argc, char **argv)
         return code - 1;
     diag_init(&diag);
     err = faaslet_thread_init();
+    if (err == 0 && command.cpu_ns != 0)
+        err = faaslet_thread_tick(CPU_TICK_NS);
     if (err == 0)
         err = load_image(&command, &image, &diag);
     if (err == 0)

@@ -3,10 +3,14 @@
  * faaslet: one guest process: load, link, run, trap, freeze, thaw, clone.
  *
  *   image --create--> Faaslet --invoke, run--> outcome
- *                        |  ^                  DONE EXIT TRAP PENDING KILLED
- *                     freeze thaw
- *                        v  |
- *                     frozen (plain data)
+ *                     |  ^  ^                  DONE EXIT TRAP PENDING PREEMPTED
+ *                freeze thaw reset             SNAPSHOT KILLED
+ *                     v  |  |
+ *                   frozen (plain data; a Proto-Faaslet is one to start from)
+ *                     |  ^
+ *                  save  load
+ *                     v  |
+ *                   bytes (for another process or host)
  *
  * A Faaslet runs on the thread that calls faaslet_run, which first must have
  * called faaslet_thread_init. Between two runs it is plain data: it may run
@@ -34,10 +38,12 @@
 /* ------------------------------------------------------------- host functions */
 
 enum faaslet_verdict {
-    FAASLET_CALL_DONE,    /* result, if any, is in args[0] */
-    FAASLET_CALL_TRAP,    /* call->trap and call->message say why */
-    FAASLET_CALL_PENDING, /* call->wait says for what; will be called again, same arguments */
-    FAASLET_CALL_EXIT,    /* call->exit_code: the process ends */
+    FAASLET_CALL_DONE,     /* result, if any, is in args[0] */
+    FAASLET_CALL_TRAP,     /* call->trap and call->message say why */
+    FAASLET_CALL_PENDING,  /* call->wait says for what; will be called again, same arguments */
+    FAASLET_CALL_EXIT,     /* call->exit_code: the process ends */
+    FAASLET_CALL_SNAPSHOT, /* as PENDING, but for nothing: a good place to freeze */
+    FAASLET_CALL_LIMIT,    /* call->limit: the process ends, killed */
 };
 
 struct faaslet_wait_fd {
@@ -45,11 +51,19 @@ struct faaslet_wait_fd {
     short events; /* as poll(2) */
 };
 
-/* What a pending Faaslet waits for: any of the descriptors, or the time. */
+/* What a pending Faaslet waits for: any of the descriptors, or the time, or
+ * whoever its host function told of it (none and CLOCK_NEVER_NS: only that). */
 struct faaslet_wait {
     uint64_t deadline_ns; /* base/clock.h; CLOCK_NEVER_NS for none */
     uint32_t fd_count;
     struct faaslet_wait_fd fds[FAASLET_WAIT_FDS_MAX];
+};
+
+enum faaslet_limit {
+    FAASLET_LIMIT_TIME,   /* the run's deadline passed */
+    FAASLET_LIMIT_KILL,   /* faaslet_kill */
+    FAASLET_LIMIT_CPU,    /* config.cpu_ns_max of guest and host calls together */
+    FAASLET_LIMIT_OUTPUT, /* a host function said so */
 };
 
 /* One host call. Guest pointers are checked with faaslet_call_range before use
@@ -65,6 +79,7 @@ struct faaslet_call {
     struct faaslet_wait *wait;
     int exit_code;
     enum abi_trap trap;
+    enum faaslet_limit limit;
     const char *message; /* static text for ABI_TRAP_HOST */
 };
 
@@ -102,6 +117,10 @@ struct faaslet_process_ops {
     int (*freeze)(void *process, struct buffer *out);
     int (*thaw)(const uint8_t *bytes, size_t count, void **out);
     void (*destroy)(void *process);
+    /* thaw, but what belongs to this start (arguments, environment, standard
+     * streams, random state) is taken from `fresh`, a record that the caller keeps.
+     * NULL where a record has no such thing. */
+    int (*restart)(const uint8_t *bytes, size_t count, const void *fresh, void **out);
 };
 
 /* ---------------------------------------------------------------------- images */
@@ -128,6 +147,7 @@ struct faaslet_config {
     const struct faaslet_process_ops *ops; /* NULL: process stays the same object */
     size_t stack_bytes;                    /* 0: default */
     uint64_t memory_bytes_max;             /* 0: what the module declares */
+    uint64_t cpu_ns_max;                   /* of its thread while it runs, in all; 0: none */
 };
 
 struct faaslet;
@@ -151,16 +171,13 @@ int faaslet_register(struct faaslet *faaslet, uint32_t instance, const char *nam
 /* --------------------------------------------------------------------- running */
 
 enum faaslet_outcome_kind {
-    FAASLET_DONE,    /* results can be read */
-    FAASLET_EXIT,    /* exit_code */
-    FAASLET_TRAP,    /* trap, message, backtrace */
-    FAASLET_PENDING, /* wait */
-    FAASLET_KILLED,  /* limit */
-};
-
-enum faaslet_limit {
-    FAASLET_LIMIT_TIME, /* the run's deadline passed */
-    FAASLET_LIMIT_KILL, /* faaslet_kill */
+    FAASLET_DONE,      /* results can be read */
+    FAASLET_EXIT,      /* exit_code */
+    FAASLET_TRAP,      /* trap, message, backtrace */
+    FAASLET_PENDING,   /* wait */
+    FAASLET_PREEMPTED, /* it computes; run goes on. Cannot be frozen now: -EBUSY */
+    FAASLET_SNAPSHOT,  /* at a snapshot point or where faaslet_stop_at wanted; run goes on */
+    FAASLET_KILLED,    /* limit */
 };
 
 struct faaslet_outcome {
@@ -199,6 +216,19 @@ void faaslet_run(struct faaslet *faaslet, uint64_t deadline_ns, struct faaslet_o
 int faaslet_results(const struct faaslet *faaslet, uint32_t instance, uint64_t *slots,
                     size_t slot_count) MUST_CHECK;
 
+/* Preemption on this thread, until called again with 0: every tick_ns a timer looks
+ * at what runs. A guest that was running at the last tick too, in the same
+ * faaslet_run, leaves as PREEMPTED: a quantum is one to two ticks. Deadlines are then
+ * looked at with the tick only, and faaslet_run makes no system call for them. */
+int faaslet_thread_tick(uint64_t tick_ns) MUST_CHECK;
+
+/* Makes the next call of this import end the run as SNAPSHOT before the host
+ * function is called; then this is forgotten. -ENOENT: it imports no such thing. */
+int faaslet_stop_at(struct faaslet *faaslet, const char *module, const char *name) MUST_CHECK;
+
+/* The argument slots of the host call at which it stands (SNAPSHOT, PENDING). */
+const uint64_t *faaslet_args(const struct faaslet *faaslet);
+
 /* Ends a running Faaslet soon; any thread may ask. */
 void faaslet_kill(struct faaslet *faaslet);
 
@@ -230,6 +260,61 @@ int faaslet_freeze(struct faaslet *faaslet, struct faaslet_frozen **out,
 int faaslet_thaw(const struct faaslet_frozen *frozen, const struct faaslet_config *config,
                  struct faaslet **out, struct diag *diag) MUST_CHECK;
 void faaslet_frozen_destroy(struct faaslet_frozen *frozen);
+
+/* Makes a Faaslet that was thawed from this frozen one (or from one with the same
+ * images) equal to it again, whatever it did or was stopped at; what it wrote is gone.
+ * In its slot and on its stack where it was thawed from this very one: that is quick.
+ * process: NULL: a thaw of the frozen one's record, else used as config.process is.
+ * After a failure only faaslet_destroy may follow. */
+int faaslet_reset(struct faaslet *faaslet, const struct faaslet_frozen *frozen, void *process,
+                  struct diag *diag) MUST_CHECK;
+
+/* A Faaslet that is pending, without slot and stack: what differs from the frozen
+ * one that it was thawed from, in plain memory, and its process record, which is
+ * handed over. The Faaslet is good only for a reset then. Unchanged on failure.
+ * -EBUSY: preempted. */
+struct faaslet_parked; /* borrows the frozen one */
+int faaslet_park(struct faaslet *faaslet, const struct faaslet_frozen *frozen,
+                 struct faaslet_parked **out, struct diag *diag) MUST_CHECK;
+/* Into a Faaslet thawed from, or reset to, the same frozen one: its run goes on where
+ * the parked one stood, with that one's process record. Only once. After a failure
+ * only faaslet_destroy may follow. */
+int faaslet_unpark(struct faaslet *faaslet, struct faaslet_parked *parked,
+                   struct diag *diag) MUST_CHECK;
+uint64_t faaslet_parked_bytes(const struct faaslet_parked *parked);
+void faaslet_parked_destroy(struct faaslet_parked *parked); /* NULL is fine */
+
+/* A frozen Faaslet as bytes, for another process or host: versioned, compressed,
+ * checksummed. It names its image by the image's hash; the image is not in it. Whoever
+ * can write such bytes can run code, as with images: they are to be trusted alike.
+ * -ENOTSUP: linked from several modules. */
+int faaslet_frozen_save(const struct faaslet_frozen *frozen, struct buffer *out,
+                        struct diag *diag) MUST_CHECK;
+/* images: among them must be its own; resolve finds its host functions. -EINVAL
+ * with the reason (damaged, other version, other image); nothing is kept. */
+struct faaslet_load {
+    struct faaslet_image *const *images;
+    size_t image_count;
+    faaslet_resolve_fn resolve;
+};
+int faaslet_frozen_load(const uint8_t *bytes, size_t count, const struct faaslet_load *load,
+                        struct faaslet_frozen **out, struct diag *diag) MUST_CHECK;
+
+/* Another reference; faaslet_frozen_destroy gives one back. */
+struct faaslet_frozen *faaslet_frozen_get(struct faaslet_frozen *frozen);
+
+/* The bytes that the process record was frozen to; NULL where there is none. */
+const uint8_t *faaslet_frozen_process(const struct faaslet_frozen *frozen, size_t *count);
+
+/* Whether it stands in the middle of a call. */
+bool faaslet_frozen_is_running(const struct faaslet_frozen *frozen);
+
+/* Another record of host functions from now on, borrowed; one that is the Faaslet's own
+ * is destroyed. Not while it runs. */
+void faaslet_process_set(struct faaslet *faaslet, void *process);
+
+/* Processor time that ticks have charged to it since it began (faaslet_thread_tick). */
+uint64_t faaslet_cpu_ns(const struct faaslet *faaslet);
 
 /* The record of host functions in use: the config's, or after a thaw with ops the
  * Faaslet's own, which it destroys. */

@@ -49,6 +49,7 @@ create_bare(const struct faaslet_config *config, enum abi_mode mode, struct faas
     if (faaslet->config.stack_bytes == 0)
         faaslet->config.stack_bytes = FAASLET_STACK_BYTES_DEFAULT;
     faaslet->mode = mode;
+    faaslet->stop_at = UINT32_MAX;
     *out = faaslet;
     return 0;
 }
@@ -131,6 +132,22 @@ fill_memory(struct faaslet *faaslet, const struct instance *instance, struct dia
     return err;
 }
 
+/* Takes the reference, also on failure. */
+static int
+create_single(struct instance *instance, const struct faaslet_config *config, struct faaslet **out)
+{
+    int err = create_bare(config, ABI_STANDALONE, out);
+
+    if (err == 0) {
+        err = set_only_instance(*out, instance);
+        if (err != 0)
+            faaslet_destroy(*out);
+    }
+    if (err != 0)
+        instance_put(instance);
+    return err;
+}
+
 int
 faaslet_create(struct faaslet_image *image, const struct faaslet_config *config,
                struct faaslet **out, struct diag *diag)
@@ -144,16 +161,9 @@ faaslet_create(struct faaslet_image *image, const struct faaslet_config *config,
     err = link_standalone(image, config, &instance, diag);
     if (err != 0)
         return err;
-    err = create_bare(config, ABI_STANDALONE, &faaslet);
-    if (err != 0) {
-        instance_put(instance);
-        return diag_set(diag, err, "cannot create: out of memory");
-    }
-    err = set_only_instance(faaslet, instance);
-    if (err != 0) {
-        instance_put(instance);
-        goto destroy;
-    }
+    err = create_single(instance, config, &faaslet);
+    if (err != 0)
+        return diag_set(diag, err, "cannot create a Faaslet: out of memory");
     err = mem_slot_create(instance->below_bytes, 1, false, &faaslet->slot);
     if (err != 0)
         goto destroy;
@@ -223,6 +233,7 @@ faaslet_destroy(struct faaslet *faaslet)
     mem_stack_destroy(&faaslet->stack);
     if (faaslet->process_is_own)
         faaslet->config.ops->destroy(faaslet->config.process);
+    free(faaslet->machine);
     state_fini(faaslet);
     free(faaslet);
 }

@@ -48,6 +48,8 @@ forget_place(struct faaslet *faaslet)
     faaslet->process_is_own = false;
     faaslet->call = (struct faaslet_call){0};
     faaslet->has_registers = false;
+    faaslet->machine = NULL;
+    faaslet->cpu_ns = 0;
     faaslet->deadline_ns = 0;
     atomic_init(&faaslet->runner, 0);
 }
@@ -80,19 +82,18 @@ fail:
     return -ENOMEM;
 }
 
-static bool
+bool
 has_stack(const struct faaslet *faaslet)
 {
     return faaslet->state == STATE_READY || faaslet->state == STATE_CALLING;
 }
 
 /* The slot must look the same from anywhere: no host addresses. */
-static int
-freeze_memory(struct faaslet *faaslet, struct faaslet_frozen *frozen)
+uint64_t
+freeze_pointers(struct faaslet *faaslet)
 {
     struct abi_context *stopped = context_at(faaslet, faaslet->stop_context);
     uint64_t sp = faaslet->instance_count > 0 ? stopped->guest_sp : 0;
-    int err;
 
     (void)memset(offset_at(faaslet, -(int64_t)ABI_HEADER_BYTES), 0, sizeof(struct abi_header));
     for (uint32_t i = 0; i < faaslet->instance_count; i++) {
@@ -101,10 +102,24 @@ freeze_memory(struct faaslet *faaslet, struct faaslet_frozen *frozen)
     }
     if (has_stack(faaslet))
         stopped->guest_sp = faaslet->stack.top - sp;
-    err = mem_freeze(faaslet->slot, &frozen->memory);
+    return sp;
+}
+
+void
+thaw_pointers(struct faaslet *faaslet, uint64_t sp)
+{
     if (faaslet->instance_count > 0)
-        stopped->guest_sp = sp;
+        context_at(faaslet, faaslet->stop_context)->guest_sp = sp;
     faaslet_header_fill(faaslet);
+}
+
+static int
+freeze_memory(struct faaslet *faaslet, struct faaslet_frozen *frozen)
+{
+    uint64_t sp = freeze_pointers(faaslet);
+    int err = mem_freeze(faaslet->slot, &frozen->memory);
+
+    thaw_pointers(faaslet, sp);
     if (err == 0 && has_stack(faaslet)) {
         buffer_append(&frozen->stack, (const void *)sp, faaslet->stack.top - sp);
         err = frozen->stack.err;
@@ -131,9 +146,12 @@ faaslet_freeze(struct faaslet *faaslet, struct faaslet_frozen **out, struct diag
     struct faaslet_frozen *frozen;
     int err;
 
+    if (faaslet->machine != NULL)
+        return diag_set(diag, -EBUSY, "cannot freeze: it was preempted while it computed");
     frozen = calloc(1, sizeof(*frozen));
     if (frozen == NULL)
         return diag_set(diag, -ENOMEM, "cannot freeze: out of memory");
+    atomic_init(&frozen->references, 1);
     err = state_copy(faaslet, &frozen->state);
     if (err != 0)
         goto free_frozen;
@@ -153,16 +171,46 @@ free_frozen:
     return diag_set(diag, err, "cannot freeze: %s", strerror(-err));
 }
 
+struct faaslet_frozen *
+faaslet_frozen_get(struct faaslet_frozen *frozen)
+{
+    (void)atomic_fetch_add_explicit(&frozen->references, 1, memory_order_relaxed);
+    return frozen;
+}
+
 void
 faaslet_frozen_destroy(struct faaslet_frozen *frozen)
 {
-    if (frozen == NULL)
+    if (frozen == NULL ||
+        atomic_fetch_sub_explicit(&frozen->references, 1, memory_order_acq_rel) != 1)
         return;
     mem_snapshot_destroy(frozen->memory);
     buffer_fini(&frozen->stack);
     buffer_fini(&frozen->process);
     state_fini(&frozen->state);
     free(frozen);
+}
+
+const uint8_t *
+faaslet_frozen_process(const struct faaslet_frozen *frozen, size_t *count)
+{
+    *count = frozen->process.count;
+    return frozen->has_process ? frozen->process.bytes : NULL;
+}
+
+bool
+faaslet_frozen_is_running(const struct faaslet_frozen *frozen)
+{
+    return has_stack(&frozen->state);
+}
+
+void
+faaslet_process_set(struct faaslet *faaslet, void *process)
+{
+    if (faaslet->process_is_own)
+        faaslet->config.ops->destroy(faaslet->config.process);
+    faaslet->config.process = process;
+    faaslet->process_is_own = false;
 }
 
 int
@@ -178,8 +226,6 @@ frozen_restore(const struct faaslet_frozen *frozen, bool random_place, struct fa
     err = mem_stack_create(faaslet->config.stack_bytes, random_place, &stack);
     if (err == 0)
         err = mem_restore(slot, frozen->memory);
-    if (err == 0 && frozen->stack.count > stack.top - stack.first)
-        err = -EINVAL;
     if (err != 0) {
         mem_stack_destroy(&stack);
         mem_slot_destroy(slot);
@@ -188,29 +234,39 @@ frozen_restore(const struct faaslet_frozen *frozen, bool random_place, struct fa
     faaslet->slot = slot;
     faaslet->origin = mem_slot_origin(slot);
     faaslet->stack = stack;
-    if (frozen->stack.count > 0) {
-        uintptr_t sp = stack.top - frozen->stack.count;
-
-        (void)memcpy((void *)sp, frozen->stack.bytes, frozen->stack.count);
-        ASSERT(context_at(faaslet, faaslet->stop_context)->guest_sp == frozen->stack.count);
-        context_at(faaslet, faaslet->stop_context)->guest_sp = sp;
-    }
     faaslet_header_fill(faaslet);
+    return stack_restore(faaslet, &frozen->stack);
+}
+
+int
+stack_restore(struct faaslet *faaslet, const struct buffer *bytes)
+{
+    struct abi_context *context;
+    uintptr_t sp;
+
+    if (bytes->count == 0)
+        return 0;
+    context = context_at(faaslet, faaslet->stop_context);
+    if (bytes->count > faaslet->stack.top - faaslet->stack.first ||
+        context->guest_sp != bytes->count)
+        return -EINVAL;
+    sp = faaslet->stack.top - bytes->count;
+    (void)memcpy((void *)sp, bytes->bytes, bytes->count);
+    context->guest_sp = sp;
     return 0;
 }
 
-static int
-thaw_process(const struct faaslet_frozen *frozen, struct faaslet *faaslet)
+int
+process_restore(struct faaslet *faaslet, const struct buffer *bytes)
 {
     const struct faaslet_process_ops *ops = faaslet->config.ops;
     void *process;
-    int err;
+    int err = ops->thaw(bytes->bytes, bytes->count, &process);
 
-    if (!frozen->has_process || ops == NULL)
-        return 0;
-    err = ops->thaw(frozen->process.bytes, frozen->process.count, &process);
     if (err != 0)
         return err;
+    if (faaslet->process_is_own)
+        ops->destroy(faaslet->config.process);
     faaslet->config.process = process;
     faaslet->process_is_own = true;
     return 0;
@@ -234,8 +290,8 @@ faaslet_thaw(const struct faaslet_frozen *frozen, const struct faaslet_config *c
     /* A stack that was as large fits; the guest was promised what it had. */
     faaslet->config.stack_bytes = frozen->state.config.stack_bytes;
     err = frozen_restore(frozen, false, faaslet);
-    if (err == 0)
-        err = thaw_process(frozen, faaslet);
+    if (err == 0 && frozen->has_process && config->ops != NULL)
+        err = process_restore(faaslet, &frozen->process);
     if (err != 0) {
         faaslet_destroy(faaslet);
         return diag_set(diag, err, "cannot thaw: %s", strerror(-err));

@@ -102,7 +102,8 @@ record_thaw(const uint8_t *bytes, size_t count, void **out)
     return 0;
 }
 
-static const struct faaslet_process_ops ops = {record_freeze, record_thaw, free};
+static const struct faaslet_process_ops ops = {
+    .freeze = record_freeze, .thaw = record_thaw, .destroy = free};
 
 static struct faaslet_image *image;
 static struct record main_record;

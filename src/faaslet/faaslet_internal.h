@@ -101,7 +101,14 @@ enum {
     STOP_NONE = 0,
     STOP_KILL = 1,
     STOP_TIME = 2,
+    STOP_CPU = 3,
+    STOP_PREEMPT = 4, /* not for good */
 };
+
+/* All registers of a guest that was taken off in the middle of its code: what the
+ * kernel put on the signal stack. Plain data but for the place of the floating
+ * point part, which is set when it goes on. */
+struct machine;
 
 struct faaslet {
     struct faaslet_config config;
@@ -132,8 +139,11 @@ struct faaslet {
     struct faaslet_call call;
     uint64_t scratch[FAASLET_SCRATCH_COUNT];
     struct faaslet_outcome outcome;
-    bool has_registers; /* stopped is where it trapped or was killed */
-    bool has_said;      /* outcome is what this run came to */
+    struct machine *machine; /* owned; preempted in the middle of its code, or NULL */
+    uint32_t stop_at;        /* import at which to end as SNAPSHOT, or UINT32_MAX */
+    uint64_t cpu_ns;         /* charged so far, by ticks */
+    bool has_registers;      /* stopped is where it trapped or was killed */
+    bool has_said;           /* outcome is what this run came to */
 
     atomic_uint stop;  /* STOP_*: leave as soon as you can */
     atomic_int runner; /* thread that runs it, or 0 */
@@ -192,7 +202,12 @@ struct runner {
     timer_t timer;
     pid_t tid;
     bool is_ready;
-    bool is_armed; /* the timer */
+    bool is_armed;      /* the timer */
+    uint64_t tick_ns;   /* 0: no ticks */
+    uint64_t run_count; /* faaslet_run calls; what the last tick saw follows */
+    uint64_t tick_run;
+    uint64_t tick_cpu_ns;
+    struct machine *machine; /* owned; where a handler saves what it preempts */
 };
 
 struct runner *runner_here(void);
@@ -200,6 +215,17 @@ void runner_arm(struct runner *runner, uint64_t deadline_ns);
 void runner_disarm(struct runner *runner);
 void runner_set_gs(const uint8_t *origin);
 void runner_interrupt(pid_t tid);
+
+/* ------------------------------------------------------------------- preemption */
+
+/* Whether the thread has a record to save a preempted guest in; makes one. */
+bool runner_can_preempt(struct runner *runner);
+struct machine *machine_new(void);
+/* In a signal handler: saves what the kernel left. False: it does not fit. */
+bool machine_save(struct machine *machine, const void *ucontext, uint32_t call);
+/* For the thread that goes on with it: pointers and signal stack are its own. Sets
+ * the context's call back to what it was. */
+const void *machine_ready(struct machine *machine, struct abi_context *context);
 
 /* --------------------------------------------------------------------- unwinding */
 
@@ -232,6 +258,7 @@ void stress_move(struct faaslet *faaslet);
 /* ------------------------------------------------------------------------- frozen */
 
 struct faaslet_frozen {
+    atomic_uint references;
     struct mem_snapshot *memory;
     struct buffer stack; /* from guest_sp to the top */
     struct buffer process;
@@ -243,9 +270,18 @@ struct faaslet_frozen {
 /* Copies what is plain data and takes references. */
 int state_copy(const struct faaslet *from, struct faaslet *to) MUST_CHECK;
 void state_fini(struct faaslet *faaslet);
+/* Stack pointers as distances from the stack's top, and no host address in the
+ * slot; and back. */
+uint64_t freeze_pointers(struct faaslet *faaslet);
+void thaw_pointers(struct faaslet *faaslet, uint64_t sp);
+bool has_stack(const struct faaslet *faaslet);
 /* Gives the Faaslet a slot and a stack from the frozen one. */
 int frozen_restore(const struct faaslet_frozen *frozen, bool random_place,
                    struct faaslet *faaslet) MUST_CHECK;
+/* A stack in use, where the context says how much of it that is. */
+int stack_restore(struct faaslet *faaslet, const struct buffer *bytes) MUST_CHECK;
+/* Gives the Faaslet the record that ops make of the bytes; what it owned goes. */
+int process_restore(struct faaslet *faaslet, const struct buffer *bytes) MUST_CHECK;
 
 /* Helper thunks (faaslet_thunks.S) and what they call. */
 void faaslet_thunk_memory_grow(void);

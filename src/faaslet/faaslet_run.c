@@ -3,6 +3,7 @@
  * Preparing calls, running them, and what host calls come to.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -196,7 +197,9 @@ static void
 end_with_stop(struct faaslet *faaslet, unsigned stop)
 {
     end_with(faaslet, FAASLET_KILLED, STATE_OVER);
-    faaslet->outcome.limit = stop == STOP_TIME ? FAASLET_LIMIT_TIME : FAASLET_LIMIT_KILL;
+    faaslet->outcome.limit = stop == STOP_TIME  ? FAASLET_LIMIT_TIME
+                             : stop == STOP_CPU ? FAASLET_LIMIT_CPU
+                                                : FAASLET_LIMIT_KILL;
 }
 
 /* ------------------------------------------------------------------- host calls */
@@ -220,8 +223,17 @@ apply_verdict(struct faaslet *faaslet, enum faaslet_verdict verdict)
         end_with(faaslet, FAASLET_EXIT, STATE_OVER);
         faaslet->outcome.exit_code = faaslet->call.exit_code;
         return false;
+    case FAASLET_CALL_SNAPSHOT:
+        end_with(faaslet, FAASLET_SNAPSHOT, STATE_CALLING);
+        return false;
+    case FAASLET_CALL_LIMIT:
+        registers_of_frame(faaslet, faaslet->stop_context, &faaslet->stopped);
+        faaslet->has_registers = true;
+        end_with(faaslet, FAASLET_KILLED, STATE_OVER);
+        faaslet->outcome.limit = faaslet->call.limit;
+        return false;
     }
-    ASSERT(verdict <= FAASLET_CALL_EXIT);
+    ASSERT(verdict <= FAASLET_CALL_LIMIT);
     return false;
 }
 
@@ -262,6 +274,29 @@ call_again(struct faaslet *faaslet)
     return apply_verdict(faaslet, verdict);
 }
 
+/* Its quantum is over. */
+static void
+preempt(struct faaslet *faaslet)
+{
+    unsigned wish = STOP_PREEMPT;
+
+    (void)atomic_compare_exchange_strong(&faaslet->stop, &wish, STOP_NONE);
+    end_with(faaslet, FAASLET_PREEMPTED, faaslet->state);
+}
+
+/* The handler left all registers in this thread's record; another takes its place. */
+static void
+preempt_in_code(struct faaslet *faaslet)
+{
+    struct runner *runner = runner_here();
+
+    ASSERT(faaslet->machine == NULL);
+    faaslet->machine = runner->machine;
+    runner->machine = NULL;
+    faaslet->state = STATE_READY;
+    preempt(faaslet);
+}
+
 /* The guest left for another reason than a host function. */
 static int
 dispatch_special(struct faaslet *faaslet, int64_t context, uint32_t call)
@@ -281,6 +316,10 @@ dispatch_special(struct faaslet *faaslet, int64_t context, uint32_t call)
         return 0;
     case CALL_STOPPED:
         faaslet->has_registers = true;
+        if (stop == STOP_PREEMPT && faaslet->trap == ABI_TRAP_NONE) {
+            preempt_in_code(faaslet);
+            return 0;
+        }
         if (faaslet->trap != ABI_TRAP_NONE)
             end_with_trap(faaslet, faaslet->trap, NULL);
         else
@@ -307,6 +346,11 @@ dispatch(int64_t offset)
         return dispatch_special(faaslet, offset, number);
     clear_scratch(faaslet);
     faaslet->stop_context = offset;
+    if (!LIKELY(number != faaslet->stop_at)) {
+        faaslet->stop_at = UINT32_MAX;
+        end_with(faaslet, FAASLET_SNAPSHOT, STATE_CALLING);
+        return 0;
+    }
     if (!LIKELY(stress_every == 0)) {
         faaslet->state = STATE_CALLING;
         return 0;
@@ -319,6 +363,28 @@ dispatch(int64_t offset)
 
 /* ----------------------------------------------------------------------- running */
 
+static bool
+is_text(const struct abi_image *image, struct abi_range range, const char *text)
+{
+    return strlen(text) == range.count &&
+           memcmp(abi_image_range(image, range), text, range.count) == 0;
+}
+
+static int64_t
+enter(struct faaslet *faaslet, uint64_t others)
+{
+    struct machine *machine = faaslet->machine;
+    int64_t context = faaslet->stop_context;
+
+    if (LIKELY(machine == NULL))
+        return abi_enter(context, dispatch, faaslet->contexts, others);
+    faaslet->machine = NULL;
+    context = abi_enter_at(context, dispatch, faaslet->contexts, others,
+                           machine_ready(machine, context_at(faaslet, context)));
+    free(machine);
+    return context;
+}
+
 static void
 run_until_said(struct faaslet *faaslet)
 {
@@ -327,6 +393,10 @@ run_until_said(struct faaslet *faaslet)
     for (;;) {
         unsigned stop = atomic_load(&faaslet->stop);
 
+        if (stop == STOP_PREEMPT) {
+            preempt(faaslet);
+            return;
+        }
         if (stop != STOP_NONE) {
             registers_of_frame(faaslet, faaslet->stop_context, &faaslet->stopped);
             faaslet->has_registers = true;
@@ -340,8 +410,7 @@ run_until_said(struct faaslet *faaslet)
                 return;
             continue;
         }
-        faaslet->stop_context =
-            abi_enter(faaslet->stop_context, dispatch, faaslet->contexts, others);
+        faaslet->stop_context = enter(faaslet, others);
         if (faaslet->has_said)
             return;
     }
@@ -352,13 +421,17 @@ faaslet_run(struct faaslet *faaslet, uint64_t deadline_ns, struct faaslet_outcom
 {
     struct runner *runner = runner_here();
     struct faaslet *outer = runner->current;
-    unsigned timed_out = STOP_TIME;
+    unsigned timed_out = STOP_TIME, preempted = STOP_PREEMPT;
 
     ASSERT(runner->is_ready);
     ASSERT(faaslet->state == STATE_READY || faaslet->state == STATE_CALLING);
     faaslet->deadline_ns = deadline_ns;
     faaslet->has_said = false;
     (void)atomic_compare_exchange_strong(&faaslet->stop, &timed_out, STOP_NONE);
+    (void)atomic_compare_exchange_strong(&faaslet->stop, &preempted, STOP_NONE);
+    runner->run_count++;
+    if (runner->tick_ns != 0 && runner->machine == NULL)
+        (void)runner_can_preempt(runner); /* without one it runs on */
     /* Pairs with faaslet_kill: either it sees this thread, or we see its wish. */
     atomic_store(&faaslet->runner, (int)runner->tid);
     runner->current = faaslet;
@@ -369,7 +442,8 @@ faaslet_run(struct faaslet *faaslet, uint64_t deadline_ns, struct faaslet_outcom
     runner_set_gs(faaslet->origin);
     /* Programs without host calls, as most of the specification's tests are, move
      * between their calls. */
-    if (stress_every != 0 && faaslet->state == STATE_READY && stress_is_due())
+    if (stress_every != 0 && faaslet->state == STATE_READY && faaslet->machine == NULL &&
+        stress_is_due())
         stress_move(faaslet);
     run_until_said(faaslet);
     runner_disarm(runner);
@@ -380,6 +454,37 @@ faaslet_run(struct faaslet *faaslet, uint64_t deadline_ns, struct faaslet_outcom
         runner_arm(runner, outer->deadline_ns);
     }
     *out = faaslet->outcome;
+}
+
+const uint64_t *
+faaslet_args(const struct faaslet *faaslet)
+{
+    return context_at(faaslet, faaslet->stop_context)->args;
+}
+
+uint64_t
+faaslet_cpu_ns(const struct faaslet *faaslet)
+{
+    return faaslet->cpu_ns;
+}
+
+int
+faaslet_stop_at(struct faaslet *faaslet, const char *module, const char *name)
+{
+    const struct abi_image *image;
+    const struct abi_meta_import *imports;
+
+    if (faaslet->mode != ABI_STANDALONE)
+        return -ENOENT;
+    image = &faaslet->instances[0]->image->abi;
+    imports = abi_image_range(image, image->meta->imports);
+    for (uint32_t i = 0; i < image->meta->imports.count; i++)
+        if (imports[i].kind == ABI_KIND_FUNCTION && is_text(image, imports[i].module, module) &&
+            is_text(image, imports[i].name, name)) {
+            faaslet->stop_at = imports[i].index;
+            return 0;
+        }
+    return -ENOENT;
 }
 
 void

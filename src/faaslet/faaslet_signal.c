@@ -77,7 +77,7 @@ set_timer(struct runner *runner, uint64_t first_ns, int flags)
 void
 runner_arm(struct runner *runner, uint64_t deadline_ns)
 {
-    if (deadline_ns != CLOCK_NEVER_NS)
+    if (deadline_ns != CLOCK_NEVER_NS && runner->tick_ns == 0)
         set_timer(runner, deadline_ns > 0 ? deadline_ns : 1, TIMER_ABSTIME);
 }
 
@@ -176,6 +176,54 @@ leave_guest(struct faaslet *faaslet, ucontext_t *machine, enum abi_trap trap)
     r[REG_EFL] &= ~(greg_t)DIRECTION_FLAG;
 }
 
+/* On its own stack: not in the few instructions in which it leaves or enters. */
+static bool
+is_in_guest(const struct faaslet *faaslet, const ucontext_t *machine)
+{
+    const greg_t *r = machine->uc_mcontext.gregs;
+
+    return faaslet_image_at(faaslet, (uint64_t)r[REG_RIP]) != NULL &&
+           (uintptr_t)r[REG_RSP] >= faaslet->stack.first &&
+           (uintptr_t)r[REG_RSP] <= faaslet->stack.top;
+}
+
+static void
+preempt_guest(struct faaslet *faaslet, ucontext_t *machine)
+{
+    /* Host code may be moving its slot at this moment. */
+    if (here.machine == NULL || !is_in_guest(faaslet, machine))
+        return;
+    if (machine_save(here.machine, machine, context_at(faaslet, faaslet->stop_context)->call))
+        leave_guest(faaslet, machine, ABI_TRAP_NONE);
+}
+
+/* Charges what the thread has used since the last tick to what runs now. */
+static void
+charge(struct faaslet *faaslet)
+{
+    struct timespec used;
+    uint64_t now;
+
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    now = (uint64_t)used.tv_sec * CLOCK_NS_PER_SECOND + (uint64_t)used.tv_nsec;
+    faaslet->cpu_ns += now - here.tick_cpu_ns;
+    here.tick_cpu_ns = now;
+}
+
+static void
+tick(struct faaslet *faaslet)
+{
+    uint64_t limit = faaslet->config.cpu_ns_max;
+    unsigned none = STOP_NONE;
+
+    charge(faaslet);
+    if (limit != 0 && faaslet->cpu_ns > limit)
+        (void)atomic_compare_exchange_strong(&faaslet->stop, &none, STOP_CPU);
+    else if (here.tick_run == here.run_count)
+        (void)atomic_compare_exchange_strong(&faaslet->stop, &none, STOP_PREEMPT);
+    here.tick_run = here.run_count;
+}
+
 /* Not the guest's doing: whoever was there before us decides. */
 static void
 forward(int number, siginfo_t *info, void *machine)
@@ -206,6 +254,9 @@ on_fault(int number, siginfo_t *info, void *machine)
     struct faaslet *faaslet = here.current;
     enum abi_trap trap = ABI_TRAP_NONE;
 
+    if (number == SIGSEGV && info->si_code == SEGV_ACCERR &&
+        mem_track_fault((uintptr_t)info->si_addr))
+        return;
     if (faaslet != NULL)
         trap = trap_of_signal(faaslet, number, info, (uint64_t)m->uc_mcontext.gregs[REG_RIP]);
     if (trap != ABI_TRAP_NONE)
@@ -219,21 +270,29 @@ on_interrupt(int number, siginfo_t *info, void *machine)
 {
     ucontext_t *m = machine;
     struct faaslet *faaslet = here.current;
-    unsigned none = STOP_NONE;
+    unsigned stop, none = STOP_NONE;
     int saved = errno;
 
     (void)number;
     (void)info;
     if (faaslet == NULL)
         return;
-    if (clock_now_ns() >= faaslet->deadline_ns)
+    if (clock_now_ns() >= faaslet->deadline_ns) {
+        unsigned wish = STOP_PREEMPT;
+
+        (void)atomic_compare_exchange_strong(&faaslet->stop, &wish, STOP_NONE);
         (void)atomic_compare_exchange_strong(&faaslet->stop, &none, STOP_TIME);
-    if (atomic_load(&faaslet->stop) != STOP_NONE) {
-        if (faaslet_image_at(faaslet, (uint64_t)m->uc_mcontext.gregs[REG_RIP]) != NULL)
-            leave_guest(faaslet, m, ABI_TRAP_NONE);
-        else
-            set_timer(&here, INTERRUPT_INTERVAL_NS, 0); /* host code looks, but may just have */
     }
+    if (here.tick_ns != 0)
+        tick(faaslet);
+    stop = atomic_load(&faaslet->stop);
+    if (stop == STOP_PREEMPT)
+        preempt_guest(faaslet, m);
+    else if (stop != STOP_NONE &&
+             faaslet_image_at(faaslet, (uint64_t)m->uc_mcontext.gregs[REG_RIP]) != NULL)
+        leave_guest(faaslet, m, ABI_TRAP_NONE);
+    else if (stop != STOP_NONE && here.tick_ns == 0)
+        set_timer(&here, INTERRUPT_INTERVAL_NS, 0); /* host code looks, but may just have */
     errno = saved;
 }
 
@@ -247,6 +306,9 @@ fini_thread(void *unused)
     (void)unused;
     if (!here.is_ready)
         return;
+    free(here.machine);
+    here.machine = NULL;
+    here.tick_ns = 0;
     if (here.previous_stack != NULL)
         stack = (stack_t){.ss_sp = here.previous_stack,
                           .ss_size = here.previous_bytes,
@@ -255,6 +317,28 @@ fini_thread(void *unused)
     (void)sigaltstack(&stack, NULL);
     (void)munmap(here.alternate_stack, ALTERNATE_BYTES);
     here.is_ready = false;
+}
+
+int
+faaslet_thread_tick(uint64_t tick_ns)
+{
+    struct itimerspec spec = {.it_interval.tv_sec = (time_t)(tick_ns / CLOCK_NS_PER_SECOND),
+                              .it_interval.tv_nsec = (long)(tick_ns % CLOCK_NS_PER_SECOND)};
+
+    ASSERT(here.is_ready && here.current == NULL);
+    spec.it_value = spec.it_interval;
+    here.tick_ns = tick_ns;
+    if (tick_ns != 0 && !runner_can_preempt(&here))
+        return -ENOMEM;
+    return timer_settime(here.timer, 0, &spec, NULL) == 0 ? 0 : -errno;
+}
+
+bool
+runner_can_preempt(struct runner *runner)
+{
+    if (runner->machine == NULL)
+        runner->machine = machine_new();
+    return runner->machine != NULL;
 }
 
 static int

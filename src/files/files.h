@@ -98,6 +98,10 @@ void files_table_fini(struct files_table *table);
  * changed. -EBADF: not open. -EMFILE. */
 int files_table_adopt(struct files_table *table, int fd, uint32_t *number) MUST_CHECK;
 
+/* The same at a number of the caller's choice; what was open there is closed. A
+ * negative fd: nothing is open there then. */
+int files_table_adopt_at(struct files_table *table, uint32_t number, int fd) MUST_CHECK;
+
 /* Keeps the lowest free number from being given out (a closed standard stream). */
 int files_table_skip(struct files_table *table) MUST_CHECK;
 void files_table_unskip(struct files_table *table, uint32_t number);

@@ -317,6 +317,30 @@ files_table_adopt(struct files_table *table, int fd, uint32_t *number)
     return 0;
 }
 
+int
+files_table_adopt_at(struct files_table *table, uint32_t number, int fd)
+{
+    struct files_entry entry = {.fd = -1, .root = -1};
+    int err = 0;
+
+    if (number >= FILES_DESCRIPTORS_MAX)
+        return -EMFILE;
+    if (fd >= 0)
+        err = files_entry_classify(&entry, fd);
+    while (err == 0 && number >= table->entry_count)
+        err = table_grow(table);
+    if (err != 0)
+        return err;
+    if (files_table_get(table, number) != NULL)
+        entry_close(&table->entries[number]);
+    if (fd < 0)
+        return 0;
+    table->entries[number] = entry;
+    table->entries[number].is_borrowed = 1;
+    open_terminal_again(&table->entries[number]);
+    return 0;
+}
+
 static int
 roots_append(struct files_table *table, const char *host_path, bool is_read_only)
 {

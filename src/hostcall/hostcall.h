@@ -2,7 +2,11 @@
  *
  * hostcall: what a guest may import.
  *
- * Now: WASI preview 1 (wasi_snapshot_preview1) in full and wasi_unstable with
+ * Module "weft": snapshot () -> i32: a good place to make a Proto-Faaslet; 0 in the
+ * process that came here by itself, else how often it was started from a frozen one:
+ * the time to seed random numbers anew.
+ *
+ * Module "wasi_*": WASI preview 1 (wasi_snapshot_preview1) in full and wasi_unstable with
  * its own layouts. Every function checks guest pointers before anything else,
  * never waits (faaslet.h: PENDING), and keeps nothing on a stack in between.
  *
@@ -33,8 +37,9 @@ struct hostcall_config {
     size_t env_count;
     const struct hostcall_directory *directories;
     size_t directory_count;
-    int stdio[3];       /* borrowed descriptors for 0, 1, 2; -1: closed */
-    const int *sockets; /* borrowed listening sockets, next after the directories */
+    int stdio[3];        /* borrowed descriptors for 0, 1, 2; -1: closed */
+    uint64_t output_max; /* bytes that may be written to 1 and 2 together; 0: no limit */
+    const int *sockets;  /* borrowed listening sockets, next after the directories */
     size_t socket_count;
 };
 

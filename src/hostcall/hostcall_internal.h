@@ -27,6 +27,9 @@ struct hostcall_process {
     struct hostcall_strings args;
     struct hostcall_strings env;
     struct files_table files;
+    uint64_t starts;       /* how often it was started from a frozen one */
+    uint64_t output_max;   /* bytes to descriptors that are not files; 0: no limit */
+    uint64_t output_bytes; /* so far */
 };
 
 /* ------------------------------------------------- numbers of the specification */
@@ -334,5 +337,6 @@ enum faaslet_verdict wasi_sock_accept(struct faaslet_call *call);
 enum faaslet_verdict wasi_sock_recv(struct faaslet_call *call);
 enum faaslet_verdict wasi_sock_send(struct faaslet_call *call);
 enum faaslet_verdict wasi_sock_shutdown(struct faaslet_call *call);
+enum faaslet_verdict weft_snapshot(struct faaslet_call *call);
 
 #endif

@@ -13,6 +13,7 @@
 
 struct frozen_process {
     uint64_t magic, arg_count, arg_bytes, env_count, env_bytes;
+    uint64_t starts, output_max, output_bytes;
 };
 
 static int
@@ -94,6 +95,7 @@ hostcall_process_create(const struct hostcall_config *config, struct hostcall_pr
 
     if (process == NULL)
         return diag_set(diag, -ENOMEM, "no memory for a process record");
+    process->output_max = config->output_max;
     err = strings_copy(config->args, config->arg_count, &process->args);
     if (err == 0)
         err = strings_copy(config->env, config->env_count, &process->env);
@@ -128,8 +130,10 @@ static int
 process_freeze(void *object, struct buffer *out)
 {
     const struct hostcall_process *process = object;
-    struct frozen_process header = {PROCESS_MAGIC, process->args.count, process->args.bytes.count,
-                                    process->env.count, process->env.bytes.count};
+    struct frozen_process header = {
+        PROCESS_MAGIC,       process->args.count,      process->args.bytes.count,
+        process->env.count,  process->env.bytes.count, process->starts,
+        process->output_max, process->output_bytes};
 
     buffer_append(out, &header, sizeof(header));
     files_text_freeze(&process->args.bytes, out);
@@ -174,6 +178,9 @@ process_read(const uint8_t *bytes, size_t count, struct hostcall_process *proces
     env_room = ROUND_UP(header.env_bytes, sizeof(uint64_t));
     if (arg_room + env_room > count)
         return -EINVAL;
+    process->starts = header.starts;
+    process->output_max = header.output_max;
+    process->output_bytes = header.output_bytes;
     err = strings_thaw(bytes, header.arg_bytes, header.arg_count, &process->args);
     if (err == 0)
         err = strings_thaw(bytes + arg_room, header.env_bytes, header.env_count, &process->env);
@@ -202,6 +209,55 @@ process_thaw(const uint8_t *bytes, size_t count, void **out)
     return 0;
 }
 
+static int
+take_strings(const struct hostcall_strings *from, struct hostcall_strings *to)
+{
+    to->bytes.count = 0;
+    buffer_append(&to->bytes, from->bytes.bytes, from->bytes.count);
+    to->count = from->count;
+    return to->bytes.err;
+}
+
+/* Arguments, environment and standard streams are this start's; what else is open
+ * was opened before the snapshot and stays. */
+static int
+take_fresh(const struct hostcall_process *fresh, struct hostcall_process *process)
+{
+    int err = take_strings(&fresh->args, &process->args);
+
+    if (err == 0)
+        err = take_strings(&fresh->env, &process->env);
+    for (uint32_t i = 0; i < 3 && err == 0; i++) {
+        const struct files_entry *entry = files_table_get(&fresh->files, i);
+
+        err = files_table_adopt_at(&process->files, i, entry != NULL ? entry->fd : -1);
+        if (err == 0 && entry != NULL)
+            wasi_rights_adopted(files_table_get(&process->files, i));
+    }
+    process->output_max = fresh->output_max;
+    process->output_bytes = 0;
+    process->starts++;
+    return err;
+}
+
+static int
+process_restart(const uint8_t *bytes, size_t count, const void *fresh, void **out)
+{
+    void *process;
+    int err = process_thaw(bytes, count, &process);
+
+    if (err != 0)
+        return err;
+    if (fresh != NULL)
+        err = take_fresh(fresh, process);
+    if (err != 0) {
+        hostcall_process_destroy(process);
+        return err;
+    }
+    *out = process;
+    return 0;
+}
+
 static void
 process_destroy(void *object)
 {
@@ -212,4 +268,5 @@ const struct faaslet_process_ops hostcall_process_ops = {
     .freeze = process_freeze,
     .thaw = process_thaw,
     .destroy = process_destroy,
+    .restart = process_restart,
 };

@@ -56,6 +56,10 @@ static const struct faaslet_host_function unstable[] = {
     {"poll_oneoff", "iiii:i", wasi_poll_oneoff_unstable},
 };
 
+static const struct faaslet_host_function weft[] = {
+    {"snapshot", ":i", weft_snapshot},
+};
+
 static const struct module {
     const char *name;
     const struct faaslet_host_function *functions;
@@ -63,6 +67,7 @@ static const struct module {
 } modules[] = {
     {"wasi_snapshot_preview1", preview1, ARRAY_COUNT(preview1)},
     {"wasi_unstable", unstable, ARRAY_COUNT(unstable)},
+    {"weft", weft, ARRAY_COUNT(weft)},
 };
 
 static bool

@@ -17,9 +17,24 @@ transfer(struct files_entry *entry, const struct wasi_buffers *buffers, bool is_
                     : files_read(entry, buffers->iov, buffers->count, done);
 }
 
+/* Whether the standard streams may take these bytes. */
+static bool
+is_output_allowed(struct hostcall_process *process, uint32_t number,
+                  const struct wasi_buffers *buffers)
+{
+    uint64_t bytes = 0;
+
+    if (process->output_max == 0 || (number != 1 && number != 2))
+        return true;
+    for (size_t i = 0; i < buffers->count; i++)
+        bytes += buffers->iov[i].iov_len;
+    return bytes <= process->output_max - process->output_bytes;
+}
+
 static enum faaslet_verdict
 read_or_write(struct faaslet_call *call, bool is_write)
 {
+    struct hostcall_process *process = call->process;
     uint32_t result_at = wasi_arg(call, 3);
     struct wasi_buffers buffers;
     struct files_entry *entry;
@@ -33,7 +48,13 @@ read_or_write(struct faaslet_call *call, bool is_write)
     entry = wasi_descriptor(call, wasi_arg(call, 0), is_write ? WASI_FD_WRITE : WASI_FD_READ, &err);
     if (err != 0)
         return wasi_done(call, err);
+    if (is_write && !is_output_allowed(process, wasi_arg(call, 0), &buffers)) {
+        call->limit = FAASLET_LIMIT_OUTPUT;
+        return FAASLET_CALL_LIMIT;
+    }
     err = transfer(entry, &buffers, is_write, &done);
+    if (is_write && process->output_max != 0 && wasi_arg(call, 0) - 1u < 2)
+        process->output_bytes += done;
     if (err == 0)
         wasi_store_u32(call, result_at, (uint32_t)done);
     return wasi_done_or_wait(call, err, entry, is_write ? POLLOUT : POLLIN);

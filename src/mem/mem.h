@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/diag.h"
 #include "base/macros.h"
 
 #define MEM_WINDOWS_MAX 64u
@@ -81,6 +82,71 @@ int mem_freeze(const struct mem_slot *slot, struct mem_snapshot **out) MUST_CHEC
  * copy-on-write mapping. -EINVAL if the shapes differ; after another failure
  * only mem_slot_destroy may follow. */
 int mem_restore(struct mem_slot *slot, const struct mem_snapshot *snapshot) MUST_CHECK;
+
+/* Makes a slot that was restored from this very snapshot equal to it again: what
+ * was written since is copied back, or dropped where it is more than the switch
+ * (MEM_RESET_COPY_PAGES_MAX, measured: docs/reset.md), and windows that grew shrink
+ * again. Costs what was ever written since the restore, not the size, and no page
+ * fault while it copies. -EINVAL: the slot is not of this snapshot; unchanged then.
+ * After another failure only mem_slot_destroy may follow. */
+#define MEM_RESET_COPY_PAGES_MAX 4096u
+int mem_reset(struct mem_slot *slot, const struct mem_snapshot *snapshot) MUST_CHECK;
+
+/* Pages that mem_reset would copy or drop now. */
+int mem_private_pages(const struct mem_slot *slot, uint64_t *pages) MUST_CHECK;
+
+/* What a slot has beside the snapshot that it was restored from: the words that
+ * differ, in plain memory of the host. Costs no descriptor and no mapping, so there
+ * may be many thousands. -EINVAL: the slot is not of this snapshot. */
+struct mem_delta; /* immutable */
+int mem_delta_take(const struct mem_slot *slot, const struct mem_snapshot *snapshot,
+                   struct mem_delta **out) MUST_CHECK;
+/* The slot is equal to the snapshot (restored or reset). After a failure only
+ * mem_reset or mem_slot_destroy may follow. */
+int mem_delta_apply(struct mem_slot *slot, const struct mem_delta *delta) MUST_CHECK;
+uint64_t mem_delta_bytes(const struct mem_delta *delta); /* of host memory it takes */
+void mem_delta_destroy(struct mem_delta *delta);         /* NULL is fine */
+
+/* ------------------------------------------------------------ written since when
+ *
+ * A tracker tells which pages of a slot's usable part were written since the last
+ * mem_track_start. Two ways, chosen once per process (mem_track_way): asynchronous
+ * write protection by userfaultfd read with PAGEMAP_SCAN (kernel 6.7), else
+ * protection faults, which the thread's fault handler must offer to
+ * mem_track_fault first. */
+enum mem_track_way {
+    MEM_TRACK_SCAN,
+    MEM_TRACK_FAULT,
+};
+enum mem_track_way mem_track_way(void);
+int
+mem_track_choose(enum mem_track_way way) MUST_CHECK; /* for tests; -ENOSYS; before any tracker */
+
+int mem_track_start(struct mem_slot *slot) MUST_CHECK; /* again: forgets what was written */
+void mem_track_stop(struct mem_slot *slot);
+/* Calls visit for every run of written pages, in order, by offset from the origin. */
+typedef void (*mem_visit_fn)(void *context, int64_t offset, uint64_t bytes);
+int mem_track_written(struct mem_slot *slot, mem_visit_fn visit, void *context) MUST_CHECK;
+/* Before the kernel writes to guest memory for the host (read(2) and the like): with
+ * MEM_TRACK_FAULT it would only say EFAULT. */
+void mem_track_touch(struct mem_slot *slot, const void *address, size_t bytes);
+/* In a handler of SIGSEGV: true where the fault was a write to a tracked page,
+ * which is now noted and writable: return and the write happens. */
+bool mem_track_fault(uintptr_t address);
+
+/* --------------------------------------------------------------------- at rest
+ *
+ * A snapshot as a byte stream: versioned, its pages compressed (zstd), checksummed
+ * (SHA-256 over everything). Zero pages are not in it. */
+struct buffer;
+int mem_snapshot_save(const struct mem_snapshot *snapshot, struct buffer *out) MUST_CHECK;
+/* *used: bytes consumed. -EINVAL with the reason (not a snapshot, another version,
+ * cut short, damaged); nothing is kept. -ENOMEM. */
+int mem_snapshot_load(const uint8_t *bytes, size_t count, struct mem_snapshot **out, size_t *used,
+                      struct diag *diag) MUST_CHECK;
+
+/* Another reference to the same immutable snapshot; destroy gives one back. */
+struct mem_snapshot *mem_snapshot_get(struct mem_snapshot *snapshot);
 
 size_t mem_snapshot_below_bytes(const struct mem_snapshot *snapshot);
 unsigned mem_snapshot_window_count(const struct mem_snapshot *snapshot);

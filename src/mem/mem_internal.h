@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "base/buffer.h"
 #include "mem/mem.h"
 
 #define MEM_PAGE_BYTES      UINT64_C(4096)
@@ -17,7 +18,9 @@
 /* A sealed file that runs of any number of slots and snapshots are mapped from. */
 struct mem_file {
     atomic_uint references;
-    int fd; /* owned */
+    int fd;                        /* owned */
+    _Atomic(const uint8_t *) view; /* owned; NULL until something is copied from it */
+    size_t view_bytes;
 };
 
 /* Bytes of a slot that come from a file until they are written. Sorted by
@@ -52,10 +55,15 @@ struct mem_slot {
     size_t below_bytes;
     unsigned window_count;
     uint64_t window_bytes[MEM_WINDOWS_MAX];
-    struct mem_runs base; /* what is mapped from files */
+    struct mem_runs base;      /* what is mapped from files */
+    uint64_t restored_from;    /* id of that snapshot, or 0 */
+    struct mem_spans scratch;  /* of mem_reset: its memory is used again */
+    struct mem_tracker *track; /* owned, or NULL */
 };
 
 struct mem_snapshot {
+    uint64_t id; /* of this process, never 0 */
+    atomic_uint references;
     size_t below_bytes;
     unsigned window_count;
     uint64_t window_bytes[MEM_WINDOWS_MAX];
@@ -73,6 +81,26 @@ int mem_runs_insert(struct mem_runs *runs, const struct mem_run *run) MUST_CHECK
 int mem_spans_append(struct mem_spans *spans, int64_t first, int64_t end) MUST_CHECK;
 void mem_spans_fini(struct mem_spans *spans);
 
+/* Appends the written pages of all usable parts. */
+int mem_find_written(const struct mem_slot *slot, struct mem_spans *out) MUST_CHECK;
+
+/* An empty snapshot of that shape, with one reference. */
+struct mem_snapshot *mem_snapshot_new(size_t below_bytes, unsigned window_count);
+
+int mem_file_create(struct mem_file **out) MUST_CHECK;
+int mem_file_seal(const struct mem_file *file, uint64_t bytes) MUST_CHECK;
+int mem_file_write(const struct mem_file *file, const uint8_t *bytes, uint64_t count,
+                   uint64_t offset) MUST_CHECK;
+
+/* Makes the bytes of a snapshot's files readable here. */
+int mem_snapshot_view(const struct mem_snapshot *snapshot) MUST_CHECK;
+/* What a viewed snapshot has at an offset, and how far that goes (at most to end);
+ * NULL: zeros. Offsets must not go down from one call to the next with one cursor,
+ * which begins as 0. */
+const uint8_t *mem_snapshot_at(const struct mem_snapshot *snapshot, size_t *cursor, int64_t offset,
+                               int64_t end, uint64_t *bytes);
+bool mem_is_page_zero(const uint8_t *page);
+
 /* Appends the pages in [first, end) that were written: present or swapped, and
  * not from a file. In order; some may be zero all the same. */
 int mem_scan(const struct mem_slot *slot, int64_t first, int64_t end,
@@ -80,6 +108,13 @@ int mem_scan(const struct mem_slot *slot, int64_t first, int64_t end,
 /* The way of kernels before 6.7, for tests. */
 int mem_scan_pagemap(const struct mem_slot *slot, int64_t first, int64_t end,
                      struct mem_spans *out) MUST_CHECK;
+
+/* Whether PAGEMAP_SCAN works here. */
+bool mem_scan_is_quick(void);
+/* Write-protects what is private now, asynchronously; the slot is registered. */
+int mem_scan_protect(const struct mem_slot *slot) MUST_CHECK;
+/* Appends the private pages without that protection. */
+int mem_scan_unprotected(const struct mem_slot *slot, struct mem_spans *out) MUST_CHECK;
 
 struct mem_file *mem_file_get(struct mem_file *file);
 void mem_file_put(struct mem_file *file); /* NULL is fine */

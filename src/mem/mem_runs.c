@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -26,6 +27,8 @@ mem_file_put(struct mem_file *file)
     /* Pairs with the other puts: the last one sees what all did before. */
     if (file == NULL || atomic_fetch_sub_explicit(&file->references, 1, memory_order_acq_rel) != 1)
         return;
+    if (atomic_load(&file->view) != NULL)
+        (void)munmap((void *)(uintptr_t)atomic_load(&file->view), file->view_bytes);
     (void)close(file->fd);
     free(file);
 }

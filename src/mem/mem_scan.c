@@ -15,10 +15,13 @@
 #define ENTRIES_PER_READ 1024u
 
 /* From linux/fs.h, which is newer than the oldest system we build on. */
-#define SCAN_IS_FILE    (1u << 2)
-#define SCAN_IS_PRESENT (1u << 3)
-#define SCAN_IS_SWAPPED (1u << 4)
-#define SCAN_IS_ZERO    (1u << 5)
+#define SCAN_WP_MATCHING (1u << 0) /* flags */
+#define SCAN_CHECK_ASYNC (1u << 1)
+#define SCAN_IS_WRITTEN  (1u << 1) /* categories */
+#define SCAN_IS_FILE     (1u << 2)
+#define SCAN_IS_PRESENT  (1u << 3)
+#define SCAN_IS_SWAPPED  (1u << 4)
+#define SCAN_IS_ZERO     (1u << 5)
 
 struct scan_region {
     uint64_t start, end, categories;
@@ -90,34 +93,97 @@ mem_scan_pagemap(const struct mem_slot *slot, int64_t first, int64_t end, struct
     return err;
 }
 
+/* One request over [start, end) until it is through. *is_refused: the kernel does
+ * not know the request; where it stopped is in args. */
+static int
+scan(struct scan_args *args, uintptr_t origin, struct mem_spans *out, bool *is_refused)
+{
+    struct scan_region regions[REGIONS_PER_CALL];
+    int err = 0;
+
+    args->size = sizeof(*args);
+    args->vec = out != NULL ? (uintptr_t)regions : 0;
+    args->vec_len = out != NULL ? REGIONS_PER_CALL : 0;
+    (void)pthread_once(&pagemap_once, open_once);
+    while (args->start < args->end && err == 0) {
+        int count = ioctl(pagemap_fd, SCAN_REQUEST, args);
+
+        *is_refused = count < 0;
+        if (count < 0)
+            return -errno;
+        for (int i = 0; i < count && out != NULL && err == 0; i++)
+            err = mem_spans_append(out, (int64_t)(regions[i].start - origin),
+                                   (int64_t)(regions[i].end - origin));
+        args->start = args->walk_end;
+    }
+    return err;
+}
+
 int
 mem_scan(const struct mem_slot *slot, int64_t first, int64_t end, struct mem_spans *out)
 {
-    struct scan_region regions[REGIONS_PER_CALL];
     uintptr_t origin = (uintptr_t)slot->origin;
     struct scan_args args = {
-        .size = sizeof(args),
         .start = origin + (uint64_t)first,
         .end = origin + (uint64_t)end,
-        .vec = (uintptr_t)regions,
-        .vec_len = REGIONS_PER_CALL,
         .category_inverted = SCAN_IS_FILE | SCAN_IS_ZERO,
         .category_mask = SCAN_IS_FILE | SCAN_IS_ZERO,
         .category_anyof_mask = SCAN_IS_PRESENT | SCAN_IS_SWAPPED,
         .return_mask = SCAN_IS_PRESENT,
     };
+    bool is_refused = false;
+    int err = scan(&args, origin, out, &is_refused);
+
+    return is_refused ? mem_scan_pagemap(slot, (int64_t)(args.start - origin), end, out) : err;
+}
+
+bool
+mem_scan_is_quick(void)
+{
+    static uint8_t page[2 * MEM_PAGE_BYTES];
+    uintptr_t first = ROUND_UP((uintptr_t)page, MEM_PAGE_BYTES);
+    struct scan_args args = {.start = first, .end = first + MEM_PAGE_BYTES};
+    struct mem_spans none = {0};
+    bool is_refused = false;
+    int err = scan(&args, first, &none, &is_refused);
+
+    mem_spans_fini(&none);
+    return err == 0 && !is_refused;
+}
+
+/* Written and private: what was only read from a file has no protection either. */
+static int
+scan_unprotected(const struct mem_slot *slot, uint64_t flags, struct mem_spans *out)
+{
+    uintptr_t origin = (uintptr_t)slot->origin;
+    bool is_refused = false;
     int err = 0;
 
-    (void)pthread_once(&pagemap_once, open_once);
-    while (args.start < args.end && err == 0) {
-        int count = ioctl(pagemap_fd, SCAN_REQUEST, &args);
+    for (unsigned i = 0; i < slot->window_count && err == 0; i++) {
+        uintptr_t first = origin + (uintptr_t)mem_window_offset(i);
+        struct scan_args args = {
+            .flags = flags,
+            .start = i == 0 ? first - slot->below_bytes : first,
+            .end = first + slot->window_bytes[i],
+            .category_inverted = SCAN_IS_FILE | SCAN_IS_ZERO,
+            .category_mask = SCAN_IS_WRITTEN | SCAN_IS_FILE | SCAN_IS_ZERO,
+            .category_anyof_mask = SCAN_IS_PRESENT | SCAN_IS_SWAPPED, /* not what is not there */
+            .return_mask = SCAN_IS_WRITTEN,
+        };
 
-        if (count < 0)
-            return mem_scan_pagemap(slot, (int64_t)(args.start - origin), end, out);
-        for (int i = 0; i < count && err == 0; i++)
-            err = mem_spans_append(out, (int64_t)(regions[i].start - origin),
-                                   (int64_t)(regions[i].end - origin));
-        args.start = args.walk_end;
+        err = scan(&args, origin, out, &is_refused);
     }
     return err;
+}
+
+int
+mem_scan_protect(const struct mem_slot *slot)
+{
+    return scan_unprotected(slot, SCAN_WP_MATCHING | SCAN_CHECK_ASYNC, NULL);
+}
+
+int
+mem_scan_unprotected(const struct mem_slot *slot, struct mem_spans *out)
+{
+    return scan_unprotected(slot, 0, out);
 }

@@ -96,9 +96,11 @@ mem_slot_destroy(struct mem_slot *slot)
 
     if (slot == NULL)
         return;
+    mem_track_stop(slot);
     err = munmap(slot->reservation, slot->reserved_bytes);
     ASSERT(err == 0);
     mem_runs_fini(&slot->base);
+    mem_spans_fini(&slot->scratch);
     free(slot);
 }
 
@@ -159,6 +161,7 @@ map_run(struct mem_slot *slot, int64_t offset, uint64_t bytes, int fd, uint64_t 
     err = fault_point("mem.map");
     if (err != 0)
         return err;
+    slot->restored_from = 0;
     err = mem_runs_insert(&slot->base, &run);
     if (err != 0)
         return err;

@@ -24,8 +24,10 @@
 #define SEALS           (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 #define GAP_BYTES_FIRST (INT64_C(16) * 4096)
 
-static bool
-is_page_zero(const uint8_t *page)
+static _Atomic uint64_t last_id;
+
+bool
+mem_is_page_zero(const uint8_t *page)
 {
     const uint64_t *words = (const uint64_t *)page;
     uint64_t any = 0;
@@ -36,11 +38,11 @@ is_page_zero(const uint8_t *page)
     return any == 0;
 }
 
-static int
-write_all(int fd, const uint8_t *bytes, uint64_t count, uint64_t offset)
+int
+mem_file_write(const struct mem_file *file, const uint8_t *bytes, uint64_t count, uint64_t offset)
 {
     while (count > 0) {
-        ssize_t done = pwrite(fd, bytes, count, (off_t)offset);
+        ssize_t done = pwrite(file->fd, bytes, count, (off_t)offset);
 
         if (done < 0 && errno == EINTR)
             continue;
@@ -55,7 +57,8 @@ write_all(int fd, const uint8_t *bytes, uint64_t count, uint64_t offset)
 
 /* Writes the span's pages that are not zero and appends them to stored. */
 static int
-store_span(const struct mem_slot *slot, struct mem_span span, int fd, struct mem_spans *stored)
+store_span(const struct mem_slot *slot, struct mem_span span, const struct mem_file *file,
+           struct mem_spans *stored)
 {
     int64_t page = (int64_t)MEM_PAGE_BYTES;
     int64_t at = span.first;
@@ -64,15 +67,15 @@ store_span(const struct mem_slot *slot, struct mem_span span, int fd, struct mem
         int64_t first;
         int err;
 
-        while (at < span.end && is_page_zero(slot->origin + at))
+        while (at < span.end && mem_is_page_zero(slot->origin + at))
             at += page;
         first = at;
-        while (at < span.end && !is_page_zero(slot->origin + at))
+        while (at < span.end && !mem_is_page_zero(slot->origin + at))
             at += page;
         if (first == at)
             continue;
-        err = write_all(fd, slot->origin + first, (uint64_t)(at - first),
-                        (uint64_t)(first + (int64_t)slot->below_bytes));
+        err = mem_file_write(file, slot->origin + first, (uint64_t)(at - first),
+                             (uint64_t)(first + (int64_t)slot->below_bytes));
         if (err == 0)
             err = mem_spans_append(stored, first, at);
         if (err != 0)
@@ -81,13 +84,13 @@ store_span(const struct mem_slot *slot, struct mem_span span, int fd, struct mem
     return 0;
 }
 
-/* Appends all written pages of all usable parts. */
-static int
-find_written(const struct mem_slot *slot, struct mem_spans *out)
+/* Below and the first window lie side by side. */
+int
+mem_find_written(const struct mem_slot *slot, struct mem_spans *out)
 {
-    int err = mem_scan(slot, -(int64_t)slot->below_bytes, 0, out);
+    int err = mem_scan(slot, -(int64_t)slot->below_bytes, (int64_t)slot->window_bytes[0], out);
 
-    for (unsigned i = 0; i < slot->window_count && err == 0; i++) {
+    for (unsigned i = 1; i < slot->window_count && err == 0; i++) {
         int64_t first = mem_window_offset(i);
 
         err = mem_scan(slot, first, first + (int64_t)slot->window_bytes[i], out);
@@ -284,8 +287,8 @@ own_base(const struct mem_runs *base, struct mem_runs *out)
     return err;
 }
 
-static int
-create_file(struct mem_file **out)
+int
+mem_file_create(struct mem_file **out)
 {
     struct mem_file *file = calloc(1, sizeof(*file));
 
@@ -303,13 +306,10 @@ create_file(struct mem_file **out)
     return 0;
 }
 
-static int
-seal_file(const struct mem_slot *slot, const struct mem_spans *stored, int fd)
+int
+mem_file_seal(const struct mem_file *file, uint64_t bytes)
 {
-    int64_t end = stored->count > 0 ? stored->spans[stored->count - 1].end : 0;
-
-    if (ftruncate(fd, (off_t)(end + (int64_t)slot->below_bytes)) != 0 ||
-        fcntl(fd, F_ADD_SEALS, SEALS) != 0)
+    if (ftruncate(file->fd, (off_t)bytes) != 0 || fcntl(file->fd, F_ADD_SEALS, SEALS) != 0)
         return -errno;
     return 0;
 }
@@ -325,11 +325,16 @@ struct freezing {
 static int
 store(struct freezing *f, const struct mem_spans *spans)
 {
+    int64_t end = 0;
     int err = 0;
 
     for (size_t i = 0; i < spans->count && err == 0; i++)
-        err = store_span(f->slot, spans->spans[i], f->file->fd, &f->stored);
-    return err == 0 ? seal_file(f->slot, &f->stored, f->file->fd) : err;
+        err = store_span(f->slot, spans->spans[i], f->file, &f->stored);
+    if (err != 0)
+        return err;
+    if (f->stored.count > 0)
+        end = f->stored.spans[f->stored.count - 1].end;
+    return mem_file_seal(f->file, (uint64_t)(end + (int64_t)f->slot->below_bytes));
 }
 
 static int
@@ -339,14 +344,14 @@ freeze_pages(struct freezing *f, struct mem_snapshot *snapshot)
     int err = own_base(&f->slot->base, &f->base);
 
     if (err == 0)
-        err = find_written(f->slot, &f->written);
+        err = mem_find_written(f->slot, &f->written);
     if (err != 0)
         return err;
     is_delta = f->base.count > 0 && f->base.count + 2 * f->written.count < MEM_RUNS_MAX;
     if (!is_delta)
         err = join_spans(&f->written, &f->base, &f->all);
     if (err == 0)
-        err = create_file(&f->file);
+        err = mem_file_create(&f->file);
     if (err == 0)
         err = fault_point("mem.freeze");
     if (err == 0)
@@ -358,17 +363,29 @@ freeze_pages(struct freezing *f, struct mem_snapshot *snapshot)
                     : make_full_runs(f->slot, f->file, &f->stored, &snapshot->runs);
 }
 
+struct mem_snapshot *
+mem_snapshot_new(size_t below_bytes, unsigned window_count)
+{
+    struct mem_snapshot *snapshot = calloc(1, sizeof(*snapshot));
+
+    if (snapshot == NULL)
+        return NULL;
+    snapshot->id = atomic_fetch_add(&last_id, 1) + 1;
+    atomic_init(&snapshot->references, 1);
+    snapshot->below_bytes = below_bytes;
+    snapshot->window_count = window_count;
+    return snapshot;
+}
+
 int
 mem_freeze(const struct mem_slot *slot, struct mem_snapshot **out)
 {
     struct freezing f = {.slot = slot};
-    struct mem_snapshot *snapshot = calloc(1, sizeof(*snapshot));
+    struct mem_snapshot *snapshot = mem_snapshot_new(slot->below_bytes, slot->window_count);
     int err;
 
     if (snapshot == NULL)
         return -ENOMEM;
-    snapshot->below_bytes = slot->below_bytes;
-    snapshot->window_count = slot->window_count;
     (void)memcpy(snapshot->window_bytes, slot->window_bytes, sizeof(slot->window_bytes));
     err = freeze_pages(&f, snapshot);
     for (size_t i = 0; i < f.stored.count; i++)
@@ -421,6 +438,8 @@ mem_restore(struct mem_slot *slot, const struct mem_snapshot *snapshot)
         err = mem_window_grow(slot, i, snapshot->window_bytes[i]);
     for (size_t i = 0; i < snapshot->runs.count && err == 0; i++)
         err = restore_run(slot, &snapshot->runs.runs[i]);
+    if (err == 0)
+        slot->restored_from = snapshot->id;
     return err;
 }
 
@@ -442,10 +461,18 @@ mem_snapshot_stored_bytes(const struct mem_snapshot *snapshot)
     return snapshot->stored_bytes;
 }
 
+struct mem_snapshot *
+mem_snapshot_get(struct mem_snapshot *snapshot)
+{
+    (void)atomic_fetch_add_explicit(&snapshot->references, 1, memory_order_relaxed);
+    return snapshot;
+}
+
 void
 mem_snapshot_destroy(struct mem_snapshot *snapshot)
 {
-    if (snapshot == NULL)
+    if (snapshot == NULL ||
+        atomic_fetch_sub_explicit(&snapshot->references, 1, memory_order_acq_rel) != 1)
         return;
     mem_runs_fini(&snapshot->runs);
     free(snapshot);

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The cell itself, and its executors.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "cell/cell_internal.h"
+
+static _Thread_local struct cell *cell_of_thread;
+static _Thread_local uint64_t task_of_thread;
+
+uint64_t
+cell_self(void)
+{
+    return task_of_thread;
+}
+
+struct cell *
+cell_here(void)
+{
+    return cell_of_thread;
+}
+
+/* ----------------------------------------------------------------------- executors */
+
+static void
+end_failed(struct cell *cell, struct task *task, int err, const char *message)
+{
+    struct cell_end end = {.kind = CELL_FAILED, .err = err, .message = message, .backtrace = ""};
+
+    task_end(cell, task, &end);
+}
+
+static void
+end_stopped(struct cell *cell, struct task *task, enum cell_end_kind kind)
+{
+    struct cell_end end = {
+        .kind = kind, .limit = FAASLET_LIMIT_TIME, .message = "", .backtrace = ""};
+
+    task_end(cell, task, &end);
+}
+
+static void
+end_trapped(struct cell *cell, struct task *task, const struct faaslet_outcome *outcome)
+{
+    struct buffer text = {0};
+    struct cell_end end = {
+        .kind = CELL_TRAP, .trap = outcome->trap, .message = outcome->message, .backtrace = ""};
+
+    if (end.message[0] == '\0')
+        end.message = abi_trap_text(outcome->trap);
+    faaslet_backtrace(task->faaslet, &text);
+    buffer_append(&text, "", 1);
+    if (text.err == 0)
+        end.backtrace = (const char *)text.bytes;
+    task_end(cell, task, &end);
+    buffer_fini(&text);
+}
+
+static void
+end_done(struct cell *cell, struct task *task)
+{
+    uint64_t results[CELL_RESULTS_MAX];
+    struct cell_end end = {.kind = CELL_DONE,
+                           .message = "",
+                           .backtrace = "",
+                           .results = results,
+                           .result_slots = task->result_slots};
+    int err = faaslet_results(task->faaslet, 0, results, task->result_slots);
+
+    if (err != 0)
+        end_failed(cell, task, err, "the function has results of other types");
+    else
+        task_end(cell, task, &end);
+}
+
+static void
+end_with(struct cell *cell, struct task *task, const struct faaslet_outcome *outcome)
+{
+    struct cell_end end = {.message = outcome->message, .backtrace = ""};
+
+    switch (outcome->kind) {
+    case FAASLET_DONE:
+        end_done(cell, task);
+        return;
+    case FAASLET_TRAP:
+        end_trapped(cell, task, outcome);
+        return;
+    case FAASLET_EXIT:
+        end.kind = CELL_EXIT;
+        end.exit_code = outcome->exit_code;
+        break;
+    default:
+        end.kind = outcome->limit == FAASLET_LIMIT_KILL ? CELL_CANCELLED : CELL_KILLED;
+        end.limit = outcome->limit;
+        break;
+    }
+    task_end(cell, task, &end);
+}
+
+/* It waits; or, where what it waits for was there already, it is queued again. */
+static void
+wait_for(struct cell *cell, struct task *task, const struct faaslet_wait *wait)
+{
+    bool is_ready = wait_watch(cell, task, wait);
+    uint64_t until = wait->deadline_ns < task->deadline_ns ? wait->deadline_ns : task->deadline_ns;
+
+    (void)pthread_mutex_lock(&cell->lock);
+    task->state = TASK_WAITING;
+    if (is_ready || task->is_woken || task->is_cancelled || wait_until(cell, task, until) != 0) {
+        task_queue(cell, task);
+    } else {
+        list_append(&cell->waiting, &task->link);
+        cell_feed(cell);
+    }
+    (void)pthread_mutex_unlock(&cell->lock);
+}
+
+static void
+again(struct cell *cell, struct task *task)
+{
+    (void)pthread_mutex_lock(&cell->lock);
+    task_queue(cell, task);
+    (void)pthread_mutex_unlock(&cell->lock);
+}
+
+static int
+begin(struct task *task)
+{
+    int err = 0;
+
+    if (task->is_begun)
+        return 0;
+    if (!task->function->is_mid_run)
+        err = faaslet_invoke(task->faaslet, 0, task->entry, task->args, task->slot_count);
+    task->is_begun = true;
+    return err;
+}
+
+/* One quantum of a task that has a Faaslet. */
+static void
+run(struct cell *cell, struct task *task)
+{
+    struct faaslet_outcome outcome;
+    int err = begin(task);
+
+    if (err != 0) {
+        end_failed(cell, task, err,
+                   err == -ENOENT ? "there is no exported function of this name"
+                                  : "the arguments do not fit the function's type");
+        return;
+    }
+    task_of_thread = task->id;
+    faaslet_run(task->faaslet, task->deadline_ns, &outcome);
+    task_of_thread = 0;
+    switch (outcome.kind) {
+    case FAASLET_PENDING:
+        wait_for(cell, task, &outcome.wait);
+        return;
+    case FAASLET_PREEMPTED:
+    case FAASLET_SNAPSHOT:
+        again(cell, task);
+        return;
+    default:
+        end_with(cell, task, &outcome);
+    }
+}
+
+static void
+serve(struct cell *cell, struct task *task)
+{
+    struct diag diag;
+    int err;
+
+    if (task->watches != NULL)
+        wait_unwatch(cell, task);
+    if (task->is_cancelled) {
+        end_stopped(cell, task, CELL_CANCELLED);
+        return;
+    }
+    if (task->deadline_ns != CLOCK_NEVER_NS && clock_now_ns() >= task->deadline_ns) {
+        end_stopped(cell, task, CELL_KILLED);
+        return;
+    }
+    if (task->faaslet == NULL) {
+        diag_init(&diag);
+        err = task_seat(cell, task, &diag);
+        if (err == -EAGAIN)
+            return;
+        if (err != 0) {
+            end_failed(cell, task, err, diag_text(&diag));
+            return;
+        }
+    }
+    run(cell, task);
+}
+
+static void
+tick(struct executor *executor, uint64_t tick_ns)
+{
+    int err = 0;
+
+    if (executor->is_ticking != (tick_ns != 0))
+        err = faaslet_thread_tick(tick_ns);
+    ASSERT(err == 0);
+    executor->is_ticking = tick_ns != 0;
+}
+
+/* With the lock. Waits for work; NULL: it is over. */
+static struct task *
+next_task(struct executor *executor)
+{
+    struct cell *cell = executor->cell;
+    struct task *task;
+
+    if (cell->queue.first == NULL) {
+        tick(executor, 0);
+        cell->idle++;
+        while (cell->queue.first == NULL && !cell->is_over)
+            (void)pthread_cond_wait(&cell->work, &cell->lock);
+        cell->idle--;
+    }
+    task = (struct task *)cell->queue.first;
+    if (task == NULL)
+        return NULL;
+    tick(executor, cell->tick_ns);
+    list_remove(&task->link);
+    task->state = TASK_RUNNING;
+    task->is_woken = false;
+    return task;
+}
+
+void *
+executor_main(void *object)
+{
+    struct executor *executor = object;
+    struct cell *cell = executor->cell;
+    struct task *task;
+    int err = faaslet_thread_init();
+
+    ASSERT(err == 0);
+    cell_of_thread = cell;
+    (void)pthread_mutex_lock(&cell->lock);
+    while ((task = next_task(executor)) != NULL) {
+        (void)pthread_mutex_unlock(&cell->lock);
+        serve(cell, task);
+        (void)pthread_mutex_lock(&cell->lock);
+    }
+    (void)pthread_mutex_unlock(&cell->lock);
+    return NULL;
+}
+
+/* ------------------------------------------------------------------------ the cell */
+
+static unsigned
+count_cores(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+}
+
+static int
+open_watcher(struct cell *cell)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+
+    cell->epoll = epoll_create1(EPOLL_CLOEXEC);
+    cell->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (cell->epoll < 0 || cell->event < 0 ||
+        epoll_ctl(cell->epoll, EPOLL_CTL_ADD, cell->event, &event) != 0)
+        return -errno;
+    return 0;
+}
+
+static int
+start_threads(struct cell *cell, unsigned wanted)
+{
+    int err = fault_point("cell.threads");
+
+    if (err == 0)
+        err = -pthread_create(&cell->watcher, NULL, wait_main, cell);
+    cell->has_watcher = err == 0;
+    while (err == 0 && cell->executor_count < wanted) {
+        struct executor *executor = &cell->executors[cell->executor_count];
+
+        executor->cell = cell;
+        err = -pthread_create(&executor->thread, NULL, executor_main, executor);
+        cell->executor_count += err == 0;
+    }
+    return err;
+}
+
+static void
+stop_threads(struct cell *cell)
+{
+    const uint64_t one = 1;
+    ssize_t done;
+
+    (void)pthread_mutex_lock(&cell->lock);
+    cell->is_over = true;
+    (void)pthread_cond_broadcast(&cell->work);
+    (void)pthread_mutex_unlock(&cell->lock);
+    done = cell->event >= 0 ? write(cell->event, &one, sizeof(one)) : 0;
+    (void)done;
+    if (cell->has_watcher)
+        (void)pthread_join(cell->watcher, NULL);
+    for (unsigned i = 0; i < cell->executor_count; i++)
+        (void)pthread_join(cell->executors[i].thread, NULL);
+}
+
+static void
+free_cell(struct cell *cell)
+{
+    stop_threads(cell);
+    if (cell->epoll >= 0)
+        (void)close(cell->epoll);
+    if (cell->event >= 0)
+        (void)close(cell->event);
+    (void)pthread_mutex_destroy(&cell->lock);
+    (void)pthread_cond_destroy(&cell->work);
+    (void)pthread_cond_destroy(&cell->empty);
+    free(cell->executors);
+    free(cell->table);
+    free(cell->heap);
+    free(cell);
+}
+
+int
+cell_create(const struct cell_config *config, struct cell **out, struct diag *diag)
+{
+    unsigned executors = config->executors != 0 ? config->executors : count_cores();
+    struct cell *cell = calloc(1, sizeof(*cell));
+    int err;
+
+    if (cell == NULL)
+        return diag_set(diag, -ENOMEM, "no memory for a cell");
+    cell->epoll = cell->event = -1;
+    cell->slots_max = config->slots_max != 0 ? config->slots_max : CELL_SLOTS_DEFAULT;
+    cell->tick_ns = config->tick_ns != 0 ? config->tick_ns : CELL_TICK_NS;
+    cell->calls_max = config->calls_max;
+    cell->watcher_until_ns = CLOCK_NEVER_NS;
+    (void)pthread_mutex_init(&cell->lock, NULL);
+    (void)pthread_cond_init(&cell->work, NULL);
+    (void)pthread_cond_init(&cell->empty, NULL);
+    cell->executors = calloc(executors, sizeof(*cell->executors));
+    err = cell->executors == NULL ? -ENOMEM : open_watcher(cell);
+    if (err == 0)
+        err = start_threads(cell, executors);
+    if (err != 0) {
+        free_cell(cell);
+        return diag_set(diag, err, "cannot start a cell: %s", strerror(-err));
+    }
+    *out = cell;
+    return 0;
+}
+
+static void
+cancel_all(struct cell *cell)
+{
+    for (size_t i = 0; i < cell->table_size; i++)
+        for (struct task *task = cell->table[i]; task != NULL; task = task->chain)
+            task_cancel(cell, task);
+    while (cell->starved.first != NULL)
+        cell_feed(cell);
+}
+
+void
+cell_destroy(struct cell *cell)
+{
+    if (cell == NULL)
+        return;
+    (void)pthread_mutex_lock(&cell->lock);
+    cell->is_ending = true;
+    cancel_all(cell);
+    while (cell->task_count > 0)
+        (void)pthread_cond_wait(&cell->empty, &cell->lock);
+    while (cell->warm.first != NULL) {
+        struct warm *warm = function_take_warm(((struct warm *)cell->warm.first)->function);
+
+        (void)pthread_mutex_unlock(&cell->lock);
+        warm_destroy(warm);
+        (void)pthread_mutex_lock(&cell->lock);
+    }
+    (void)pthread_mutex_unlock(&cell->lock);
+    free_cell(cell);
+}
+
+void
+cell_usage(struct cell *cell, struct cell_usage *out)
+{
+    (void)pthread_mutex_lock(&cell->lock);
+    *out = cell->usage;
+    out->slots = cell->slots_in_use;
+    (void)pthread_mutex_unlock(&cell->lock);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cell: the Faaslets of one tenant on one host: many, on few threads.
+ *
+ *   function = image + Proto-Faaslet + limits + Faaslets that are warm
+ *   call     = one run of a function: queued -> running <-> waiting -> over
+ *
+ * Executors (one thread a core) take calls from one queue. A call that waits costs
+ * no thread; one that computes for longer than its quantum goes to the queue's end.
+ * A Faaslet holds a slot while it runs; when slots are short, the call that has
+ * waited longest is parked (plain memory) and its slot goes to another.
+ *
+ * Every call that was accepted ends in exactly one cell_end, whatever happens.
+ *
+ * All functions may be called from any thread, also from host functions of a
+ * running Faaslet and from on_end.
+ */
+#ifndef WEFT_CELL_H
+#define WEFT_CELL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/diag.h"
+#include "base/macros.h"
+#include "faaslet/faaslet.h"
+
+#define CELL_SLOTS_DEFAULT 4096u
+#define CELL_TICK_NS       UINT64_C(1000000)
+#define CELL_RESULTS_MAX   16u
+
+struct cell;
+struct cell_function;
+
+struct cell_config {
+    unsigned executors; /* 0: the cores that this process may use */
+    uint32_t slots_max; /* Faaslets that hold a slot at one time; 0: the default */
+    uint64_t tick_ns;   /* half a quantum; 0: the default */
+    uint32_t calls_max; /* calls that exist at one time; 0: no limit */
+};
+
+/* -ENOMEM, -EAGAIN (no threads): diag says what. */
+int cell_create(const struct cell_config *config, struct cell **out, struct diag *diag) MUST_CHECK;
+/* Ends all calls (CELL_CANCELLED), waits for their on_end, frees all. Not from a host
+ * function or on_end. NULL is fine. Functions must have been dropped or not be used. */
+void cell_destroy(struct cell *cell);
+
+/* ----------------------------------------------------------------------- functions */
+
+struct cell_function_config {
+    /* Either an image: INIT is run, then _initialize or weft_init where exported, and
+     * the result is the Proto-Faaslet. Or a Proto-Faaslet, perhaps in the middle of a
+     * run: calls of such a one go on from there and name no entry. */
+    struct faaslet_image *image;
+    struct faaslet_frozen *frozen;
+    /* resolve, ops, stack and memory; process is used for initialisation only, and
+     * borrowed until cell_function_create returns. */
+    struct faaslet_config faaslet;
+    uint64_t wall_ns_max; /* of one call; 0: none */
+    uint32_t warm_max;    /* Faaslets kept for the next call; 0: 16 */
+};
+
+/* Takes references of its own. -EINVAL with the reason where initialisation does not
+ * end well. */
+int cell_function_create(struct cell *cell, const struct cell_function_config *config,
+                         struct cell_function **out, struct diag *diag) MUST_CHECK;
+/* No new calls; gone when the last one is over. NULL is fine. */
+void cell_function_drop(struct cell_function *function);
+/* Borrowed: to save it, or to make others from it. */
+struct faaslet_frozen *cell_function_proto(const struct cell_function *function);
+
+/* --------------------------------------------------------------------------- calls */
+
+enum cell_end_kind {
+    CELL_DONE,      /* results */
+    CELL_EXIT,      /* exit_code */
+    CELL_TRAP,      /* trap, message, backtrace */
+    CELL_KILLED,    /* limit */
+    CELL_CANCELLED, /* cell_cancel or cell_destroy */
+    CELL_FAILED,    /* err, message: the host could not (out of memory, ...) */
+};
+
+struct cell_end {
+    uint64_t id;
+    enum cell_end_kind kind;
+    int exit_code, err;
+    enum abi_trap trap;
+    enum faaslet_limit limit;
+    const char *message;   /* or ""; valid during on_end, as all here */
+    const char *backtrace; /* or "" */
+    const uint64_t *results;
+    size_t result_slots;
+    uint64_t wall_ns, cpu_ns; /* since it was accepted; charged by ticks */
+};
+
+/* On an executor's thread; short: others wait. */
+typedef void (*cell_end_fn)(void *context, const struct cell_end *end);
+
+struct cell_call {
+    const char *entry;    /* exported function; NULL where the proto is in mid-run */
+    const uint64_t *args; /* copied */
+    size_t slot_count;    /* at most CELL_RESULTS_MAX */
+    size_t result_slots;  /* of the entry's type; at most CELL_RESULTS_MAX */
+    void *process;        /* record of host functions, borrowed until on_end. A proto in
+                           * mid-run gets one made of its own and this (ops.restart) */
+    uint64_t deadline_ns; /* CLOCK_NEVER_NS or 0: the function's wall_ns_max alone */
+    cell_end_fn on_end;
+    void *context;
+};
+
+/* *id, never 0 and never used again in this cell. on_end is called if and only if this
+ * succeeds. -EINVAL, -ENOMEM, -EAGAIN (calls_max), -ESHUTDOWN. */
+int cell_start(struct cell_function *function, const struct cell_call *call,
+               uint64_t *id) MUST_CHECK;
+
+/* What a pending host function waits for may have happened: it is called again.
+ * Never lost: a call that is just running goes on once more. -ESRCH: over. */
+int cell_wake(struct cell *cell, uint64_t id);
+
+/* Ends a call soon, as CELL_CANCELLED. -ESRCH: over. */
+int cell_cancel(struct cell *cell, uint64_t id) MUST_CHECK;
+
+/* In a host function: the call that runs on this thread, else 0 and NULL. */
+uint64_t cell_self(void);
+struct cell *cell_here(void);
+
+struct cell_usage {
+    uint64_t calls;         /* that exist */
+    uint64_t slots, parked; /* Faaslets with a slot; calls without */
+    uint64_t warm;          /* Faaslets without a call */
+    uint64_t parked_bytes;
+    uint64_t starts_warm, starts_cold; /* since the beginning */
+};
+void cell_usage(struct cell *cell, struct cell_usage *out);
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Everything in a cell is under its one lock, but what belongs to a running task:
+ * its Faaslet and record are the executor's until it says otherwise.
+ */
+#ifndef WEFT_CELL_INTERNAL_H
+#define WEFT_CELL_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/buffer.h"
+#include "cell/cell.h"
+
+#define CELL_WARM_DEFAULT 16u
+#define CELL_NOT_IN_HEAP  SIZE_MAX
+
+enum task_state {
+    TASK_QUEUED,  /* in the queue, or starved of a slot */
+    TASK_RUNNING, /* an executor has it */
+    TASK_WAITING, /* until woken */
+    TASK_PARKING, /* as waiting; an executor takes its slot */
+    TASK_OVER,    /* its end is being told */
+};
+
+struct list {
+    struct link *first, *last;
+};
+
+struct link {
+    struct link *next, *previous;
+    struct list *list; /* in which it is, or NULL */
+};
+
+/* A descriptor that a waiting task has in epoll. */
+struct watch {
+    int fd;
+    bool is_own; /* a duplicate: the same one is watched for another task */
+};
+
+struct task {
+    struct link link;   /* first: in the queue, among the starved, or among those that wait */
+    struct task *chain; /* hash table */
+    uint64_t id;
+    struct cell_function *function; /* a reference */
+    enum task_state state;
+    bool is_woken; /* while it was running or being parked */
+    bool is_cancelled;
+    bool is_begun; /* its entry was invoked */
+    struct faaslet *faaslet;
+    struct faaslet_parked *parked;
+    uint64_t begin_ns, deadline_ns;
+    uint64_t wake_ns; /* heap key */
+    size_t heap_index;
+    struct watch *watches; /* owned */
+    size_t watch_count;
+    void *process;     /* the caller's */
+    void *own_process; /* made for a proto in mid-run */
+    char *entry;       /* owned */
+    uint64_t args[CELL_RESULTS_MAX];
+    size_t slot_count, result_slots;
+    cell_end_fn on_end;
+    void *context;
+};
+
+/* A Faaslet that is equal to its function's proto. */
+struct warm {
+    struct link link;     /* first: of the cell, by recent use */
+    struct warm *beneath; /* of the function */
+    struct cell_function *function;
+    struct faaslet *faaslet;
+};
+
+struct cell_function {
+    struct cell *cell;
+    unsigned references; /* the owner's, and one per task */
+    bool is_dropped;
+    struct faaslet_frozen *proto;
+    bool is_mid_run;
+    struct faaslet_config config;
+    uint64_t wall_ns_max;
+    uint32_t warm_max, warm_count;
+    struct warm *warm; /* the most recent on top */
+};
+
+struct executor {
+    struct cell *cell;
+    bool is_ticking;
+    pthread_t thread;
+};
+
+struct cell {
+    pthread_mutex_t lock;
+    pthread_cond_t work;  /* executors: the queue is not empty, or it ends */
+    pthread_cond_t empty; /* destroy: no calls */
+    struct list queue, starved;
+    struct list waiting; /* with a slot, longest first */
+    struct list warm;    /* least recent first */
+    struct task **table; /* by id; chains */
+    size_t table_size, task_count;
+    uint32_t calls_max;
+    struct task **heap; /* by wake_ns */
+    size_t heap_count, heap_capacity;
+    uint64_t next_id;
+    uint32_t slots_max, slots_in_use;
+    uint64_t tick_ns;
+    unsigned idle;
+    bool is_ending, is_over;
+    struct cell_usage usage;
+
+    struct executor *executors;
+    unsigned executor_count;
+    pthread_t watcher;
+    bool has_watcher;
+    int epoll, event; /* event: the watcher is to look at the heap again */
+    uint64_t watcher_until_ns;
+};
+
+void list_append(struct list *list, struct link *link);
+void list_prepend(struct list *list, struct link *link);
+void list_remove(struct link *link); /* in none is fine */
+
+/* With the lock held unless said otherwise. */
+struct task *task_find(struct cell *cell, uint64_t id);
+void task_cancel(struct cell *cell, struct task *task);
+int task_enter(struct cell *cell, struct task *task) MUST_CHECK;
+void task_leave(struct cell *cell, struct task *task);
+void task_queue(struct cell *cell, struct task *task);
+void task_wake(struct cell *cell, struct task *task);
+/* A slot became free, or may be taken from somebody: the starved try again. */
+void cell_feed(struct cell *cell);
+
+/* Without the lock, by the executor that has the task. Ends it; the task is freed. */
+void task_end(struct cell *cell, struct task *task, struct cell_end *end);
+
+/* Without the lock. Gives the task a Faaslet in which it can go on. -EAGAIN: there is
+ * no slot to be had now. */
+int task_seat(struct cell *cell, struct task *task, struct diag *diag) MUST_CHECK;
+/* Without the lock. Takes a Faaslet back: warm for the next, or gone. */
+void function_return(struct cell *cell, struct cell_function *function, struct faaslet *faaslet);
+void function_put(struct cell_function *function);
+/* The function's warm Faaslets out of the cell's list, for the caller to destroy
+ * without the lock. */
+struct warm *function_take_warm(struct cell_function *function);
+void warm_destroy(struct warm *warm); /* a chain by beneath */
+
+/* Waiting: without the lock; the task is still running. True: something was ready
+ * already. */
+bool wait_watch(struct cell *cell, struct task *task, const struct faaslet_wait *wait);
+void wait_unwatch(struct cell *cell, struct task *task);
+int wait_until(struct cell *cell, struct task *task, uint64_t when_ns) MUST_CHECK; /* lock */
+void wait_forget(struct cell *cell, struct task *task);                            /* lock */
+void *wait_main(void *cell);
+
+void *executor_main(void *executor);
+
+#endif

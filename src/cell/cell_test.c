@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "../../tests/testing.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+
+#include "base/fault.h"
+#include "cell/cell.h"
+
+#define MANY 300u
+
+/* ThreadSanitizer holds signals back until the program calls something: a guest that
+ * only computes is never taken off. */
+#ifdef __SANITIZE_THREAD__
+#define HAS_PREEMPTION false
+#else
+#define HAS_PREEMPTION true
+#endif
+
+/* add; wait (for a wake-up); sleep; spin; read a pipe; trap; touch memory of before. */
+static const char text[] =
+    "(module\n"
+    "  (import \"t\" \"wait\" (func $wait (result i64)))\n"
+    "  (import \"t\" \"sleep\" (func $sleep (param i64)))\n"
+    "  (import \"t\" \"pipe\" (func $pipe (param i64) (result i64)))\n"
+    "  (import \"t\" \"pong\" (func $pong (param i64) (result i64)))\n"
+    "  (memory 1)\n"
+    "  (global $inits (mut i64) (i64.const 0))\n"
+    "  (func (export \"_initialize\") (i64.store (i32.const 8) (i64.const 77))\n"
+    "    (global.set $inits (i64.add (global.get $inits) (i64.const 1))))\n"
+    "  (func (export \"add\") (param i64 i64) (result i64)\n"
+    "    (i64.add (local.get 0) (local.get 1)))\n"
+    "  (func (export \"wait\") (param i64) (result i64)\n"
+    "    (i64.store (i32.const 16) (local.get 0))\n"
+    "    (i64.add (call $wait) (i64.load (i32.const 16))))\n"
+    "  (func (export \"sleep\") (param i64) (call $sleep (local.get 0)))\n"
+    "  (func (export \"pipe\") (param i64) (result i64) (call $pipe (local.get 0)))\n"
+    "  (func (export \"spin\") (loop (br 0)))\n"
+    "  (func (export \"bad\") unreachable)\n"
+    "  (func (export \"pong\") (param i64) (result i64) (local $n i64)\n"
+    "    (loop $more (drop (call $pong (local.get 0)))\n"
+    "      (br_if $more (i64.ne (i64.const 2000)\n"
+    "        (local.tee $n (i64.add (local.get $n) (i64.const 1))))))\n"
+    "    (local.get $n))\n"
+    "  (func (export \"leave\") (result i64) (local $old i64)\n"
+    "    (local.set $old (i64.add (i64.load (i32.const 24)) (i64.load (i32.const 8))))\n"
+    "    (i64.store (i32.const 24) (i64.const 1234)) (local.get $old))\n"
+    ")\n";
+
+static enum faaslet_verdict
+host_wait(struct faaslet_call *call)
+{
+    _Atomic bool *may_go = call->process;
+
+    if (!atomic_load(may_go))
+        return FAASLET_CALL_PENDING;
+    call->args[0] = 1000;
+    return FAASLET_CALL_DONE;
+}
+
+static enum faaslet_verdict
+host_sleep(struct faaslet_call *call)
+{
+    if (call->scratch[0] == 0)
+        call->scratch[0] = clock_now_ns() + call->args[0];
+    if (clock_now_ns() >= call->scratch[0])
+        return FAASLET_CALL_DONE;
+    call->wait->deadline_ns = call->scratch[0];
+    return FAASLET_CALL_PENDING;
+}
+
+static enum faaslet_verdict
+host_pipe(struct faaslet_call *call)
+{
+    int fd = (int)call->args[0];
+    uint8_t byte;
+
+    if (read(fd, &byte, 1) == 1) {
+        call->args[0] = byte;
+        return FAASLET_CALL_DONE;
+    }
+    call->wait->fds[0] = (struct faaslet_wait_fd){fd, POLLIN};
+    call->wait->fd_count = 1;
+    return FAASLET_CALL_PENDING;
+}
+
+/* Wakes the other and waits for being woken. */
+static _Atomic uint64_t pair[2];
+
+static enum faaslet_verdict
+host_pong(struct faaslet_call *call)
+{
+    uint64_t me = call->args[0];
+
+    if (call->scratch[0]++ != 0)
+        return FAASLET_CALL_DONE;
+    (void)cell_wake(cell_here(), atomic_load(&pair[1 - me]));
+    return FAASLET_CALL_PENDING;
+}
+
+static const struct faaslet_host_function functions[] = {
+    {"wait", ":I", host_wait},
+    {"sleep", "I:", host_sleep},
+    {"pipe", "I:I", host_pipe},
+    {"pong", "I:I", host_pong},
+};
+
+static const struct faaslet_host_function *
+resolve(const char *module, size_t module_bytes, const char *name, size_t name_bytes)
+{
+    (void)module;
+    (void)module_bytes;
+    for (size_t i = 0; i < ARRAY_COUNT(functions); i++)
+        if (strlen(functions[i].name) == name_bytes &&
+            memcmp(functions[i].name, name, name_bytes) == 0)
+            return &functions[i];
+    return NULL;
+}
+
+/* ---------------------------------------------------------------------- one answer */
+
+struct answer {
+    pthread_mutex_t lock;
+    pthread_cond_t told;
+    unsigned count;
+    struct cell_end end;
+    uint64_t result;
+    char backtrace[256];
+};
+
+static void
+answer_init(struct answer *answer)
+{
+    (void)memset(answer, 0, sizeof(*answer));
+    (void)pthread_mutex_init(&answer->lock, NULL);
+    (void)pthread_cond_init(&answer->told, NULL);
+}
+
+static void
+on_end(void *context, const struct cell_end *end)
+{
+    struct answer *answer = context;
+
+    (void)pthread_mutex_lock(&answer->lock);
+    answer->count++;
+    answer->end = *end;
+    answer->result = end->result_slots > 0 ? end->results[0] : 0;
+    (void)snprintf(answer->backtrace, sizeof(answer->backtrace), "%s", end->backtrace);
+    (void)pthread_cond_signal(&answer->told);
+    (void)pthread_mutex_unlock(&answer->lock);
+}
+
+static void
+answer_wait(struct answer *answer, unsigned count)
+{
+    (void)pthread_mutex_lock(&answer->lock);
+    while (answer->count < count)
+        (void)pthread_cond_wait(&answer->told, &answer->lock);
+    (void)pthread_mutex_unlock(&answer->lock);
+}
+
+static unsigned
+answer_count(struct answer *answer)
+{
+    unsigned count;
+
+    (void)pthread_mutex_lock(&answer->lock);
+    count = answer->count;
+    (void)pthread_mutex_unlock(&answer->lock);
+    return count;
+}
+
+/* ------------------------------------------------------------------------ a world */
+
+static struct faaslet_image *image;
+
+struct world {
+    struct cell *cell;
+    struct cell_function *function;
+};
+
+static void
+world_init(struct world *w, unsigned executors, uint32_t slots)
+{
+    const struct cell_config config = {.executors = executors, .slots_max = slots};
+    const struct cell_function_config function = {
+        .image = image, .faaslet = {.resolve = resolve, .stack_bytes = 64 << 10}};
+    struct diag diag = {0};
+
+    if (cell_create(&config, &w->cell, &diag) != 0 ||
+        cell_function_create(w->cell, &function, &w->function, &diag) != 0)
+        fail_msg("%s", diag_text(&diag));
+}
+
+static void
+world_fini(struct world *w)
+{
+    cell_function_drop(w->function);
+    cell_destroy(w->cell);
+}
+
+static uint64_t
+start(struct world *w, struct cell_call call, struct answer *answer)
+{
+    uint64_t id = 0;
+
+    call.on_end = on_end;
+    call.context = answer;
+    assert_int_equal(cell_start(w->function, &call, &id), 0);
+    assert_true(id != 0);
+    return id;
+}
+
+static void
+test_many_calls_on_few_slots_all_give_their_results(void **state)
+{
+    static struct answer answers[MANY];
+    struct cell_usage usage;
+    struct world w;
+
+    (void)state;
+    world_init(&w, 2, 3);
+    for (uint64_t i = 0; i < MANY; i++) {
+        answer_init(&answers[i]);
+        (void)start(
+            &w,
+            (struct cell_call){
+                .entry = "add", .args = (uint64_t[]){i, 5}, .slot_count = 2, .result_slots = 1},
+            &answers[i]);
+    }
+    for (uint64_t i = 0; i < MANY; i++) {
+        answer_wait(&answers[i], 1);
+        assert_int_equal(answers[i].end.kind, CELL_DONE);
+        assert_int_equal(answers[i].result, i + 5);
+    }
+    cell_usage(w.cell, &usage);
+    assert_true(usage.slots <= 3);
+    assert_true(usage.starts_cold <= 3);
+    world_fini(&w);
+}
+
+static void
+test_more_calls_wait_than_there_are_slots_and_all_are_woken(void **state)
+{
+    static struct answer answers[MANY];
+    static uint64_t ids[MANY];
+    _Atomic bool may_go = false;
+    struct cell_usage usage;
+    struct world w;
+
+    (void)state;
+    world_init(&w, 2, 4);
+    for (uint64_t i = 0; i < MANY; i++) {
+        answer_init(&answers[i]);
+        ids[i] = start(&w,
+                       (struct cell_call){.entry = "wait",
+                                          .args = (uint64_t[]){i},
+                                          .slot_count = 1,
+                                          .result_slots = 1,
+                                          .process = &may_go},
+                       &answers[i]);
+    }
+    do { /* until all but those with slots are parked */
+        cell_usage(w.cell, &usage);
+        (void)usleep(1000);
+    } while (usage.parked < MANY - 4);
+    assert_true(usage.parked_bytes / usage.parked < 16384 || getenv("WEFT_STRESS") != NULL);
+    for (uint64_t i = 0; i < MANY; i++) /* woken too early, they wait on */
+        assert_int_equal(cell_wake(w.cell, ids[i]), 0);
+    atomic_store(&may_go, true);
+    for (uint64_t i = 0; i < MANY; i++)
+        (void)cell_wake(w.cell, ids[i]);
+    for (uint64_t i = 0; i < MANY; i++) {
+        answer_wait(&answers[i], 1);
+        assert_int_equal(answers[i].end.kind, CELL_DONE);
+        assert_int_equal(answers[i].result, 1000 + i);
+    }
+    while (cell_wake(w.cell, ids[0]) != -ESRCH) /* its end was told, soon it is gone */
+        (void)sched_yield();
+    world_fini(&w);
+}
+
+static void
+test_computing_guests_do_not_keep_others_from_running(void **state)
+{
+    struct answer spinning[3], answer;
+    uint64_t ids[3];
+    struct world w;
+
+    (void)state;
+    if (!HAS_PREEMPTION)
+        skip();
+    world_init(&w, 1, 8);
+    for (unsigned i = 0; i < 3; i++) {
+        answer_init(&spinning[i]);
+        ids[i] = start(&w, (struct cell_call){.entry = "spin"}, &spinning[i]);
+    }
+    for (uint64_t i = 0; i < 5; i++) {
+        answer_init(&answer);
+        (void)start(
+            &w,
+            (struct cell_call){
+                .entry = "add", .args = (uint64_t[]){i, 1}, .slot_count = 2, .result_slots = 1},
+            &answer);
+        answer_wait(&answer, 1);
+        assert_int_equal(answer.result, i + 1);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(cell_cancel(w.cell, ids[i]), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        answer_wait(&spinning[i], 1);
+        assert_int_equal(spinning[i].end.kind, CELL_CANCELLED);
+    }
+    world_fini(&w);
+}
+
+static void
+test_every_end_is_told(void **state)
+{
+    _Atomic bool never = false;
+    struct answer answer;
+    struct world w;
+
+    (void)state;
+    world_init(&w, 1, 2);
+    answer_init(&answer);
+    (void)start(&w, (struct cell_call){.entry = "bad"}, &answer);
+    answer_wait(&answer, 1);
+    assert_int_equal(answer.end.kind, CELL_TRAP);
+    assert_int_equal(answer.end.trap, ABI_TRAP_UNREACHABLE);
+    assert_non_null(strstr(answer.backtrace, "#0"));
+    (void)start(&w, (struct cell_call){.entry = "nothing"}, &answer);
+    answer_wait(&answer, 2);
+    assert_int_equal(answer.end.kind, CELL_FAILED);
+    assert_int_equal(answer.end.err, -ENOENT);
+    (void)start(&w, (struct cell_call){.entry = "add"}, &answer);
+    answer_wait(&answer, 3);
+    assert_int_equal(answer.end.err, -EINVAL);
+    (void)start(&w,
+                (struct cell_call){.entry = HAS_PREEMPTION ? "spin" : "wait",
+                                   .deadline_ns = clock_now_ns() + 3000000,
+                                   .args = (uint64_t[]){0},
+                                   .slot_count = !HAS_PREEMPTION,
+                                   .process = &never},
+                &answer);
+    answer_wait(&answer, 4);
+    assert_int_equal(answer.end.kind, CELL_KILLED);
+    assert_int_equal(answer.end.limit, FAASLET_LIMIT_TIME);
+    (void)start(&w,
+                (struct cell_call){.entry = "sleep",
+                                   .args = (uint64_t[]){UINT64_C(3600000000000)},
+                                   .slot_count = 1,
+                                   .deadline_ns = clock_now_ns() + 3000000},
+                &answer);
+    answer_wait(&answer, 5);
+    assert_int_equal(answer.end.kind, CELL_KILLED);
+    fault_arm("faaslet.reset", 1, -ENOMEM); /* the Faaslet cannot be used again */
+    (void)start(&w,
+                (struct cell_call){
+                    .entry = "add", .args = (uint64_t[]){2, 3}, .slot_count = 2, .result_slots = 1},
+                &answer);
+    answer_wait(&answer, 6);
+    assert_int_equal(answer.result, 5);
+    world_fini(&w);
+    (void)fault_disarm();
+}
+
+static void
+test_times_and_descriptors_wake(void **state)
+{
+    struct answer sleeper, readers[2];
+    uint64_t begin = clock_now_ns();
+    struct world w;
+    int pipes[2];
+
+    (void)state;
+    world_init(&w, 1, 2);
+    assert_int_equal(pipe2(pipes, O_CLOEXEC | O_NONBLOCK), 0);
+    answer_init(&sleeper);
+    (void)start(
+        &w, (struct cell_call){.entry = "sleep", .args = (uint64_t[]){20000000}, .slot_count = 1},
+        &sleeper);
+    for (unsigned i = 0; i < 2; i++) { /* both watch the same descriptor */
+        answer_init(&readers[i]);
+        (void)start(&w,
+                    (struct cell_call){.entry = "pipe",
+                                       .args = (uint64_t[]){(uint64_t)pipes[0]},
+                                       .slot_count = 1,
+                                       .result_slots = 1},
+                    &readers[i]);
+    }
+    answer_wait(&sleeper, 1);
+    assert_int_equal(sleeper.end.kind, CELL_DONE);
+    assert_true(clock_now_ns() - begin >= 20000000);
+    assert_int_equal(answer_count(&readers[0]) + answer_count(&readers[1]), 0);
+    assert_int_equal(write(pipes[1], "ab", 2), 2);
+    answer_wait(&readers[0], 1);
+    answer_wait(&readers[1], 1);
+    assert_int_equal(readers[0].result + readers[1].result, 'a' + 'b');
+    (void)close(pipes[0]);
+    (void)close(pipes[1]);
+    world_fini(&w);
+}
+
+static void
+test_two_faaslets_wake_each_other(void **state)
+{
+    struct answer answers[2];
+    struct world w;
+
+    (void)state;
+    for (unsigned executors = 1; executors <= 2; executors++) {
+        world_init(&w, executors, 2);
+        for (uint64_t i = 0; i < 2; i++) {
+            atomic_store(&pair[i], 0);
+            answer_init(&answers[i]);
+        }
+        for (uint64_t i = 0; i < 2; i++)
+            atomic_store(&pair[i], start(&w,
+                                         (struct cell_call){.entry = "pong",
+                                                            .args = (uint64_t[]){i},
+                                                            .slot_count = 1,
+                                                            .result_slots = 1},
+                                         &answers[i]));
+        /* The first may have missed the other's number. */
+        while (answer_count(&answers[0]) + answer_count(&answers[1]) < 2)
+            for (unsigned i = 0; i < 2; i++)
+                (void)cell_wake(w.cell, atomic_load(&pair[i]));
+        assert_int_equal(answers[0].result, 2000);
+        assert_int_equal(answers[1].result, 2000);
+        world_fini(&w);
+    }
+}
+
+static void
+test_nothing_of_a_call_is_seen_by_the_next(void **state)
+{
+    struct answer answer;
+    struct world w;
+
+    (void)state;
+    world_init(&w, 1, 1);
+    answer_init(&answer);
+    for (unsigned i = 1; i <= 20; i++) {
+        (void)start(&w, (struct cell_call){.entry = "leave", .result_slots = 1}, &answer);
+        answer_wait(&answer, i);
+        assert_int_equal(answer.result, 77);
+    }
+    world_fini(&w);
+}
+
+static void
+test_destroying_ends_everything(void **state)
+{
+    static struct answer answers[40];
+    _Atomic bool may_go = false;
+    struct world w;
+
+    (void)state;
+    world_init(&w, 2, 4);
+    for (unsigned i = 0; i < 40; i++) {
+        answer_init(&answers[i]);
+        (void)start(&w,
+                    i % 2 == 0 && HAS_PREEMPTION ? (struct cell_call){.entry = "spin"}
+                                                 : (struct cell_call){.entry = "wait",
+                                                                      .args = (uint64_t[]){1},
+                                                                      .slot_count = 1,
+                                                                      .result_slots = 1,
+                                                                      .process = &may_go},
+                    &answers[i]);
+    }
+    (void)usleep(10000);
+    world_fini(&w);
+    for (unsigned i = 0; i < 40; i++) {
+        assert_int_equal(answers[i].count, 1);
+        assert_int_equal(answers[i].end.kind, CELL_CANCELLED);
+    }
+}
+
+static int
+setup(void **state)
+{
+    (void)state;
+    image = testing_image(text, ABI_STANDALONE);
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    faaslet_image_put(image);
+    return 0;
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_many_calls_on_few_slots_all_give_their_results),
+        cmocka_unit_test(test_more_calls_wait_than_there_are_slots_and_all_are_woken),
+        cmocka_unit_test(test_computing_guests_do_not_keep_others_from_running),
+        cmocka_unit_test(test_every_end_is_told),
+        cmocka_unit_test(test_times_and_descriptors_wake),
+        cmocka_unit_test(test_two_faaslets_wake_each_other),
+        cmocka_unit_test(test_nothing_of_a_call_is_seen_by_the_next),
+        cmocka_unit_test(test_destroying_ends_everything),
+    };
+
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

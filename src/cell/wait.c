@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What waiting calls wait for: times, in a heap, and descriptors, in epoll. One
+ * thread watches both.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "cell/cell_internal.h"
+
+#define EVENTS_PER_CALL 64
+#define HEAP_MIN        64u
+#define NS_PER_MS       UINT64_C(1000000)
+#define WAIT_MS_MAX     60000
+
+/* ---------------------------------------------------------------------------- heap */
+
+static void
+heap_set(struct cell *cell, size_t at, struct task *task)
+{
+    cell->heap[at] = task;
+    task->heap_index = at;
+}
+
+static void
+heap_up(struct cell *cell, size_t at)
+{
+    struct task *task = cell->heap[at];
+
+    while (at > 0 && cell->heap[(at - 1) / 2]->wake_ns > task->wake_ns) {
+        heap_set(cell, at, cell->heap[(at - 1) / 2]);
+        at = (at - 1) / 2;
+    }
+    heap_set(cell, at, task);
+}
+
+static void
+heap_down(struct cell *cell, size_t at)
+{
+    struct task *task = cell->heap[at];
+
+    for (;;) {
+        size_t child = 2 * at + 1;
+
+        if (child + 1 < cell->heap_count &&
+            cell->heap[child + 1]->wake_ns < cell->heap[child]->wake_ns)
+            child++;
+        if (child >= cell->heap_count || cell->heap[child]->wake_ns >= task->wake_ns)
+            break;
+        heap_set(cell, at, cell->heap[child]);
+        at = child;
+    }
+    heap_set(cell, at, task);
+}
+
+void
+wait_forget(struct cell *cell, struct task *task)
+{
+    size_t at = task->heap_index;
+    struct task *last;
+
+    if (at == CELL_NOT_IN_HEAP)
+        return;
+    task->heap_index = CELL_NOT_IN_HEAP;
+    last = cell->heap[--cell->heap_count];
+    if (last == task)
+        return;
+    heap_set(cell, at, last);
+    heap_up(cell, at);
+    heap_down(cell, last->heap_index);
+}
+
+static void
+call_watcher(struct cell *cell)
+{
+    const uint64_t one = 1;
+    ssize_t done = write(cell->event, &one, sizeof(one));
+
+    (void)done; /* full is as good */
+}
+
+int
+wait_until(struct cell *cell, struct task *task, uint64_t when_ns)
+{
+    if (when_ns == CLOCK_NEVER_NS)
+        return 0;
+    if (cell->heap_count == cell->heap_capacity) {
+        size_t capacity = cell->heap_capacity > 0 ? 2 * cell->heap_capacity : HEAP_MIN;
+        struct task **heap = realloc(cell->heap, capacity * sizeof(struct task *));
+
+        if (heap == NULL)
+            return -ENOMEM;
+        cell->heap = heap;
+        cell->heap_capacity = capacity;
+    }
+    task->wake_ns = when_ns;
+    heap_set(cell, cell->heap_count++, task);
+    heap_up(cell, task->heap_index);
+    if (when_ns < cell->watcher_until_ns)
+        call_watcher(cell);
+    return 0;
+}
+
+/* --------------------------------------------------------------------- descriptors */
+
+static int
+watch_one(struct cell *cell, struct task *task, const struct faaslet_wait_fd *wanted)
+{
+    struct epoll_event event = {.data.u64 = task->id};
+    struct watch *watch = &task->watches[task->watch_count];
+    int err = 0;
+
+    event.events = EPOLLONESHOT;
+    if ((wanted->events & POLLIN) != 0)
+        event.events |= EPOLLIN | EPOLLRDHUP;
+    if ((wanted->events & POLLOUT) != 0)
+        event.events |= EPOLLOUT;
+    *watch = (struct watch){.fd = wanted->fd};
+    if (epoll_ctl(cell->epoll, EPOLL_CTL_ADD, watch->fd, &event) != 0)
+        err = errno;
+    if (err == EEXIST) {
+        watch->fd = fcntl(wanted->fd, F_DUPFD_CLOEXEC, 0);
+        watch->is_own = true;
+        err = watch->fd < 0 || epoll_ctl(cell->epoll, EPOLL_CTL_ADD, watch->fd, &event) != 0 ? errno
+                                                                                             : 0;
+    }
+    if (err == 0)
+        task->watch_count++;
+    else if (watch->is_own && watch->fd >= 0)
+        (void)close(watch->fd);
+    return err;
+}
+
+bool
+wait_watch(struct cell *cell, struct task *task, const struct faaslet_wait *wait)
+{
+    if (wait->fd_count == 0)
+        return false;
+    task->watches = calloc(wait->fd_count, sizeof(*task->watches));
+    if (task->watches == NULL)
+        return true; /* it asks again, which is slow but right */
+    for (uint32_t i = 0; i < wait->fd_count; i++)
+        if (watch_one(cell, task, &wait->fds[i]) != 0)
+            return true; /* a file, which is always ready; or gone, which it will see */
+    return false;
+}
+
+void
+wait_unwatch(struct cell *cell, struct task *task)
+{
+    for (size_t i = 0; i < task->watch_count; i++) {
+        (void)epoll_ctl(cell->epoll, EPOLL_CTL_DEL, task->watches[i].fd, NULL);
+        if (task->watches[i].is_own)
+            (void)close(task->watches[i].fd);
+    }
+    free(task->watches);
+    task->watches = NULL;
+    task->watch_count = 0;
+}
+
+/* ------------------------------------------------------------------------- watcher */
+
+static void
+wake_due(struct cell *cell)
+{
+    uint64_t now = clock_now_ns();
+
+    while (cell->heap_count > 0 && cell->heap[0]->wake_ns <= now) {
+        struct task *task = cell->heap[0];
+
+        wait_forget(cell, task);
+        task_wake(cell, task);
+    }
+}
+
+static int
+timeout_ms(struct cell *cell)
+{
+    uint64_t now, wait;
+
+    cell->watcher_until_ns = cell->heap_count > 0 ? cell->heap[0]->wake_ns : CLOCK_NEVER_NS;
+    if (cell->heap_count == 0)
+        return WAIT_MS_MAX;
+    now = clock_now_ns();
+    if (cell->watcher_until_ns <= now)
+        return 0;
+    wait = (cell->watcher_until_ns - now + NS_PER_MS - 1) / NS_PER_MS;
+    return wait < WAIT_MS_MAX ? (int)wait : WAIT_MS_MAX;
+}
+
+static void
+wake_events(struct cell *cell, const struct epoll_event *events, int count)
+{
+    for (int i = 0; i < count; i++) {
+        struct task *task;
+        uint64_t value;
+
+        if (events[i].data.u64 == 0) {
+            ssize_t done = read(cell->event, &value, sizeof(value));
+
+            (void)done;
+            continue;
+        }
+        task = task_find(cell, events[i].data.u64);
+        if (task != NULL)
+            task_wake(cell, task);
+    }
+}
+
+void *
+wait_main(void *object)
+{
+    struct epoll_event events[EVENTS_PER_CALL];
+    struct cell *cell = object;
+
+    (void)pthread_mutex_lock(&cell->lock);
+    while (!cell->is_over) {
+        int count, timeout;
+
+        wake_due(cell);
+        timeout = timeout_ms(cell);
+        (void)pthread_mutex_unlock(&cell->lock);
+        count = epoll_wait(cell->epoll, events, EVENTS_PER_CALL, timeout);
+        (void)pthread_mutex_lock(&cell->lock);
+        wake_events(cell, events, count);
+    }
+    (void)pthread_mutex_unlock(&cell->lock);
+    return NULL;
+}

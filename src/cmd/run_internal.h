@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * weft run, in parts: the command line and the run, saving and starting from what was
+ * saved, the report.
+ */
+#ifndef WEFT_CMD_RUN_INTERNAL_H
+#define WEFT_CMD_RUN_INTERNAL_H
+
+#include "cmd/cmd_internal.h"
+#include "hostcall/hostcall.h"
+
+#define DIRECTORIES_MAX 64u
+#define ENVIRONMENT_MAX 1024u
+
+struct run_command {
+    struct compile_request request;
+    struct compile_report report;
+    struct hostcall_directory directories[DIRECTORIES_MAX];
+    size_t directory_count;
+    const char *environment[ENVIRONMENT_MAX];
+    size_t environment_count;
+    uint64_t memory_bytes, stack_bytes;
+    uint64_t timeout_ns, cpu_ns; /* 0: none */
+    uint64_t output_bytes;
+    const char *save, *from; /* files, or NULL */
+    char *save_at;           /* CALL, or NULL */
+    const char *save_arg;    /* its first argument, or NULL */
+    const char *invoke;
+    bool is_json, is_profiled;
+    const char *path;
+    char **args; /* of the program, its name first */
+    size_t arg_count;
+    struct hostcall_process *process, *restarted; /* owned */
+    uint64_t loaded_ns, created_ns, ended_ns;
+};
+
+/* The exit code; tells of it on standard error. */
+int run_report(const struct run_command *command, const struct faaslet *faaslet,
+               const struct faaslet_outcome *outcome);
+
+/* Makes the Faaslet stop at the host call at which to save, in whatever module it is. */
+int run_stop_at(const struct run_command *command, struct faaslet *faaslet,
+                struct diag *diag) MUST_CHECK;
+/* Whether it stands at the point that was asked for. */
+bool run_is_save_point(const struct run_command *command, const struct faaslet *faaslet);
+int run_save(const struct run_command *command, struct faaslet *faaslet,
+             struct diag *diag) MUST_CHECK;
+/* A new one from --from, with this call's arguments and streams. */
+int run_start_from(struct run_command *command, struct faaslet_image *image,
+                   const struct faaslet_config *config, struct faaslet **out,
+                   struct diag *diag) MUST_CHECK;
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a run came to: exit code, a line for people, JSON.
+ */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "cmd/run_internal.h"
+
+static int
+trap_signal(enum abi_trap trap)
+{
+    switch (trap) {
+    case ABI_TRAP_MEMORY_BOUNDS:
+    case ABI_TRAP_TABLE_BOUNDS:
+    case ABI_TRAP_STACK_EXHAUSTED:
+    case ABI_TRAP_UNALIGNED_ATOMIC:
+        return SIGSEGV;
+    case ABI_TRAP_INTEGER_DIVIDE_BY_ZERO:
+    case ABI_TRAP_INTEGER_OVERFLOW:
+    case ABI_TRAP_INVALID_CONVERSION:
+        return SIGFPE;
+    default:
+        return SIGILL;
+    }
+}
+
+static const struct {
+    const char *text;
+    int signal;
+} limits[] = {
+    [FAASLET_LIMIT_TIME] = {"time limit (--timeout)", SIGXCPU},
+    [FAASLET_LIMIT_KILL] = {"killed", SIGKILL},
+    [FAASLET_LIMIT_CPU] = {"processor time limit (--cpu-time)", SIGXCPU},
+    [FAASLET_LIMIT_OUTPUT] = {"output limit (--output)", SIGXFSZ},
+};
+
+static int
+exit_code(const struct faaslet_outcome *outcome)
+{
+    switch (outcome->kind) {
+    case FAASLET_EXIT:
+        return outcome->exit_code & 0xff;
+    case FAASLET_TRAP:
+        return CMD_EXIT_SIGNAL + trap_signal(outcome->trap);
+    case FAASLET_KILLED:
+        return CMD_EXIT_SIGNAL + limits[outcome->limit].signal;
+    default:
+        return CMD_EXIT_OK;
+    }
+}
+
+static void
+describe(const struct faaslet_outcome *outcome, struct buffer *text)
+{
+    if (outcome->kind == FAASLET_TRAP)
+        buffer_append_format(text, "trap: %s%s%s", abi_trap_text(outcome->trap),
+                             outcome->message[0] != '\0' ? ": " : "", outcome->message);
+    else if (outcome->kind == FAASLET_KILLED)
+        buffer_append_format(text, "ended: %s", limits[outcome->limit].text);
+    else if (outcome->kind == FAASLET_EXIT)
+        buffer_append_format(text, "exit");
+    else if (outcome->kind == FAASLET_SNAPSHOT)
+        buffer_append_format(text, "saved");
+    else
+        buffer_append_format(text, "done");
+}
+
+static void
+report_json(const struct run_command *command, const struct faaslet_outcome *outcome,
+            const struct buffer *backtrace)
+{
+    struct buffer text = {0}, what = {0};
+
+    describe(outcome, &what);
+    buffer_append_format(&text, "{\"outcome\":");
+    cmd_json_string(&text, (const char *)what.bytes, what.count);
+    buffer_append_format(
+        &text,
+        ",\"exit_code\":%d,\"cached\":%s,\"image_ms\":%.3f,\"load_ms\":%.3f,\"run_ms\":%.3f,"
+        "\"moves\":%" PRIu64 ",\"backtrace\":",
+        exit_code(outcome), command->report.was_cached ? "true" : "false",
+        (double)command->report.wall_ns / 1e6,
+        (double)(command->created_ns - command->loaded_ns) / 1e6,
+        (double)(command->ended_ns - command->created_ns) / 1e6, faaslet_stress_moves());
+    cmd_json_string(&text, (const char *)backtrace->bytes, backtrace->count);
+    buffer_append_format(&text, "}\n");
+    (void)fwrite(text.bytes, 1, text.count, stderr);
+    buffer_fini(&text);
+    buffer_fini(&what);
+}
+
+int
+run_report(const struct run_command *command, const struct faaslet *faaslet,
+           const struct faaslet_outcome *outcome)
+{
+    bool is_bad = outcome->kind == FAASLET_TRAP || outcome->kind == FAASLET_KILLED;
+    struct buffer text = {0}, backtrace = {0};
+
+    if (is_bad)
+        faaslet_backtrace(faaslet, &backtrace);
+    if (command->is_json) {
+        report_json(command, outcome, &backtrace);
+    } else if (is_bad) {
+        describe(outcome, &text);
+        (void)fprintf(stderr, "weft: %s: %.*s\n%.*s", command->path, (int)text.count, text.bytes,
+                      (int)backtrace.count, backtrace.bytes);
+    }
+    buffer_fini(&backtrace);
+    buffer_fini(&text);
+    return exit_code(outcome);
+}

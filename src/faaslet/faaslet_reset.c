@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Using a Faaslet's place again: reset to a frozen one, and parking.
+ *
+ * Nothing is mapped or unmapped: the slot's written pages are copied back, the part
+ * of the stack that a frozen Faaslet had in use is copied in. What earlier calls left
+ * deeper on the stack stays there: compiled code reads no word of its stack that it
+ * has not written, and a frozen stack ends at its stack pointer.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fault.h"
+#include "faaslet/faaslet_internal.h"
+
+struct faaslet_parked {
+    struct mem_delta *delta;       /* owned; or, where the slot is not of the frozen one: */
+    struct faaslet_frozen *frozen; /* owned; all of it */
+    struct buffer stack;           /* from guest_sp to the top */
+    void *process;                 /* owned where process_is_own */
+    const struct faaslet_process_ops *ops;
+    bool process_is_own, is_init;
+    enum state state;
+    uint32_t call_slots, stop_at;
+    int64_t call_context, stop_context;
+    uint64_t scratch[FAASLET_SCRATCH_COUNT];
+    uint64_t cpu_ns;
+};
+
+/* ------------------------------------------------------------------------- reset */
+
+/* Plain values; the arrays of instances are those of the frozen one already, as
+ * they never change in a STANDALONE Faaslet. */
+static void
+state_reset(struct faaslet *faaslet, const struct faaslet *from)
+{
+    free(faaslet->machine);
+    faaslet->machine = NULL;
+    faaslet->state = from->state;
+    faaslet->call_context = from->call_context;
+    faaslet->stop_context = from->stop_context;
+    faaslet->call_slots = from->call_slots;
+    faaslet->stop_at = from->stop_at;
+    faaslet->is_init = from->is_init;
+    faaslet->is_dead[0] = from->is_dead[0];
+    (void)memcpy(faaslet->scratch, from->scratch, sizeof(faaslet->scratch));
+    faaslet->outcome.kind = from->outcome.kind;
+    faaslet->trap = ABI_TRAP_NONE;
+    faaslet->has_registers = false;
+    faaslet->cpu_ns = 0;
+    atomic_store(&faaslet->stop, STOP_NONE);
+}
+
+/* The slot was restored from another snapshot (stress mode moves Faaslets), or the
+ * Faaslet is LINKED and has other instances now: everything anew, in another slot. */
+static int
+replace_all(struct faaslet *faaslet, const struct faaslet_frozen *frozen)
+{
+    struct faaslet_config config = faaslet->config;
+    bool process_is_own = faaslet->process_is_own;
+    int err;
+
+    mem_slot_destroy(faaslet->slot);
+    mem_stack_destroy(&faaslet->stack);
+    faaslet->slot = NULL;
+    free(faaslet->machine);
+    faaslet->machine = NULL;
+    state_fini(faaslet);
+    err = state_copy(&frozen->state, faaslet);
+    faaslet->config = config;
+    faaslet->process_is_own = process_is_own;
+    atomic_store(&faaslet->stop, STOP_NONE);
+    return err != 0 ? err : frozen_restore(frozen, stress_every != 0, faaslet);
+}
+
+static int
+memory_reset(struct faaslet *faaslet, const struct faaslet_frozen *frozen)
+{
+    int err = faaslet->mode == ABI_STANDALONE ? mem_reset(faaslet->slot, frozen->memory) : -EINVAL;
+
+    if (err == -EINVAL)
+        return replace_all(faaslet, frozen);
+    if (err != 0)
+        return err;
+    state_reset(faaslet, &frozen->state);
+    faaslet_header_fill(faaslet);
+    return stack_restore(faaslet, &frozen->stack);
+}
+
+int
+faaslet_reset(struct faaslet *faaslet, const struct faaslet_frozen *frozen, void *process,
+              struct diag *diag)
+{
+    int err = fault_point("faaslet.reset");
+
+    if (err == 0)
+        err = memory_reset(faaslet, frozen);
+    if (err == 0 && process != NULL) {
+        faaslet_process_set(faaslet, process);
+    } else if (err == 0 && frozen->has_process && faaslet->config.ops != NULL) {
+        err = process_restore(faaslet, &frozen->process);
+    }
+    return err == 0 ? 0 : diag_set(diag, err, "cannot reset: %s", strerror(-err));
+}
+
+/* ----------------------------------------------------------------------- parking */
+
+static int
+park_memory(struct faaslet *faaslet, const struct faaslet_frozen *frozen,
+            struct faaslet_parked *parked)
+{
+    uint64_t sp = freeze_pointers(faaslet);
+    int err = mem_delta_take(faaslet->slot, frozen->memory, &parked->delta);
+
+    thaw_pointers(faaslet, sp);
+    if (err == 0 && has_stack(faaslet)) {
+        buffer_append(&parked->stack, (const void *)sp, faaslet->stack.top - sp);
+        buffer_trim(&parked->stack);
+        err = parked->stack.err;
+    }
+    return err;
+}
+
+/* All of it, without the process record, which is handed over. */
+static int
+park_whole(struct faaslet *faaslet, struct faaslet_parked *parked, struct diag *diag)
+{
+    const struct faaslet_process_ops *ops = faaslet->config.ops;
+    int err;
+
+    faaslet->config.ops = NULL;
+    err = faaslet_freeze(faaslet, &parked->frozen, diag);
+    faaslet->config.ops = ops;
+    return err;
+}
+
+static void
+park_values(struct faaslet *faaslet, struct faaslet_parked *parked)
+{
+    parked->state = faaslet->state;
+    parked->call_slots = faaslet->call_slots;
+    parked->stop_at = faaslet->stop_at;
+    parked->call_context = faaslet->call_context;
+    parked->stop_context = faaslet->stop_context;
+    parked->is_init = faaslet->is_init;
+    parked->cpu_ns = faaslet->cpu_ns;
+    (void)memcpy(parked->scratch, faaslet->scratch, sizeof(parked->scratch));
+    parked->ops = faaslet->config.ops;
+    parked->process = faaslet->config.process;
+    parked->process_is_own = faaslet->process_is_own;
+    faaslet->config.process = NULL;
+    faaslet->process_is_own = false;
+}
+
+int
+faaslet_park(struct faaslet *faaslet, const struct faaslet_frozen *frozen,
+             struct faaslet_parked **out, struct diag *diag)
+{
+    struct faaslet_parked *parked;
+    int err;
+
+    if (faaslet->machine != NULL)
+        return diag_set(diag, -EBUSY, "cannot park: it was preempted while it computed");
+    parked = calloc(1, sizeof(*parked));
+    err = parked == NULL ? -ENOMEM : fault_point("faaslet.park");
+    if (err == 0)
+        err = faaslet->mode == ABI_STANDALONE ? park_memory(faaslet, frozen, parked) : -EINVAL;
+    if (err == -EINVAL)
+        err = park_whole(faaslet, parked, diag);
+    if (err != 0) {
+        faaslet_parked_destroy(parked);
+        return diag_set(diag, err, "cannot park: %s", strerror(-err));
+    }
+    park_values(faaslet, parked);
+    *out = parked;
+    return 0;
+}
+
+static void
+unpark_values(struct faaslet *faaslet, struct faaslet_parked *parked)
+{
+    faaslet->state = parked->state;
+    faaslet->call_slots = parked->call_slots;
+    faaslet->stop_at = parked->stop_at;
+    faaslet->call_context = parked->call_context;
+    faaslet->stop_context = parked->stop_context;
+    faaslet->is_init = parked->is_init;
+    faaslet->cpu_ns = parked->cpu_ns;
+    (void)memcpy(faaslet->scratch, parked->scratch, sizeof(parked->scratch));
+    if (faaslet->process_is_own)
+        faaslet->config.ops->destroy(faaslet->config.process);
+    faaslet->config.process = parked->process;
+    faaslet->process_is_own = parked->process_is_own;
+    parked->process = NULL;
+    parked->process_is_own = false;
+}
+
+int
+faaslet_unpark(struct faaslet *faaslet, struct faaslet_parked *parked, struct diag *diag)
+{
+    int err = fault_point("faaslet.unpark");
+
+    if (err == 0 && parked->frozen != NULL)
+        err = replace_all(faaslet, parked->frozen);
+    else if (err == 0)
+        err = mem_delta_apply(faaslet->slot, parked->delta);
+    if (err != 0)
+        return diag_set(diag, err, "cannot unpark: %s", strerror(-err));
+    unpark_values(faaslet, parked);
+    if (parked->frozen != NULL)
+        return 0;
+    faaslet_header_fill(faaslet);
+    err = stack_restore(faaslet, &parked->stack);
+    return err == 0 ? 0 : diag_set(diag, err, "cannot unpark: its stack does not fit");
+}
+
+uint64_t
+faaslet_parked_bytes(const struct faaslet_parked *parked)
+{
+    return sizeof(*parked) + parked->stack.capacity +
+           (parked->delta != NULL ? mem_delta_bytes(parked->delta) : 0) +
+           (parked->frozen != NULL ? mem_snapshot_stored_bytes(parked->frozen->memory) : 0);
+}
+
+void
+faaslet_parked_destroy(struct faaslet_parked *parked)
+{
+    if (parked == NULL)
+        return;
+    mem_delta_destroy(parked->delta);
+    faaslet_frozen_destroy(parked->frozen);
+    buffer_fini(&parked->stack);
+    if (parked->process_is_own)
+        parked->ops->destroy(parked->process);
+    free(parked);
+}

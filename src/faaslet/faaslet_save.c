@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A frozen Faaslet as bytes:
+ *
+ *      struct head | stack | process record | snapshot (mem_snapshot_save)
+ *      | SHA-256 of all before the snapshot
+ *
+ * The stack and the slot hold addresses of the image, so the head names the image by
+ * the hash of its file: any other one is refused.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/sha.h>
+
+#include "base/fault.h"
+#include "faaslet/faaslet_internal.h"
+
+#define MAGIC       UINT64_C(0x4c53465446455700) /* "\0WEFTFSL", read from its end */
+#define VERSION     1u
+#define STACK_MAX   (UINT64_C(1) << 30)
+#define PROCESS_MAX (UINT64_C(1) << 26)
+
+struct head {
+    uint64_t magic;
+    uint32_t version, abi_version;
+    uint8_t image[SHA256_DIGEST_LENGTH];
+    uint64_t stack_bytes; /* of the whole stack */
+    uint64_t stack_count, process_count;
+    int64_t call_context, stop_context;
+    uint64_t scratch[FAASLET_SCRATCH_COUNT];
+    uint32_t state, call_slots, outcome;
+    uint8_t is_init, is_dead, has_process, pad;
+};
+
+static void
+image_digest(const struct faaslet_image *image, uint8_t digest[SHA256_DIGEST_LENGTH])
+{
+    (void)SHA256(image->file, image->file_bytes, digest);
+}
+
+int
+faaslet_frozen_save(const struct faaslet_frozen *frozen, struct buffer *out, struct diag *diag)
+{
+    const struct faaslet *state = &frozen->state;
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+    size_t begin = out->count;
+    struct head head = {
+        .magic = MAGIC,
+        .version = VERSION,
+        .abi_version = ABI_VERSION,
+        .stack_bytes = state->config.stack_bytes,
+        .stack_count = frozen->stack.count,
+        .process_count = frozen->process.count,
+        .call_context = state->call_context,
+        .stop_context = state->stop_context,
+        .state = state->state,
+        .call_slots = state->call_slots,
+        .outcome = state->outcome.kind,
+        .is_init = state->is_init,
+        .has_process = frozen->has_process,
+    };
+    int err;
+
+    if (state->mode != ABI_STANDALONE)
+        return diag_set(diag, -ENOTSUP, "cannot save: it was linked from several modules");
+    head.is_dead = state->is_dead[0];
+    (void)memcpy(head.scratch, state->scratch, sizeof(head.scratch));
+    image_digest(state->instances[0]->image, head.image);
+    buffer_append(out, &head, sizeof(head));
+    buffer_append(out, frozen->stack.bytes, frozen->stack.count);
+    buffer_append(out, frozen->process.bytes, frozen->process.count);
+    if (out->err == 0)
+        (void)SHA256(out->bytes + begin, out->count - begin, digest);
+    buffer_append(out, digest, sizeof(digest));
+    err = out->err != 0 ? out->err : mem_snapshot_save(frozen->memory, out);
+    return err == 0 ? 0 : diag_set(diag, err, "cannot save: %s", strerror(-err));
+}
+
+/* ------------------------------------------------------------------------ loading */
+
+static int
+check_head(const struct head *head, size_t count, struct diag *diag)
+{
+    if (head->magic != MAGIC)
+        return diag_set(diag, -EINVAL, "this is not a frozen Faaslet");
+    if (head->version != VERSION || head->abi_version != ABI_VERSION)
+        return diag_set(diag, -EINVAL,
+                        "the frozen Faaslet is of version %u.%u; this is version %u.%u",
+                        head->version, head->abi_version, VERSION, ABI_VERSION);
+    if (head->stack_count > STACK_MAX || head->process_count > PROCESS_MAX ||
+        head->stack_bytes > STACK_MAX || head->stack_count > head->stack_bytes ||
+        sizeof(*head) + head->stack_count + head->process_count + SHA256_DIGEST_LENGTH > count)
+        return diag_set(diag, -EINVAL, "the frozen Faaslet is cut short: %zu bytes", count);
+    if (head->state > STATE_OVER || head->outcome > FAASLET_KILLED ||
+        (head->state != STATE_IDLE && head->state != STATE_OVER) != (head->stack_count > 0))
+        return diag_set(diag, -EINVAL, "the frozen Faaslet is damaged: its state cannot be");
+    return 0;
+}
+
+/* Reads the part before the snapshot; *used: its bytes. */
+static int
+read_head(const uint8_t *bytes, size_t count, struct head *head, size_t *used, struct diag *diag)
+{
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+    int err;
+
+    if (count < sizeof(*head))
+        return diag_set(diag, -EINVAL, "the frozen Faaslet is cut short: %zu bytes", count);
+    (void)memcpy(head, bytes, sizeof(*head));
+    err = check_head(head, count, diag);
+    if (err != 0)
+        return err;
+    *used = sizeof(*head) + head->stack_count + head->process_count;
+    (void)SHA256(bytes, *used, digest);
+    if (memcmp(digest, bytes + *used, sizeof(digest)) != 0)
+        return diag_set(diag, -EINVAL, "the frozen Faaslet is damaged: its checksum is another");
+    *used += sizeof(digest);
+    return 0;
+}
+
+static struct faaslet_image *
+find_image(const struct faaslet_load *load, const struct head *head)
+{
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+
+    for (size_t i = 0; i < load->image_count; i++) {
+        image_digest(load->images[i], digest);
+        if (memcmp(digest, head->image, sizeof(digest)) == 0)
+            return load->images[i];
+    }
+    return NULL;
+}
+
+/* Gives the state its one instance. */
+static int
+set_instance(struct faaslet *state, struct faaslet_image *image, faaslet_resolve_fn resolve,
+             const struct head *head, struct diag *diag)
+{
+    struct faaslet_config config = {.resolve = resolve};
+    int err;
+
+    state->instances = calloc(1, sizeof(*state->instances));
+    state->contexts = calloc(1, sizeof(*state->contexts));
+    state->is_dead = calloc(1, 1);
+    if (state->instances == NULL || state->contexts == NULL || state->is_dead == NULL)
+        return diag_set(diag, -ENOMEM, "cannot load: out of memory");
+    err = link_standalone(image, &config, &state->instances[0], diag);
+    if (err != 0)
+        return err;
+    state->instance_count = state->instance_capacity = 1;
+    state->contexts[0] = state->instances[0]->context;
+    state->is_dead[0] = head->is_dead;
+    if (head->stop_context != state->contexts[0] || head->call_context != state->contexts[0])
+        return diag_set(diag, -EINVAL, "the frozen Faaslet is damaged: it has another shape");
+    return 0;
+}
+
+static void
+set_values(struct faaslet *state, const struct head *head)
+{
+    state->mode = ABI_STANDALONE;
+    state->state = (enum state)head->state;
+    state->call_context = head->call_context;
+    state->stop_context = head->stop_context;
+    state->call_slots = head->call_slots;
+    state->outcome.kind = (enum faaslet_outcome_kind)head->outcome;
+    state->is_init = head->is_init;
+    state->stop_at = UINT32_MAX;
+    state->config.stack_bytes = head->stack_bytes;
+    (void)memcpy(state->scratch, head->scratch, sizeof(head->scratch));
+}
+
+static int
+load_memory(const uint8_t *bytes, size_t count, struct faaslet_frozen *frozen, struct diag *diag)
+{
+    size_t used;
+    int err = mem_snapshot_load(bytes, count, &frozen->memory, &used, diag);
+
+    if (err != 0)
+        return err;
+    if (used != count ||
+        mem_snapshot_below_bytes(frozen->memory) != frozen->state.instances[0]->below_bytes ||
+        mem_snapshot_window_count(frozen->memory) != 1)
+        return diag_set(diag, -EINVAL,
+                        "the frozen Faaslet is damaged: its memory has another shape");
+    return 0;
+}
+
+static int
+load_parts(const uint8_t *bytes, size_t count, const struct head *head,
+           struct faaslet_frozen *frozen, struct diag *diag)
+{
+    const uint8_t *stack = bytes + sizeof(*head);
+    const uint8_t *process = stack + head->stack_count;
+    const uint8_t *memory = process + head->process_count + SHA256_DIGEST_LENGTH;
+
+    buffer_append(&frozen->stack, stack, head->stack_count);
+    buffer_append(&frozen->process, process, head->process_count);
+    frozen->has_process = head->has_process;
+    if (frozen->stack.err != 0 || frozen->process.err != 0 || fault_point("faaslet.load") != 0)
+        return diag_set(diag, -ENOMEM, "cannot load: out of memory");
+    return load_memory(memory, count - (size_t)(memory - bytes), frozen, diag);
+}
+
+int
+faaslet_frozen_load(const uint8_t *bytes, size_t count, const struct faaslet_load *load,
+                    struct faaslet_frozen **out, struct diag *diag)
+{
+    struct faaslet_frozen *frozen;
+    struct faaslet_image *image;
+    struct head head;
+    size_t used;
+    int err = read_head(bytes, count, &head, &used, diag);
+
+    if (err != 0)
+        return err;
+    image = find_image(load, &head);
+    if (image == NULL)
+        return diag_set(diag, -EINVAL, "the frozen Faaslet is of an image that is not here");
+    frozen = calloc(1, sizeof(*frozen));
+    if (frozen == NULL)
+        return diag_set(diag, -ENOMEM, "cannot load: out of memory");
+    atomic_init(&frozen->references, 1);
+    set_values(&frozen->state, &head);
+    err = set_instance(&frozen->state, image, load->resolve, &head, diag);
+    if (err == 0)
+        err = load_parts(bytes, count, &head, frozen, diag);
+    if (err != 0) {
+        faaslet_frozen_destroy(frozen);
+        return err;
+    }
+    *out = frozen;
+    return 0;
+}
