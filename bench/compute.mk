@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # make bench-compute            all programs, 9 rounds
-# make bench-compute KERNELS="gemm sort" ROUNDS=3
+# make bench-compute KERNELS="gemm sort"  some of them; ROUNDS=3 for fewer rounds
 #
 # Each program of bench/kernels and bench/general is built four times: natively
 # with -O3, natively for x86-64-v3, for Weft, and for V8 with SIMD (its best
