@@ -27,11 +27,13 @@ STEP_SAN      := "san@1200=make -s check-san" "clang@600=make -s check-clang"
 
 # What CI has time for of the stress mode; check-stress has all of it.
 MOVED         := WEFT_STRESS=move=1
+moved_test     = "$(notdir $1)-moved=$(MOVED) $1"
 STEP_MOVED    := "cli-moved=$(MOVED) tests/cli/run $(B)" "wasi-moved=$(MOVED) make -s check-wasi" \
                  $(call spec_step,spec-moved,,$(MOVED)) \
                  "programs-moved@1200=make -s programs STRESS=move=1" \
                  "kernels-moved@900=$(MOVED) tests/kernels/run" \
-                 $(foreach t,$(filter %/faaslet/% %/tests/%,$(TESTS)),"$(notdir $t)-moved=$(MOVED) $t")
+                 $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstring /tests/,$t),$(call moved_test,$t)))
+STEP_MOVED_ALL := $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstring /tests/,$t),,$(call moved_test,$t)))
 
 .PHONY: check check-quick check-stress check-san check-clang
 check-quick: all tests $(B)/spec-run
@@ -40,7 +42,7 @@ check: all tests $(B)/spec-run
 	@tools/run-tests $(STEP_TIDY) $(STEP_UNITS) $(STEP_CLI) $(STEP_WASI) $(STEP_SPEC) \
 	    $(STEP_STRICT) $(STEP_PROGRAMS) $(STEP_MOVED) $(STEP_FUZZ) $(STEP_SAN)
 check-stress: all tests $(B)/spec-run bench-compute-build
-	@tools/run-tests $(STEP_MOVED) \
+	@tools/run-tests $(STEP_MOVED) $(STEP_MOVED_ALL) \
 	    "programs-all-moved@5400=make -s programs-all STRESS=move=1" \
 	    $(call spec_step,spec-strict-moved,--strict,$(MOVED))
 
