@@ -153,6 +153,9 @@ LLVMTypeRef unit_type(const struct unit *unit, uint8_t wasm_type);
  * there are several results, the area for all but the first: it is the caller's,
  * whose context is not the callee's. */
 uint32_t unit_hidden_count(const struct unit *unit, const struct wasm_func_type *type);
+/* How many of the module's parameters are LLVM's: under tailcc those before the first
+ * that has no register. The others are in the argument area of the callee's context. */
+uint32_t unit_register_params(const struct unit *unit, const struct wasm_func_type *type);
 LLVMTypeRef unit_signature(struct unit *unit, uint32_t type);
 LLVMTypeRef unit_signature_of(struct unit *unit, const struct wasm_func_type *type);
 LLVMValueRef unit_function(struct unit *unit, uint32_t index);
