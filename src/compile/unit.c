@@ -340,6 +340,9 @@ unit_guest_attributes(struct unit *unit, LLVMValueRef function)
     unit_set_attribute(unit, function, "no-realign-stack", "true");
     unit_set_attribute(unit, function, "probe-stack", "inline-asm");
     unit_set_attribute(unit, function, "no-builtins", "true");
+    /* LLVM 19 takes |x| > 0 for x > 0 where it is joined with another test of x, unless
+     * denormals may count as zero; they do not, and nothing else changes. */
+    unit_set_attribute(unit, function, "denormal-fp-math", "ieee,dynamic");
     /* A runaway recursion exhausts the stack, it does not become a loop; calls
      * that the module wants to be tail calls are so all the same. */
     unit_set_attribute(unit, function, "disable-tail-calls", "true");
