@@ -127,6 +127,7 @@ struct unit {
     LLVMValueRef unlikely;       /* branch weights of checks */
     struct compile_lines *lines; /* source lines of the module, or NULL */
     uint32_t partition;
+    bool has_conversions; /* between f32 and f64 */
 };
 
 #define UNIT_BASE   "weft_base"  /* the opaque base of linear memory */
@@ -147,6 +148,11 @@ void unit_split_sums(struct unit *unit);
 
 /* Optimises and generates the object, which the caller disposes of. */
 int unit_object(struct unit *unit, LLVMMemoryBufferRef *out, struct diag *diag) MUST_CHECK;
+
+/* Hides from LLVM what it is known to get wrong: before it optimises, where locals are
+ * values already; and before it generates code. */
+void unit_shield_conversions(struct unit *unit);
+void unit_shield_atomics(struct unit *unit);
 
 LLVMTypeRef unit_type(const struct unit *unit, uint8_t wasm_type);
 /* Parameters before the module's own: in LINKED images the context, then, where
