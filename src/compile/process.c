@@ -212,6 +212,17 @@ check_image(int fd, struct diag *diag)
                     diag_text(&reason));
 }
 
+static int
+await_image(const struct child *child, int image_fd, struct rusage *usage, struct diag *diag)
+{
+    int status = 0;
+    bool was_in_time = wait_within(child, &status, usage);
+
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != COMPILE_EXIT_DONE)
+        return explain(child, status, was_in_time, diag);
+    return check_image(image_fd, diag);
+}
+
 int
 compile_in_child(const struct compile_request *request, int image_fd, struct compile_report *report,
                  struct diag *diag)
@@ -224,7 +235,6 @@ compile_in_child(const struct compile_request *request, int image_fd, struct com
     };
     struct rusage usage = {0};
     int high_image_fd = fcntl(image_fd, F_DUPFD_CLOEXEC, 16);
-    int status = 0;
     int err = 0;
 
     child.module_fd = high_memfd("module");
@@ -237,14 +247,8 @@ compile_in_child(const struct compile_request *request, int image_fd, struct com
         (void)diag_set(diag, err, "cannot hand the module to the compiler: %s", strerror(-err));
     if (err == 0)
         err = spawn(&child, high_image_fd, diag);
-    if (err == 0) {
-        bool was_in_time = wait_within(&child, &status, &usage);
-
-        if (!WIFEXITED(status) || WEXITSTATUS(status) != COMPILE_EXIT_DONE)
-            err = explain(&child, status, was_in_time, diag);
-        else
-            err = check_image(high_image_fd, diag);
-    }
+    if (err == 0)
+        err = await_image(&child, high_image_fd, &usage, diag);
     report->cpu_ns =
         ((uint64_t)usage.ru_utime.tv_sec + (uint64_t)usage.ru_stime.tv_sec) * CLOCK_NS_PER_SECOND +
         ((uint64_t)usage.ru_utime.tv_usec + (uint64_t)usage.ru_stime.tv_usec) * 1000u;
