@@ -35,10 +35,9 @@
  * with several results the GS offset of the caller's argument area. Then the
  * parameters: i32, i64, float, double, <2 x i64>; references are i64. tailcc:
  * from the first one without a register on they are in the argument area of the
- * callee's context, so no call moves its caller's stack pointer. The first
- * result returns in its register, result k > 0 in its slot of the area of the
- * caller's context. Slots are 8 bytes, two for a v128; value k begins after the
- * slots of values 0..k-1; i32, f32 zero-extended.
+ * callee's context, so no call moves its caller's stack pointer. Result 0 returns
+ * in its register, the others in their slots of the area of the caller's context.
+ * Slots are 8 bytes, two for a v128, in order; i32, f32 zero-extended.
  *
  * Leaving guest code. Image code `weft_call(context, call)` pushes the
  * callee-saved registers as a struct abi_frame, stores the stack pointer in
