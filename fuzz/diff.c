@@ -204,6 +204,8 @@ run_case(const struct options *options, struct diff_case *it, struct peers *peer
 
     diag_init(&diag);
     err = diff_case_run_reference(it, &peers->usual, &diag);
+    if ((err == -EIO || err == -EPIPE) && !it->is_relaxed)
+        err = diag_set(&diag, -ETIMEDOUT, "V8 died of it, twice");
     if (err == 0)
         err = diff_case_run_weft(it, !options->in_process, &diag);
     if (err == -ETIMEDOUT) {
