@@ -399,7 +399,8 @@ run_image(struct run_command *command, struct faaslet_image *image, int *code, s
     command->ended_ns = clock_now_ns();
     if (err == 0)
         *code = report(command, faaslet, &outcome);
-    faaslet_destroy(faaslet);
+    faaslet_destroy(faaslet); /* with its own record, if it was moved; ours is the first */
+    hostcall_process_destroy(process);
     return err;
 }
 
