@@ -4,6 +4,7 @@
 # make check        everything that must pass (see also check-*)
 # make demo         the main job on real programs
 # make help         all targets
+# make clean        removes build/
 #
 # SAN=address,undefined or SAN=thread builds host code with sanitizers, into a
 # build directory of its own. CC=clang-19 works as well as gcc.

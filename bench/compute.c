@@ -26,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "latency.h"
+
 #define ROUNDS_MAX     101
 #define PROGRAMS_MAX   256
 #define OUTPUT_MAX     4096
@@ -331,12 +333,13 @@ report_goal(FILE *out, const struct settings *settings, const struct goal *goal)
 }
 
 static void
-report(const struct settings *settings)
+report(const struct settings *settings, const struct latency *latency)
 {
     FILE *out = fopen(settings->out, "w");
 
     if (out == NULL)
         fail(strerror(errno), settings->out);
+    latency_write(latency, out);
     for (size_t i = 0; i < programs_count; i++) {
         write_row(out, settings, &programs[i], NATIVE);
         write_row(out, settings, &programs[i], NATIVE_V3);
@@ -402,7 +405,9 @@ int
 main(int argc, char **argv)
 {
     struct settings settings = read_options(argc, argv);
+    struct latency latency = latency_measure();
 
+    latency_print(&latency);
     printf("Medians of %d interleaved rounds, in ms of the kernel alone.\n\n", settings.rounds);
     printf("%-26s %9s %9s %9s %9s %8s %8s %8s\n", "program", "-O3", "-O3 v3",
            settings.weft != NULL ? "weft" : "(no weft)", "V8", "vs -O3", "vs v3", "vs V8");
@@ -414,6 +419,6 @@ main(int argc, char **argv)
         measure_program(&settings, program);
         print_row(&settings, program);
     }
-    report(&settings);
+    report(&settings, &latency);
     return 0;
 }

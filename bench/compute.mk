@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # make bench-compute            all programs, 9 rounds
-# make bench-compute KERNELS="gemm sort" ROUNDS=3
+# make bench-compute KERNELS="gemm sort"  some of them; ROUNDS=3 for fewer rounds
 #
 # Each program of bench/kernels and bench/general is built four times: natively
 # with -O3, natively for x86-64-v3, for Weft, and for V8 with SIMD (its best
@@ -31,9 +31,10 @@ $(BENCH_DIR)/guest/%.wasm: bench/%.c $(BENCH_HEADERS) $(BENCH_WEFT)
 	@mkdir -p $(@D)
 	$(BENCH_WEFT) cc -O3 $< -o $@
 
-$(BENCH_DIR)/compute: bench/compute.c
+$(BENCH_DIR)/compute: bench/compute.c bench/latency.c bench/latency.h
 	@mkdir -p $(@D)
-	$(CC) -O2 -g -std=gnu17 -Wall -Wextra -Wshadow -Wconversion -D_GNU_SOURCE $< -lm -o $@
+	$(CC) -O2 -g -std=gnu17 -Wall -Wextra -Wshadow -Wconversion -D_GNU_SOURCE -pthread \
+	    $(filter %.c,$^) -lm -o $@
 
 BENCH_BUILT := $(foreach b,$(BENCH_CHOSEN),$(BENCH_DIR)/native/$(b) $(BENCH_DIR)/v3/$(b) \
                  $(BENCH_DIR)/guest/$(b).wasm $(BENCH_DIR)/simd/$(b).wasm)

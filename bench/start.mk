@@ -5,7 +5,7 @@
 $(B)/obj/bench/%.c.o: bench/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
-$(B)/bench/start: $(B)/obj/bench/start.c.o $(B)/libweft.a
+$(B)/bench/start: $(B)/obj/bench/start.c.o $(B)/obj/bench/latency.c.o $(B)/libweft.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ $(LLVMLIBS) $(LDLIBS) -o $@
 

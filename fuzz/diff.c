@@ -193,6 +193,18 @@ count_difference(const struct options *options, struct diff_case *it, struct pee
     return err;
 }
 
+/* -ETIMEDOUT: there is nothing to compare. */
+static int
+run_both(const struct options *options, struct diff_case *it, struct peers *peers,
+         struct diag *diag)
+{
+    int err = diff_case_run_reference(it, &peers->usual, diag);
+
+    if ((err == -EIO || err == -EPIPE) && !it->is_relaxed)
+        return diag_set(diag, -ETIMEDOUT, "V8 died of it, twice");
+    return err != 0 ? err : diff_case_run_weft(it, !options->in_process, diag);
+}
+
 /* Both sides, and what came of it. */
 static int
 run_case(const struct options *options, struct diff_case *it, struct peers *peers,
@@ -203,9 +215,7 @@ run_case(const struct options *options, struct diff_case *it, struct peers *peer
     int err;
 
     diag_init(&diag);
-    err = diff_case_run_reference(it, &peers->usual, &diag);
-    if (err == 0)
-        err = diff_case_run_weft(it, !options->in_process, &diag);
+    err = run_both(options, it, peers, &diag);
     if (err == -ETIMEDOUT) {
         (void)fprintf(stderr, "diff: seed %llu: skipped: %s\n", (unsigned long long)it->seed,
                       diag.is_set ? diag_text(&diag) : "V8 took too long");

@@ -48,7 +48,8 @@ plan_random_type(struct generator *g)
         return;
     }
     type->param_count = generate_choose(g, 5);
-    if (generate_one_in(g, 10))
+    /* More than registers: what an exception must find its way past. */
+    if (generate_one_in(g, g->options.has_tail && g->options.has_try ? 3 : 10))
         type->param_count = VALUES_MAX;
     type->result_count = result_counts[generate_choose(g, ARRAY_COUNT(result_counts))];
     for (uint32_t i = 0; i < type->param_count; i++)

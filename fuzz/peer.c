@@ -19,8 +19,7 @@ run_node(const struct peer *peer, int from, int to)
 
     (void)dup2(from, STDIN_FILENO);
     (void)dup2(to, STDOUT_FILENO);
-    (void)execlp("node", "node", "--stack-size=3900", "--experimental-wasm-extended-const",
-                 "--experimental-wasm-relaxed-simd", option, peer->program, (char *)NULL);
+    (void)execlp("node", "node", "--stack-size=3900", option, peer->program, (char *)NULL);
     perror("node");
     _exit(127);
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # make programs                     real programs under build/weft
-# make programs PROGRAMS_ONLY=lua STRESS=move=1
+# make programs PROGRAMS_ONLY=lua  one of them; STRESS=move=1 moves it at each host call
 # make programs-all                 also those that take many minutes to compile
 
 PROGRAM_TESTS := cpython php sqlite bzip2 minigzip lua mujs xxhsum

@@ -29,12 +29,13 @@
  * the offset of an all-zero record at the header's end.
  *
  * Calling convention of guest functions: C (System V) or, in LINKED images and
- * images that use tail calls, LLVM's tailcc. LINKED: hidden context first, and with
- * several results the GS offset of the caller's argument area. Then the parameters:
- * i32, i64, float, double, <2 x i64>; references are i64. The first result returns in
- * its register; result k > 0 is left in the argument area of the caller's context, in
- * its slot. Slots are 8 bytes, a v128 takes two; value k begins after the slots of
- * values 0..k-1; i32 and f32 are zero-extended.
+ * images that use tail calls, LLVM's tailcc. LINKED: hidden context first, and
+ * with several results the GS offset of the caller's argument area. Then the
+ * parameters: i32, i64, float, double, <2 x i64>; references are i64. tailcc:
+ * from the first one without a register on they are in the argument area of the
+ * callee's context, so no call moves its caller's stack pointer. Result 0 returns
+ * in its register, the others in their slots of the area of the caller's context.
+ * Slots are 8 bytes, two for a v128, in order; i32, f32 zero-extended.
  *
  * Leaving guest code. Image code `weft_call(context, call)` pushes the
  * callee-saved registers as a struct abi_frame, stores the stack pointer in
@@ -58,7 +59,7 @@
 #include "base/diag.h"
 #include "base/macros.h"
 
-#define ABI_VERSION              2u
+#define ABI_VERSION              3u
 #define ABI_PAGE_BYTES           65536u /* a WebAssembly page */
 #define ABI_HOST_PAGE_BYTES      4096u
 #define ABI_HEADER_BYTES         4096u

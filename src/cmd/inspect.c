@@ -102,6 +102,8 @@ put_text(struct buffer *out, const struct wasm_module *module)
 {
     buffer_append_format(out, "features:  ");
     put_features(out, module, " ", false);
+    if (module->features == 0)
+        buffer_append_format(out, "none beyond WebAssembly 1.0");
     buffer_append_format(out, "\nfunctions: %u, %u imported\n", module->function_count,
                          module->imported_function_count);
     if (module->memory_count > 0) {

@@ -353,7 +353,7 @@ run_image(struct run_command *command, struct faaslet_image *image, int *code, s
                   : diag_set(diag, -ENOENT, "%s ended before its snapshot point", command->path);
     if (err == 0)
         *code = run_report(command, faaslet, &outcome);
-    faaslet_destroy(faaslet);
+    faaslet_destroy(faaslet); /* with its own record, if it was moved; ours are these */
     hostcall_process_destroy(command->process);
     hostcall_process_destroy(command->restarted);
     return err;

@@ -399,6 +399,19 @@ test_a_compiler_that_breaks_is_reported(void **state)
 }
 
 static void
+test_a_compiler_that_leaves_no_image_is_refused(void **state)
+{
+    struct compile_request request = request_of(&module);
+
+    (void)state;
+    use_script(&request, "exit 0");
+    refuse(&request, -EIO, "without an image");
+    use_script(&request, "printf 'not an image' >&4");
+    refuse(&request, -EIO, "no valid image");
+    expect_files(0, 0);
+}
+
+static void
 test_a_compiler_that_is_missing_is_named(void **state)
 {
     struct compile_request request = request_of(&module);
@@ -580,6 +593,7 @@ main(void)
         TEST(test_a_large_module_exceeds_the_memory_limit),
         TEST(test_a_compiler_without_any_memory_names_the_limit),
         TEST(test_a_compiler_that_breaks_is_reported),
+        TEST(test_a_compiler_that_leaves_no_image_is_refused),
         TEST(test_a_compiler_that_is_missing_is_named),
         TEST(test_of_those_who_ask_at_the_same_time_one_compiles),
         TEST(test_a_cache_that_is_a_file_is_refused),

@@ -127,6 +127,7 @@ struct unit {
     LLVMValueRef unlikely;       /* branch weights of checks */
     struct compile_lines *lines; /* source lines of the module, or NULL */
     uint32_t partition;
+    bool has_conversions; /* between f32 and f64 */
 };
 
 #define UNIT_BASE   "weft_base"  /* the opaque base of linear memory */
@@ -148,11 +149,19 @@ void unit_split_sums(struct unit *unit);
 /* Optimises and generates the object, which the caller disposes of. */
 int unit_object(struct unit *unit, LLVMMemoryBufferRef *out, struct diag *diag) MUST_CHECK;
 
+/* Hides from LLVM what it is known to get wrong: before it optimises, where locals are
+ * values already; and before it generates code. */
+void unit_shield_conversions(struct unit *unit);
+void unit_shield_atomics(struct unit *unit);
+
 LLVMTypeRef unit_type(const struct unit *unit, uint8_t wasm_type);
 /* Parameters before the module's own: in LINKED images the context, then, where
  * there are several results, the area for all but the first: it is the caller's,
  * whose context is not the callee's. */
 uint32_t unit_hidden_count(const struct unit *unit, const struct wasm_func_type *type);
+/* How many of the module's parameters are LLVM's: under tailcc those before the first
+ * that has no register. The others are in the argument area of the callee's context. */
+uint32_t unit_register_params(const struct unit *unit, const struct wasm_func_type *type);
 LLVMTypeRef unit_signature(struct unit *unit, uint32_t type);
 LLVMTypeRef unit_signature_of(struct unit *unit, const struct wasm_func_type *type);
 LLVMValueRef unit_function(struct unit *unit, uint32_t index);

@@ -38,6 +38,18 @@ emit_call(struct emitter *emitter, LLVMTypeRef type, LLVMValueRef code, LLVMValu
     return call;
 }
 
+/* Leaves the arguments that have no register where the callee looks for them. */
+static void
+pass_in_context(struct emitter *emitter, const struct callee *callee, uint32_t first,
+                LLVMValueRef *args)
+{
+    LLVMValueRef context = callee->context != NULL ? callee->context : emitter->context;
+    LLVMValueRef offset = emit_i64(emitter, offsetof(struct abi_context, args));
+
+    emit_slots_store(emitter, LLVMBuildAdd(emitter->builder, context, offset, ""),
+                     callee->type->params, first, callee->type->param_count, args);
+}
+
 /* Pops the arguments. The array holds the hidden ones first; the caller frees it. */
 static LLVMValueRef *
 pop_arguments(struct emitter *emitter, const struct callee *callee, LLVMValueRef results,
@@ -45,6 +57,7 @@ pop_arguments(struct emitter *emitter, const struct callee *callee, LLVMValueRef
 {
     uint32_t hidden = unit_hidden_count(emitter->unit, callee->type);
     uint32_t params = callee->type->param_count;
+    uint32_t in_registers = unit_register_params(emitter->unit, callee->type);
     LLVMValueRef *args = emit_allocate(params + hidden, sizeof(LLVMValueRef));
 
     if (hidden > 0)
@@ -53,7 +66,9 @@ pop_arguments(struct emitter *emitter, const struct callee *callee, LLVMValueRef
         args[1] = results;
     for (uint32_t i = params; i-- > 0;)
         args[i + hidden] = emit_pop(emitter);
-    *count = params + hidden;
+    if (in_registers < params)
+        pass_in_context(emitter, callee, in_registers, args + hidden);
+    *count = in_registers + hidden;
     return args;
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <llvm-c/Analysis.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 #include "base/assert.h"
 #include "compile/compile_internal.h"
@@ -52,20 +53,35 @@ initial_value(struct emitter *emitter, uint8_t type)
     return LLVMConstNull(unit_type(emitter->unit, type));
 }
 
+/* The first locals: from registers and, those that had none, from the context. */
+static void
+declare_params(struct emitter *emitter, const struct wasm_func_type *type)
+{
+    uint32_t hidden = unit_hidden_count(emitter->unit, type);
+    uint32_t in_registers = unit_register_params(emitter->unit, type);
+    LLVMValueRef *values = emit_allocate(type->param_count, sizeof(LLVMValueRef));
+
+    for (uint32_t i = 0; i < in_registers; i++)
+        values[i] = LLVMGetParam(emitter->llvm, i + hidden);
+    if (in_registers < type->param_count)
+        emit_slots_load(emitter, emit_area(emitter, offsetof(struct abi_context, args)),
+                        type->params, in_registers, type->param_count, values);
+    for (uint32_t i = 0; i < type->param_count; i++) {
+        declare_local(emitter, i, type->params[i]);
+        (void)LLVMBuildStore(emitter->builder, values[i], emitter->locals[i]);
+    }
+    free(values);
+}
+
 static void
 declare_locals(struct emitter *emitter, const struct wasm_func_type *type)
 {
     const struct wasm_function *function = emitter->function;
-    uint32_t hidden = unit_hidden_count(emitter->unit, type);
-    uint32_t index = 0;
+    uint32_t index = type->param_count;
 
     emitter->locals = emit_allocate(function->local_count, sizeof(LLVMValueRef));
     emitter->local_types = emit_allocate(function->local_count, sizeof(uint8_t));
-    for (; index < type->param_count; index++) {
-        declare_local(emitter, index, type->params[index]);
-        (void)LLVMBuildStore(emitter->builder, LLVMGetParam(emitter->llvm, index + hidden),
-                             emitter->locals[index]);
-    }
+    declare_params(emitter, type);
     for (uint32_t group = 0; group < function->local_group_count; group++) {
         const struct wasm_local_group *locals = &function->locals[group];
 

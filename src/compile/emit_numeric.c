@@ -240,9 +240,11 @@ emit_cast(struct emitter *emitter, const struct wasm_instr *instr, int argument)
     /* Demoting what was promoted must still quieten a NaN. */
     if (argument == LLVMFPTrunc && LLVMIsAFPExtInst(value) != NULL)
         value = emit_opaque(emitter, value);
-    if (argument == LLVMFPTrunc || argument == LLVMFPExt)
+    if (argument == LLVMFPTrunc || argument == LLVMFPExt) {
+        emitter->unit->has_conversions = true;
         if (LLVMIsConstant(value))
             value = emit_opaque(emitter, value);
+    }
     emit_push(emitter, LLVMBuildCast(emitter->builder, (LLVMOpcode)argument, value,
                                      result_type(emitter, instr), ""));
 }

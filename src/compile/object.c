@@ -54,39 +54,6 @@ lower_base(struct unit *unit, const char *name)
     LLVMDeleteFunction(base);
 }
 
-/* LLVM's x86 backend makes bit tests and flag arithmetic of an atomic operation
- * whose result is only tested or compared, and forgets the address space on the
- * way (emitBitTestAtomicRMWIntrinsic and emitCmpArithAtomicRMWIntrinsic of LLVM
- * 19): the guest's offset would become an address of the host. It looks at the
- * user of the result; a freeze is none that it knows. */
-static void
-shield_atomic(LLVMBuilderRef builder, LLVMValueRef atomic)
-{
-    LLVMValueRef shield;
-
-    if (LLVMGetFirstUse(atomic) == NULL)
-        return; /* nothing looks at the result: a locked instruction */
-    LLVMPositionBuilderBefore(builder, LLVMGetNextInstruction(atomic));
-    shield = LLVMBuildFreeze(builder, atomic, "");
-    LLVMReplaceAllUsesWith(atomic, shield);
-    LLVMSetOperand(shield, 0, atomic);
-}
-
-static void
-shield_atomics(struct unit *unit)
-{
-    LLVMBuilderRef builder = LLVMCreateBuilderInContext(unit->context);
-
-    for (LLVMValueRef f = LLVMGetFirstFunction(unit->llvm); f != NULL; f = LLVMGetNextFunction(f))
-        for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(f); b != NULL;
-             b = LLVMGetNextBasicBlock(b))
-            for (LLVMValueRef i = LLVMGetFirstInstruction(b); i != NULL;
-                 i = LLVMGetNextInstruction(i))
-                if (LLVMIsAAtomicRMWInst(i) != NULL)
-                    shield_atomic(builder, i);
-    LLVMDisposeBuilder(builder);
-}
-
 int
 unit_object(struct unit *unit, LLVMMemoryBufferRef *out, struct diag *diag)
 {
@@ -95,8 +62,14 @@ unit_object(struct unit *unit, LLVMMemoryBufferRef *out, struct diag *diag)
     static const char *const passes[] = {"function(sroa)", "default<O1>", "default<O2>",
                                          "default<O3>"};
     char *error = NULL;
-    int err = run_passes(unit, passes[unit->plan->options->level], diag);
+    int err = 0;
 
+    if (unit->has_conversions && unit->plan->options->level > 0) {
+        err = run_passes(unit, passes[0], diag);
+        unit_shield_conversions(unit);
+    }
+    if (err == 0)
+        err = run_passes(unit, passes[unit->plan->options->level], diag);
     if (err != 0)
         return err;
     unit_split_sums(unit);
@@ -107,7 +80,7 @@ unit_object(struct unit *unit, LLVMMemoryBufferRef *out, struct diag *diag)
     err = run_passes(unit, "function(instsimplify)", diag);
     if (err != 0)
         return err;
-    shield_atomics(unit);
+    unit_shield_atomics(unit);
     if (LLVMTargetMachineEmitToMemoryBuffer(unit->machine, unit->llvm, LLVMObjectFile, &error,
                                             out)) {
         err = diag_set(diag, -EIO, "LLVM cannot generate code: %s", error);

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -183,6 +184,45 @@ explain(const struct child *child, int status, bool was_in_time, struct diag *di
     return read_report(child, diag);
 }
 
+/* What it left is what it said it would leave: -EIO if not. */
+static int
+check_image(int fd, struct diag *diag)
+{
+    struct stat status;
+    struct abi_image image;
+    struct diag reason;
+    size_t size;
+    void *bytes;
+    int err;
+
+    diag_init(&reason);
+    if (fstat(fd, &status) != 0 || status.st_size <= 0)
+        return diag_set(
+            diag, -EIO,
+            "the compiler ended without an error and without an image; run weft doctor");
+    size = (size_t)status.st_size;
+    bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (bytes == MAP_FAILED)
+        return diag_set(diag, -errno, "cannot read the compiler's image: %s", strerror(errno));
+    err = abi_image_parse(bytes, size, &image, &reason);
+    (void)munmap(bytes, size);
+    if (err == 0)
+        return 0;
+    return diag_set(diag, -EIO, "the compiler made no valid image (%s); run weft doctor",
+                    diag_text(&reason));
+}
+
+static int
+await_image(const struct child *child, int image_fd, struct rusage *usage, struct diag *diag)
+{
+    int status = 0;
+    bool was_in_time = wait_within(child, &status, usage);
+
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != COMPILE_EXIT_DONE)
+        return explain(child, status, was_in_time, diag);
+    return check_image(image_fd, diag);
+}
+
 int
 compile_in_child(const struct compile_request *request, int image_fd, struct compile_report *report,
                  struct diag *diag)
@@ -195,7 +235,6 @@ compile_in_child(const struct compile_request *request, int image_fd, struct com
     };
     struct rusage usage = {0};
     int high_image_fd = fcntl(image_fd, F_DUPFD_CLOEXEC, 16);
-    int status = 0;
     int err = 0;
 
     child.module_fd = high_memfd("module");
@@ -208,12 +247,8 @@ compile_in_child(const struct compile_request *request, int image_fd, struct com
         (void)diag_set(diag, err, "cannot hand the module to the compiler: %s", strerror(-err));
     if (err == 0)
         err = spawn(&child, high_image_fd, diag);
-    if (err == 0) {
-        bool was_in_time = wait_within(&child, &status, &usage);
-
-        if (!WIFEXITED(status) || WEXITSTATUS(status) != COMPILE_EXIT_DONE)
-            err = explain(&child, status, was_in_time, diag);
-    }
+    if (err == 0)
+        err = await_image(&child, high_image_fd, &usage, diag);
     report->cpu_ns =
         ((uint64_t)usage.ru_utime.tv_sec + (uint64_t)usage.ru_stime.tv_sec) * CLOCK_NS_PER_SECOND +
         ((uint64_t)usage.ru_utime.tv_usec + (uint64_t)usage.ru_stime.tv_usec) * 1000u;

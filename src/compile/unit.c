@@ -14,6 +14,10 @@
 
 #define TRIPLE "x86_64-unknown-linux-gnu"
 
+/* What System V and tailcc have for parameters. */
+#define INTEGER_REGISTERS 6u
+#define VECTOR_REGISTERS  8u
+
 static pthread_once_t llvm_once = PTHREAD_ONCE_INIT;
 
 static void
@@ -266,20 +270,42 @@ unit_hidden_count(const struct unit *unit, const struct wasm_func_type *type)
     return type->result_count > 1 ? 2 : 1;
 }
 
+uint32_t
+unit_register_params(const struct unit *unit, const struct wasm_func_type *type)
+{
+    uint32_t integers = INTEGER_REGISTERS - unit_hidden_count(unit, type);
+    uint32_t vectors = VECTOR_REGISTERS;
+    uint32_t count = 0;
+
+    if (!unit->plan->use_tailcc)
+        return type->param_count;
+    for (; count < type->param_count; count++) {
+        uint8_t kind = type->params[count];
+        bool is_vector = kind == WASM_F32 || kind == WASM_F64 || kind == WASM_V128;
+        uint32_t *left = is_vector ? &vectors : &integers;
+
+        if (*left == 0)
+            break;
+        (*left)--;
+    }
+    return count;
+}
+
 LLVMTypeRef
 unit_signature_of(struct unit *unit, const struct wasm_func_type *type)
 {
     uint32_t hidden = unit_hidden_count(unit, type);
-    LLVMTypeRef *params = emit_allocate(type->param_count + hidden, sizeof(LLVMTypeRef));
+    uint32_t count = unit_register_params(unit, type);
+    LLVMTypeRef *params = emit_allocate(count + hidden, sizeof(LLVMTypeRef));
     LLVMTypeRef result =
         type->result_count == 0 ? unit->types.void_ : unit_type(unit, type->results[0]);
     LLVMTypeRef signature;
 
     for (uint32_t i = 0; i < hidden; i++)
         params[i] = unit->types.i64;
-    for (uint32_t i = 0; i < type->param_count; i++)
+    for (uint32_t i = 0; i < count; i++)
         params[i + hidden] = unit_type(unit, type->params[i]);
-    signature = LLVMFunctionType(result, params, type->param_count + hidden, 0);
+    signature = LLVMFunctionType(result, params, count + hidden, 0);
     free(params);
     return signature;
 }
@@ -314,6 +340,9 @@ unit_guest_attributes(struct unit *unit, LLVMValueRef function)
     unit_set_attribute(unit, function, "no-realign-stack", "true");
     unit_set_attribute(unit, function, "probe-stack", "inline-asm");
     unit_set_attribute(unit, function, "no-builtins", "true");
+    /* LLVM 19 takes |x| > 0 for x > 0 where it is joined with another test of x, unless
+     * denormals may count as zero; they do not, and nothing else changes. */
+    unit_set_attribute(unit, function, "denormal-fp-math", "ieee,dynamic");
     /* A runaway recursion exhausts the stack, it does not become a loop; calls
      * that the module wants to be tail calls are so all the same. */
     unit_set_attribute(unit, function, "disable-tail-calls", "true");

@@ -65,7 +65,8 @@ emit_wrapper(struct unit *unit, uint32_t index)
 {
     const struct wasm_func_type *type = &unit->module->types[index];
     uint32_t hidden = unit_hidden_count(unit, type);
-    LLVMValueRef *args = emit_allocate(type->param_count + hidden, sizeof(LLVMValueRef));
+    uint32_t in_registers = unit_register_params(unit, type); /* the others are in place */
+    LLVMValueRef *args = emit_allocate(in_registers + hidden, sizeof(LLVMValueRef));
     LLVMValueRef function, target, call, area;
     struct emitter emitter;
     char name[64];
@@ -78,12 +79,12 @@ emit_wrapper(struct unit *unit, uint32_t index)
         args[0] = emitter.context;
     if (hidden > 1)
         args[1] = area;
-    emit_slots_load(&emitter, area, type->params, 0, type->param_count, args + hidden);
+    emit_slots_load(&emitter, area, type->params, 0, in_registers, args + hidden);
     target = emit_load(&emitter, unit->types.pointer,
                        emit_context_address(&emitter, offsetof(struct abi_context, target)),
                        ALIAS_CONTEXT, 8);
     call = LLVMBuildCall2(unit->builder, unit_signature(unit, index), target, args,
-                          type->param_count + hidden, "");
+                          in_registers + hidden, "");
     LLVMSetInstructionCallConv(call, unit_call_conv(unit));
     if (type->result_count > 0)
         emit_slots_store(&emitter, area, type->results, 0, 1, &call);
@@ -116,16 +117,17 @@ emit_import_stub(struct unit *unit, uint32_t index)
 {
     const struct wasm_func_type *type = &unit->module->types[unit->module->functions[index].type];
     uint32_t hidden = unit_hidden_count(unit, type);
-    LLVMValueRef *args = emit_allocate(type->param_count, sizeof(LLVMValueRef));
+    uint32_t in_registers = unit_register_params(unit, type); /* the others are in place */
+    LLVMValueRef *args = emit_allocate(in_registers, sizeof(LLVMValueRef));
     LLVMValueRef function = unit_function(unit, index);
     struct emitter emitter;
 
     unit_set_flag(unit, function, "noinline", 0);
     emit_open(&emitter, unit, function);
-    for (uint32_t i = 0; i < type->param_count; i++)
+    for (uint32_t i = 0; i < in_registers; i++)
         args[i] = LLVMGetParam(function, i + hidden);
     emit_slots_store(&emitter, emit_area(&emitter, offsetof(struct abi_context, args)),
-                     type->params, 0, type->param_count, args);
+                     type->params, 0, in_registers, args);
     emit_leave(&emitter, index);
     return_results(&emitter, type);
     emit_close(&emitter);

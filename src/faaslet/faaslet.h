@@ -95,8 +95,8 @@ faaslet_call_range(const struct faaslet_call *call, uint64_t offset, uint64_t by
 
 typedef enum faaslet_verdict (*faaslet_host_fn)(struct faaslet_call *call);
 
-/* type: parameters, ':', results, one letter each: i I f F v r (i32 i64 f32 f64
- * v128 reference). "iiI:i". Tables are static and immutable. */
+/* type: parameters, ':', results, one letter each: i I f F v r R (i32 i64 f32 f64
+ * v128 externref funcref). "iiI:i". Tables are static and immutable. */
 struct faaslet_host_function {
     const char *name;
     const char *type;

@@ -60,6 +60,8 @@ value_letter(uint8_t type)
         return 'F';
     case 0x7b:
         return 'v';
+    case 0x70:
+        return 'R';
     default:
         return 'r';
     }
@@ -103,8 +105,8 @@ link_value_slots(const struct abi_image *image, struct abi_range values)
 static void
 append_readable(const char *letters, struct buffer *out)
 {
-    static const char known[] = "iIfFvr";
-    static const char *const names[] = {"i32", "i64", "f32", "f64", "v128", "ref"};
+    static const char known[] = "iIfFvRr";
+    static const char *const names[] = {"i32", "i64", "f32", "f64", "v128", "funcref", "externref"};
     const char *separator = "";
 
     buffer_append_format(out, "(");

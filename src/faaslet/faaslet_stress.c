@@ -97,6 +97,25 @@ is_mapped(uint64_t word)
     return first < mapping_count && word >= mappings[first].first;
 }
 
+/* Whether the word is an address of something in the slot, or less than a page past
+ * it. Not of the whole reservation: that of 64 memories is so large that a counter of
+ * the guest's beside a zero is soon an address in the middle of nothing. */
+static bool
+is_in_slot(const struct faaslet *faaslet, uint64_t word)
+{
+    const struct mem_slot *slot = faaslet->slot;
+    uint64_t origin = (uint64_t)mem_slot_origin(slot);
+    uint64_t window_bytes = (uint64_t)mem_window_offset(1);
+    uint64_t below = faaslet->mode == ABI_LINKED ? (uint64_t)-faaslet->below_next
+                                                 : origin - mem_slot_first(slot);
+
+    if (word < origin - below || word >= mem_slot_end(slot))
+        return false;
+    return word < origin ||
+           (word - origin) % window_bytes <
+               mem_window_bytes(slot, (unsigned)((word - origin) / window_bytes)) + ABI_PAGE_BYTES;
+}
+
 /* What a word points into, or NULL. Nothing of a position-independent program is
  * below 4 GiB, except a page of AddressSanitizer's; the i32 values of guests are. */
 static const char *
@@ -104,7 +123,7 @@ points_into(const struct faaslet *faaslet, uint64_t word)
 {
     if (word >> 32 == 0 || word >> 47 != 0)
         return NULL;
-    if (word >= mem_slot_first(faaslet->slot) && word < mem_slot_end(faaslet->slot))
+    if (is_in_slot(faaslet, word))
         return "the slot";
     if (word >= faaslet->stack.guard_first && word < faaslet->stack.top)
         return "the stack";

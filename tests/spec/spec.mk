@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# make spec SPEC=dir    the WebAssembly specification's tests, which are not part
-#                       of this project; SPEC_FLAGS: see build/spec-run --help
+# make spec SPEC=dir    the WebAssembly specification's tests in that folder
 # make spec-self        that the runner sees what fails
+#
+# The specification's tests are not part of this project, so SPEC says where they
+# are (default ../shared/spec); SPEC_FLAGS: see build/spec-run --help.
 
 SPEC_OBJECTS := $(patsubst %.c,$(B)/obj/%.c.o,$(wildcard tests/spec/*.c))
 
@@ -12,7 +14,7 @@ $(B)/spec-run: $(SPEC_OBJECTS) $(B)/libweft.a
 .PHONY: spec
 ifeq ($(wildcard $(SPEC)/core),)
 spec:
-	@echo "spec: skipped: no specification tests in SPEC=$(SPEC) (make spec SPEC=dir)"
+	@echo "no specification tests in SPEC=$(SPEC) (make spec SPEC=dir)"
 else
 spec: $(B)/spec-run
 	@mkdir -p $(B)/spec
