@@ -320,7 +320,6 @@ test_computing_guests_do_not_keep_others_from_running(void **state)
 static void
 test_every_end_is_told(void **state)
 {
-    _Atomic bool never = false;
     struct answer answer;
     struct world w;
 
@@ -339,6 +338,19 @@ test_every_end_is_told(void **state)
     (void)start(&w, (struct cell_call){.entry = "add"}, &answer);
     answer_wait(&answer, 3);
     assert_int_equal(answer.end.err, -EINVAL);
+    world_fini(&w);
+}
+
+static void
+test_a_limit_that_is_reached_is_told(void **state)
+{
+    _Atomic bool never = false;
+    struct answer answer;
+    struct world w;
+
+    (void)state;
+    world_init(&w, 1, 2);
+    answer_init(&answer);
     (void)start(&w,
                 (struct cell_call){.entry = HAS_PREEMPTION ? "spin" : "wait",
                                    .deadline_ns = clock_now_ns() + 3000000,
@@ -346,7 +358,7 @@ test_every_end_is_told(void **state)
                                    .slot_count = !HAS_PREEMPTION,
                                    .process = &never},
                 &answer);
-    answer_wait(&answer, 4);
+    answer_wait(&answer, 1);
     assert_int_equal(answer.end.kind, CELL_KILLED);
     assert_int_equal(answer.end.limit, FAASLET_LIMIT_TIME);
     (void)start(&w,
@@ -355,14 +367,14 @@ test_every_end_is_told(void **state)
                                    .slot_count = 1,
                                    .deadline_ns = clock_now_ns() + 3000000},
                 &answer);
-    answer_wait(&answer, 5);
+    answer_wait(&answer, 2);
     assert_int_equal(answer.end.kind, CELL_KILLED);
     fault_arm("faaslet.reset", 1, -ENOMEM); /* the Faaslet cannot be used again */
     (void)start(&w,
                 (struct cell_call){
                     .entry = "add", .args = (uint64_t[]){2, 3}, .slot_count = 2, .result_slots = 1},
                 &answer);
-    answer_wait(&answer, 6);
+    answer_wait(&answer, 3);
     assert_int_equal(answer.result, 5);
     world_fini(&w);
     (void)fault_disarm();
@@ -504,6 +516,7 @@ main(void)
         cmocka_unit_test(test_more_calls_wait_than_there_are_slots_and_all_are_woken),
         cmocka_unit_test(test_computing_guests_do_not_keep_others_from_running),
         cmocka_unit_test(test_every_end_is_told),
+        cmocka_unit_test(test_a_limit_that_is_reached_is_told),
         cmocka_unit_test(test_times_and_descriptors_wake),
         cmocka_unit_test(test_two_faaslets_wake_each_other),
         cmocka_unit_test(test_nothing_of_a_call_is_seen_by_the_next),

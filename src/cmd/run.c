@@ -162,6 +162,20 @@ set_option(struct run_command *command, int option, char *value, struct diag *di
 
 /* 0 to go on, or an exit code + 1. */
 static int
+check(struct run_command *command)
+{
+    if (command->arg_count == 0)
+        return cmd_usage("run", "a program is wanted") + 1;
+    if (command->save_at != NULL && command->save == NULL)
+        return cmd_usage("run", "--save-at needs --save") + 1;
+    if (command->from != NULL && (command->invoke != NULL || command->save != NULL))
+        return cmd_usage("run", "--from goes with neither --invoke nor --save") + 1;
+    command->path = command->args[0];
+    return 0;
+}
+
+/* The same. */
+static int
 parse(struct run_command *command, int argc, char **argv)
 {
     static const struct option options[] = {{"help", no_argument, NULL, 'h'},
@@ -194,16 +208,9 @@ parse(struct run_command *command, int argc, char **argv)
                              argv[optind - 1]) +
                    1;
     }
-    if (optind >= argc)
-        return cmd_usage("run", "a program is wanted") + 1;
-    if (command->save_at != NULL && command->save == NULL)
-        return cmd_usage("run", "--save-at needs --save") + 1;
-    if (command->from != NULL && (command->invoke != NULL || command->save != NULL))
-        return cmd_usage("run", "--from goes with neither --invoke nor --save") + 1;
-    command->path = argv[optind];
     command->args = argv + optind;
     command->arg_count = (size_t)(argc - optind);
-    return 0;
+    return check(command);
 }
 
 /* --------------------------------------------------------------------- running */
