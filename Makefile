@@ -67,7 +67,9 @@ $(B)/sysroot:
 	@mkdir -p $@/include $@/lib
 	ln -sfn /usr/include/wasm32-wasi $@/include/wasm32-wasi
 	ln -sfn /usr/lib/wasm32-wasi $@/lib/wasm32-wasi
-all: $(B)/sysroot
+$(B)/sysroot/include/weft.h: guest/include/weft.h | $(B)/sysroot
+	cp $< $@
+all: $(B)/sysroot $(B)/sysroot/include/weft.h
 
 include $(sort $(wildcard tools/*.mk bench/*.mk tests/*.mk tests/*/*.mk fuzz/*.mk))
 

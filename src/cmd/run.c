@@ -33,7 +33,7 @@ static const char help[] =
     "  --save FILE          stop at its snapshot point (weft_snapshot) and keep it in FILE\n"
     "  --save-at CALL[:ARG] stop at this host call instead, e.g. fd_read:0, the first read of\n"
     "                       standard input\n"
-    "  --from FILE          start where --save stopped, with these arguments and streams\n"
+    "  --from FILE          start where --save stopped, with these standard streams\n"
     "  --invoke NAME        call this exported function with the arguments, print its results\n"
     "  --perf               map the cached image itself, so that perf finds its symbols\n"
     "  --json               the outcome as JSON, on standard error\n" CMD_COMPILE_HELP
