@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# make bench-start      create, host call, freeze, thaw, clone: build/bench/start.jsonl
+# make bench-start      create, host call, freeze, thaw, clone; from Proto-Faaslets to
+#                       results beside posix_spawn; resets: build/bench/start.jsonl
+# make bench-density    50,000 Faaslets that wait: build/bench/density.jsonl
+# make bench-switch     two Faaslets that wake each other: build/bench/switch.jsonl
 
 $(B)/obj/bench/%.c.o: bench/%.c
 	@mkdir -p $(@D)
@@ -9,6 +12,22 @@ $(B)/bench/start: $(B)/obj/bench/start.c.o $(B)/obj/bench/latency.c.o $(B)/libwe
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ $(LLVMLIBS) $(LDLIBS) -o $@
 
-.PHONY: bench-start
-bench-start: $(B)/bench/start
+$(B)/bench/proto: $(B)/obj/bench/proto.c.o $(B)/obj/bench/latency.c.o $(B)/libweft.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(B)/bench/noop.image: bench/noop.wat $(B)/weft $(B)/weft-compiler
+	@mkdir -p $(@D)
+	wat2wasm $< -o $(@:.image=.wasm)
+	$(B)/weft compile $(@:.image=.wasm) -o $@
+$(B)/bench/noop:
+	@mkdir -p $(@D)
+	echo 'int main(void) { return 0; }' | $(CC) -O2 -static -x c - -o $@
+
+.PHONY: bench-start bench-density bench-switch
+bench-start: $(B)/bench/start $(B)/bench/proto $(B)/bench/noop.image $(B)/bench/noop
 	$(B)/bench/start --out $(B)/bench/start.jsonl
+	$(B)/bench/proto start --out $(B)/bench/start.jsonl --image $(B)/bench/noop.image \
+	    --noop $(B)/bench/noop
+bench-density bench-switch: bench-%: $(B)/bench/proto $(B)/bench/noop.image
+	@rm -f $(B)/bench/$*.jsonl
+	$(B)/bench/proto $* --out $(B)/bench/$*.jsonl --image $(B)/bench/noop.image

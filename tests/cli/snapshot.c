@@ -12,7 +12,7 @@ static char table[1 << 20];
 int
 main(int argc, char **argv)
 {
-    char line[100] = "nothing\n";
+    char line[100];
     int starts;
 
     (void)argv;
@@ -20,8 +20,7 @@ main(int argc, char **argv)
     printf("initialised\n");
     fflush(stdout);
     starts = weft_snapshot();
-    if (fgets(line, sizeof(line), stdin) == NULL)
-        strcpy(line, "nothing\n");
-    printf("start %d, table %c, %d arguments, read %s", starts, table[99999], argc - 1, line);
+    printf("start %d, table %c, %d arguments, read %s", starts, table[99999], argc - 1,
+           fgets(line, sizeof(line), stdin) != NULL ? line : "nothing\n");
     return 3;
 }
