@@ -4,6 +4,7 @@
 # make check-quick    the same without real programs and fuzzing: a minute or two
 # make check-stress   all tests and programs with every Faaslet moved at each host call
 # make check-san      unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
+# make check-tsan     executors under ThreadSanitizer
 # make check-clang    everything compiled by clang without a warning
 
 SPEC       ?= ../shared/spec
@@ -23,7 +24,8 @@ STEP_PROGRAMS := "programs@1800=make -s programs" \
 STEP_FUZZ     := "fuzz-diff@600=make -s fuzz-diff-check" \
                  "fuzz-wasm@120=make -s fuzz-wasm FUZZ_SECONDS=20" \
                  "fuzz-wasi@120=make -s fuzz-wasi FUZZ_SECONDS=20"
-STEP_SAN      := "san@1200=make -s check-san" "clang@600=make -s check-clang"
+STEP_SAN      := "san@1200=make -s check-san" "tsan@600=make -s check-tsan" \
+                 "clang@600=make -s check-clang"
 
 # What CI has time for of the stress mode; check-stress has all of it.
 MOVED         := WEFT_STRESS=move=1
@@ -32,10 +34,10 @@ STEP_MOVED    := "cli-moved=$(MOVED) tests/cli/run $(B)" "wasi-moved=$(MOVED) ma
                  $(call spec_step,spec-moved,,$(MOVED)) \
                  "programs-moved@1200=make -s programs STRESS=move=1" \
                  "kernels-moved@900=$(MOVED) tests/kernels/run" \
-                 $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstring /tests/,$t),$(call moved_test,$t)))
-STEP_MOVED_ALL := $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstring /tests/,$t),,$(call moved_test,$t)))
+                 $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstring /cell/,$t)$(findstring /tests/,$t),$(call moved_test,$t)))
+STEP_MOVED_ALL := $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstring /cell/,$t)$(findstring /tests/,$t),,$(call moved_test,$t)))
 
-.PHONY: check check-quick check-stress check-san check-clang
+.PHONY: check check-quick check-stress check-san check-tsan check-clang
 check-quick: all tests $(B)/spec-run
 	@tools/run-tests $(STEP_TIDY) $(STEP_UNITS) $(STEP_CLI) $(STEP_WASI) $(STEP_SPEC)
 check: all tests $(B)/spec-run
@@ -49,5 +51,8 @@ check-stress: all tests $(B)/spec-run bench-compute-build
 check-san:
 	@$(MAKE) -s SAN=$(CHECK_SAN) tests
 	@tools/run-tests --logs build/check/san $(TESTS:$(B)/%=build/san-address-undefined/%)
+check-tsan:
+	@$(MAKE) -s SAN=thread build/san-thread/test/cell/cell_test
+	@tools/run-tests --logs build/check/tsan build/san-thread/test/cell/cell_test
 check-clang:
 	@$(MAKE) -s CC=clang-19 CI=true all tests

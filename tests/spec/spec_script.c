@@ -295,6 +295,8 @@ outcome_text(const struct faaslet_outcome *outcome)
     case FAASLET_TRAP:
         return abi_trap_text(outcome->trap);
     case FAASLET_PENDING:
+    case FAASLET_PREEMPTED:
+    case FAASLET_SNAPSHOT:
         return "pending";
     case FAASLET_KILLED:
         return "killed by a limit";
