@@ -30,7 +30,7 @@
 #define INNER_NAME    "eth0"
 #define BURST_MIN     (UINT64_C(16) << 10)
 #define BURST_MAX     (UINT64_C(64) << 20)
-#define BURST_PART    200u /* of a second */
+#define BURST_PART    50u /* of a second */
 #define QUEUE_PART    20u
 #define PACKET_BYTES  65536u
 
