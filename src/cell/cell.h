@@ -134,4 +134,12 @@ struct cell_usage {
 };
 void cell_usage(struct cell *cell, struct cell_usage *out);
 
+/* --------------------------------------------------------------------------- serving */
+
+/* The main function of a cell that is a process of its own (weft-cell): takes the
+ * socket, opens what a sealed process cannot, calls seal (jail_seal; NULL: none), and
+ * does what a worker says there (rpc/cell.proto) until the worker is gone: 0, and its
+ * calls have ended. -EPROTO: it says what no worker says. */
+int cell_serve(int socket, int (*seal)(struct diag *diag), struct diag *diag) MUST_CHECK;
+
 #endif
