@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "abi/abi.h"
 #include "base/diag.h"
@@ -109,6 +110,18 @@ typedef const struct faaslet_host_function *(*faaslet_resolve_fn)(const char *mo
                                                                   size_t module_bytes,
                                                                   const char *name,
                                                                   size_t name_bytes);
+
+/* The function of a name in such a table, or NULL. */
+static inline const struct faaslet_host_function *
+faaslet_host_find(const struct faaslet_host_function *functions, size_t count, const char *name,
+                  size_t name_bytes)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strlen(functions[i].name) == name_bytes &&
+            memcmp(functions[i].name, name, name_bytes) == 0)
+            return &functions[i];
+    return NULL;
+}
 
 /* How the record of host functions (open files and the like) goes with a frozen
  * Faaslet. freeze appends plain data without pointers; thaw makes a new record. */
