@@ -155,7 +155,7 @@ static void
 leave_guest(struct faaslet *faaslet, ucontext_t *machine, enum abi_trap trap)
 {
     greg_t *r = machine->uc_mcontext.gregs;
-    struct abi_context *context = context_at(faaslet, faaslet->stop_context);
+    struct abi_context *context = context_at(faaslet, faaslet->stand.stop_context);
 
     faaslet->stopped = (struct guest_registers){
         .pc = (uint64_t)r[REG_RIP],
@@ -172,7 +172,7 @@ leave_guest(struct faaslet *faaslet, ucontext_t *machine, enum abi_trap trap)
     context->call = CALL_STOPPED;
     r[REG_RIP] = *(const greg_t *)context->host_sp;
     r[REG_RSP] = (greg_t)(context->host_sp + sizeof(uint64_t));
-    r[REG_RDI] = faaslet->stop_context;
+    r[REG_RDI] = faaslet->stand.stop_context;
     r[REG_EFL] &= ~(greg_t)DIRECTION_FLAG;
 }
 
@@ -193,7 +193,7 @@ preempt_guest(struct faaslet *faaslet, ucontext_t *machine)
     /* Host code may be moving its slot at this moment. */
     if (here.machine == NULL || !is_in_guest(faaslet, machine))
         return;
-    if (machine_save(here.machine, machine, context_at(faaslet, faaslet->stop_context)->call))
+    if (machine_save(here.machine, machine, context_at(faaslet, faaslet->stand.stop_context)->call))
         leave_guest(faaslet, machine, ABI_TRAP_NONE);
 }
 
@@ -206,7 +206,7 @@ charge(struct faaslet *faaslet)
 
     (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
     now = (uint64_t)used.tv_sec * CLOCK_NS_PER_SECOND + (uint64_t)used.tv_nsec;
-    faaslet->cpu_ns += now - here.tick_cpu_ns;
+    faaslet->stand.cpu_ns += now - here.tick_cpu_ns;
     here.tick_cpu_ns = now;
 }
 
@@ -217,7 +217,7 @@ tick(struct faaslet *faaslet)
     unsigned none = STOP_NONE;
 
     charge(faaslet);
-    if (limit != 0 && faaslet->cpu_ns > limit)
+    if (limit != 0 && faaslet->stand.cpu_ns > limit)
         (void)atomic_compare_exchange_strong(&faaslet->stop, &none, STOP_CPU);
     else if (here.tick_run == here.run_count)
         (void)atomic_compare_exchange_strong(&faaslet->stop, &none, STOP_PREEMPT);
