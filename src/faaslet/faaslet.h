@@ -232,7 +232,8 @@ int faaslet_results(const struct faaslet *faaslet, uint32_t instance, uint64_t *
 /* Preemption on this thread, until called again with 0: every tick_ns a timer looks
  * at what runs. A guest that was running at the last tick too, in the same
  * faaslet_run, leaves as PREEMPTED: a quantum is one to two ticks. Deadlines are then
- * looked at with the tick only, and faaslet_run makes no system call for them. */
+ * looked at with the tick only, and faaslet_run makes no system call for them. -ENOMEM:
+ * all is as before. */
 int faaslet_thread_tick(uint64_t tick_ns) MUST_CHECK;
 
 /* Makes the next call of this import end the run as SNAPSHOT before the host

@@ -197,16 +197,24 @@ preempt_guest(struct faaslet *faaslet, ucontext_t *machine)
         leave_guest(faaslet, machine, ABI_TRAP_NONE);
 }
 
-/* Charges what the thread has used since the last tick to what runs now. */
+static uint64_t
+thread_cpu_ns(void)
+{
+    struct timespec used;
+
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * CLOCK_NS_PER_SECOND + (uint64_t)used.tv_nsec;
+}
+
+/* Charges what the thread has used since the last tick to what runs now; NULL: to
+ * nobody. */
 static void
 charge(struct faaslet *faaslet)
 {
-    struct timespec used;
-    uint64_t now;
+    uint64_t now = thread_cpu_ns();
 
-    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-    now = (uint64_t)used.tv_sec * CLOCK_NS_PER_SECOND + (uint64_t)used.tv_nsec;
-    faaslet->stand.cpu_ns += now - here.tick_cpu_ns;
+    if (faaslet != NULL)
+        faaslet->stand.cpu_ns += now - here.tick_cpu_ns;
     here.tick_cpu_ns = now;
 }
 
@@ -275,8 +283,12 @@ on_interrupt(int number, siginfo_t *info, void *machine)
 
     (void)number;
     (void)info;
-    if (faaslet == NULL)
+    if (faaslet == NULL) {
+        if (here.tick_ns != 0)
+            charge(NULL);
+        errno = saved;
         return;
+    }
     if (clock_now_ns() >= faaslet->deadline_ns) {
         unsigned wish = STOP_PREEMPT;
 
@@ -327,16 +339,19 @@ faaslet_thread_tick(uint64_t tick_ns)
 
     ASSERT(here.is_ready && here.current == NULL);
     spec.it_value = spec.it_interval;
-    here.tick_ns = tick_ns;
     if (tick_ns != 0 && !runner_can_preempt(&here))
         return -ENOMEM;
-    return timer_settime(here.timer, 0, &spec, NULL) == 0 ? 0 : -errno;
+    here.tick_cpu_ns = thread_cpu_ns(); /* what was before is no Faaslet's */
+    if (timer_settime(here.timer, 0, &spec, NULL) != 0)
+        return -errno;
+    here.tick_ns = tick_ns;
+    return 0;
 }
 
 bool
 runner_can_preempt(struct runner *runner)
 {
-    if (runner->machine == NULL)
+    if (runner->machine == NULL && fault_point("faaslet.preempt") == 0)
         runner->machine = machine_new();
     return runner->machine != NULL;
 }
