@@ -421,14 +421,15 @@ faaslet_run(struct faaslet *faaslet, uint64_t deadline_ns, struct faaslet_outcom
 {
     struct runner *runner = runner_here();
     struct faaslet *outer = runner->current;
-    unsigned timed_out = STOP_TIME, preempted = STOP_PREEMPT;
+    unsigned stop = atomic_load(&faaslet->stop);
 
     ASSERT(runner->is_ready);
     ASSERT(faaslet->stand.state == STATE_READY || faaslet->stand.state == STATE_CALLING);
     faaslet->deadline_ns = deadline_ns;
     faaslet->has_said = false;
-    (void)atomic_compare_exchange_strong(&faaslet->stop, &timed_out, STOP_NONE);
-    (void)atomic_compare_exchange_strong(&faaslet->stop, &preempted, STOP_NONE);
+    /* Those were of the run before; a kill that comes meanwhile stays. */
+    if (stop == STOP_TIME || stop == STOP_PREEMPT)
+        (void)atomic_compare_exchange_strong(&faaslet->stop, &stop, STOP_NONE);
     runner->run_count++;
     if (runner->tick_ns != 0 && runner->machine == NULL)
         (void)runner_can_preempt(runner); /* without one it runs on */
