@@ -488,6 +488,96 @@ test_destroying_ends_everything(void **state)
     }
 }
 
+/* ------------------------------------------------------------------ protos in mid-run */
+
+static atomic_uint thaws, restarts;
+
+static int
+record_freeze(void *process, struct buffer *out)
+{
+    uint64_t may_go = atomic_load((_Atomic bool *)process);
+
+    buffer_append(out, &may_go, sizeof(may_go));
+    return out->err;
+}
+
+static int
+record_make(bool may_go, void **out)
+{
+    _Atomic bool *record = malloc(sizeof(*record));
+
+    if (record == NULL)
+        return -ENOMEM;
+    atomic_init(record, may_go);
+    *out = record;
+    return 0;
+}
+
+static int
+record_thaw(const uint8_t *bytes, size_t count, void **out)
+{
+    assert_true(count == sizeof(uint64_t));
+    (void)atomic_fetch_add(&thaws, 1);
+    return record_make(bytes[0] != 0, out);
+}
+
+static int
+record_restart(const uint8_t *bytes, size_t count, const void *fresh, void **out)
+{
+    (void)bytes;
+    (void)count;
+    (void)atomic_fetch_add(&restarts, 1);
+    return record_make(atomic_load((const _Atomic bool *)fresh), out);
+}
+
+static const struct faaslet_process_ops ops = {
+    .freeze = record_freeze, .thaw = record_thaw, .destroy = free, .restart = record_restart};
+
+/* One that waits; the number that it waits with is 5. */
+static struct faaslet_frozen *
+freeze_in_mid_run(const struct faaslet_config *config)
+{
+    struct faaslet *faaslet = testing_create(image, config);
+    struct faaslet_frozen *frozen = NULL;
+
+    testing_init(faaslet, 0);
+    assert_int_equal(testing_call(faaslet, "wait", (uint64_t[]){5}, 1).kind, FAASLET_PENDING);
+    assert_int_equal(faaslet_freeze(faaslet, &frozen, NULL), 0);
+    faaslet_destroy(faaslet);
+    return frozen;
+}
+
+static void
+test_a_proto_in_mid_run_goes_on_with_one_record_for_each_call(void **state)
+{
+    _Atomic bool may_go = false;
+    struct cell_function_config config = {
+        .faaslet = {.resolve = resolve, .process = &may_go, .ops = &ops, .stack_bytes = 64 << 10}};
+    struct answer answer;
+    struct world w;
+
+    (void)state;
+    assert_int_equal(faaslet_thread_init(), 0);
+    config.frozen = freeze_in_mid_run(&config.faaslet);
+    world_init(&w, 1, 4);
+    cell_function_drop(w.function);
+    assert_int_equal(cell_function_create(w.cell, &config, &w.function, NULL), 0);
+    atomic_store(&may_go, true);
+    atomic_store(&thaws, 0);
+    atomic_store(&restarts, 0);
+    answer_init(&answer);
+    for (unsigned i = 1; i <= 3; i++) {
+        (void)start(&w, (struct cell_call){.process = &may_go, .result_slots = 1}, &answer);
+        answer_wait(&answer, i);
+        assert_int_equal(answer.end.kind, CELL_DONE);
+        assert_int_equal(answer.result, 1005);
+    }
+    assert_int_equal(atomic_load(&restarts), 3);
+    assert_true(atomic_load(&thaws) == 0 || getenv("WEFT_STRESS") != NULL); /* moves thaw */
+    world_fini(&w);
+    faaslet_frozen_destroy(config.frozen);
+}
+
 static int
 setup(void **state)
 {
@@ -516,6 +606,7 @@ main(void)
         cmocka_unit_test(test_times_and_descriptors_wake),
         cmocka_unit_test(test_two_faaslets_wake_each_other),
         cmocka_unit_test(test_nothing_of_a_call_is_seen_by_the_next),
+        cmocka_unit_test(test_a_proto_in_mid_run_goes_on_with_one_record_for_each_call),
         cmocka_unit_test(test_destroying_ends_everything),
     };
 

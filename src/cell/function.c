@@ -100,6 +100,7 @@ cell_function_create(struct cell *cell, const struct cell_function_config *confi
     }
     function->is_mid_run = faaslet_frozen_is_running(function->proto);
     function->config.process = NULL;
+    function->config.process_is_given = true; /* every call brings its own */
     *out = function;
     return 0;
 }

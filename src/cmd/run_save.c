@@ -59,6 +59,7 @@ run_start_from(struct run_command *command, struct faaslet_image *image,
                const struct faaslet_config *config, struct faaslet **out, struct diag *diag)
 {
     const struct faaslet_load load = {&image, 1, hostcall_resolve};
+    struct faaslet_config restarted = *config;
     void *process = NULL;
     struct faaslet_frozen *frozen;
     struct buffer bytes = {0};
@@ -77,10 +78,10 @@ run_start_from(struct run_command *command, struct faaslet_image *image,
     if (record != NULL)
         err = config->ops->restart(record, count, command->process, &process);
     command->restarted = process;
+    restarted.process = process;
+    restarted.process_is_given = true;
     if (err == 0)
-        err = faaslet_thaw(frozen, config, out, diag);
-    if (err == 0)
-        faaslet_process_set(*out, process);
+        err = faaslet_thaw(frozen, &restarted, out, diag);
     faaslet_frozen_destroy(frozen);
     return err == 0 ? 0 : diag_set(diag, err, "cannot start from %s", command->from);
 }

@@ -158,9 +158,10 @@ struct faaslet_config {
     faaslet_resolve_fn resolve;
     void *process;                         /* borrowed by the Faaslet, or NULL */
     const struct faaslet_process_ops *ops; /* NULL: process stays the same object */
-    size_t stack_bytes;                    /* 0: default */
-    uint64_t memory_bytes_max;             /* 0: what the module declares */
-    uint64_t cpu_ns_max;                   /* of its thread while it runs, in all; 0: none */
+    bool process_is_given;     /* a thaw uses process, or what is set later, and makes none */
+    size_t stack_bytes;        /* 0: default */
+    uint64_t memory_bytes_max; /* 0: what the module declares */
+    uint64_t cpu_ns_max;       /* of its thread while it runs, in all; 0: none */
 };
 
 struct faaslet;

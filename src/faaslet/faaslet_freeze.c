@@ -290,7 +290,7 @@ faaslet_thaw(const struct faaslet_frozen *frozen, const struct faaslet_config *c
     /* A stack that was as large fits; the guest was promised what it had. */
     faaslet->config.stack_bytes = frozen->state.config.stack_bytes;
     err = frozen_restore(frozen, false, faaslet);
-    if (err == 0 && frozen->has_process && config->ops != NULL)
+    if (err == 0 && frozen->has_process && config->ops != NULL && !config->process_is_given)
         err = process_restore(faaslet, &frozen->process);
     if (err != 0) {
         faaslet_destroy(faaslet);
