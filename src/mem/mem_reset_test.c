@@ -229,7 +229,8 @@ test_a_delta_makes_another_slot_equal(void **state)
         scribble(w.slot, round);
         copy = copy_of(w.slot, &bytes);
         assert_int_equal(mem_delta_take(w.slot, w.snapshot, &delta), 0);
-        assert_true(mem_delta_bytes(delta) < 1024 + round * 64);
+        assert_true(mem_delta_bytes(delta) <
+                    128 + round * 96); /* for windows it has not, nothing */
         scribble(other, 30);
         assert_int_equal(mem_reset(other, w.snapshot), 0);
         assert_int_equal(mem_delta_apply(other, delta), 0);
