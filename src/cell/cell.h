@@ -130,7 +130,7 @@ struct cell_usage {
     uint64_t slots, parked; /* Faaslets with a slot; calls without */
     uint64_t warm;          /* Faaslets without a call */
     uint64_t parked_bytes;
-    uint64_t starts_warm, starts_cold; /* since the beginning */
+    uint64_t starts_warm, starts_cold; /* of calls, since the beginning; each is one */
 };
 void cell_usage(struct cell *cell, struct cell_usage *out);
 

@@ -279,6 +279,44 @@ test_more_calls_wait_than_there_are_slots_and_all_are_woken(void **state)
     world_fini(&w);
 }
 
+/* Two on one slot: the second parks the first, which goes on where the second was, and
+ * that one in what the first has left. */
+static void
+test_going_on_after_being_parked_is_no_start(void **state)
+{
+    _Atomic bool may_go[2] = {false, false};
+    struct answer answers[2];
+    struct cell_usage usage;
+    uint64_t ids[2];
+    struct world w;
+
+    (void)state;
+    world_init(&w, 1, 1);
+    for (uint64_t i = 0; i < 2; i++) {
+        answer_init(&answers[i]);
+        ids[i] = start(&w,
+                       (struct cell_call){.entry = "wait",
+                                          .args = (uint64_t[]){i},
+                                          .slot_count = 1,
+                                          .result_slots = 1,
+                                          .process = &may_go[i]},
+                       &answers[i]);
+    }
+    do {
+        cell_usage(w.cell, &usage);
+        (void)usleep(1000);
+    } while (usage.parked == 0);
+    for (uint64_t i = 0; i < 2; i++) {
+        atomic_store(&may_go[i], true);
+        (void)cell_wake(w.cell, ids[i]);
+        answer_wait(&answers[i], 1);
+        assert_int_equal(answers[i].result, 1000 + i);
+    }
+    cell_usage(w.cell, &usage);
+    assert_int_equal(usage.starts_warm + usage.starts_cold, 2);
+    world_fini(&w);
+}
+
 static void
 test_computing_guests_do_not_keep_others_from_running(void **state)
 {
@@ -600,6 +638,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many_calls_on_few_slots_all_give_their_results),
         cmocka_unit_test(test_more_calls_wait_than_there_are_slots_and_all_are_woken),
+        cmocka_unit_test(test_going_on_after_being_parked_is_no_start),
         cmocka_unit_test(test_computing_guests_do_not_keep_others_from_running),
         cmocka_unit_test(test_every_end_is_told),
         cmocka_unit_test(test_a_limit_that_is_reached_is_told),

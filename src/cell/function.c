@@ -232,10 +232,11 @@ static bool
 find_seat(struct cell *cell, const struct task *task, struct seat *seat)
 {
     struct cell_function *function = task->function;
+    bool is_start = task->parked == NULL; /* else it goes on */
 
     if (function->warm != NULL) {
         seat->warm = take(function->warm);
-        cell->usage.starts_warm++;
+        cell->usage.starts_warm += is_start;
         return true;
     }
     if (cell->slots_in_use < cell->slots_max) {
@@ -249,7 +250,7 @@ find_seat(struct cell *cell, const struct task *task, struct seat *seat)
     } else {
         return false;
     }
-    cell->usage.starts_cold++;
+    cell->usage.starts_cold += is_start;
     return true;
 }
 
