@@ -415,6 +415,35 @@ test_a_limit_that_is_reached_is_told(void **state)
 }
 
 static void
+test_initialisation_that_does_not_end_is_an_error_that_names_the_limit(void **state)
+{
+    static const char *const texts[][2] = {
+        {"(module (func (export \"_initialize\") (loop (br 0))))", "_initialize reached"},
+        {"(module (func $spin (loop (br 0))) (start $spin))", "initialisation reached"},
+    };
+    struct cell_function_config config = {.init_ns_max = 30000000};
+    struct cell_function *function = NULL;
+    struct world w;
+
+    (void)state;
+    if (!HAS_PREEMPTION)
+        skip();
+    world_init(&w, 1, 2);
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
+        struct diag diag;
+
+        diag_init(&diag);
+        config.image = testing_image(texts[i][0], ABI_STANDALONE);
+        assert_int_equal(cell_function_create(w.cell, &config, &function, &diag), -EINVAL);
+        assert_non_null(strstr(diag_text(&diag), texts[i][1]));
+        assert_non_null(strstr(diag_text(&diag), "its time limit of 0.030 s"));
+        faaslet_image_put(config.image);
+    }
+    assert_null(function);
+    world_fini(&w);
+}
+
+static void
 test_times_and_descriptors_wake(void **state)
 {
     struct answer sleeper, readers[2];
@@ -642,6 +671,7 @@ main(void)
         cmocka_unit_test(test_computing_guests_do_not_keep_others_from_running),
         cmocka_unit_test(test_every_end_is_told),
         cmocka_unit_test(test_a_limit_that_is_reached_is_told),
+        cmocka_unit_test(test_initialisation_that_does_not_end_is_an_error_that_names_the_limit),
         cmocka_unit_test(test_times_and_descriptors_wake),
         cmocka_unit_test(test_two_faaslets_wake_each_other),
         cmocka_unit_test(test_nothing_of_a_call_is_seen_by_the_next),
