@@ -72,7 +72,8 @@ struct files_entry {
     uint8_t is_root, is_read_only, is_borrowed, is_own_offset, is_terminal;
     uint16_t socket_type; /* SOCK_STREAM ... */
     uint16_t access;      /* O_RDONLY, O_WRONLY or O_RDWR */
-    uint32_t pad;
+    uint8_t is_accepted;  /* a socket that the guest took; else without a root: the host's */
+    uint8_t pad[3];
 };
 
 struct files_root {

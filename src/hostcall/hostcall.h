@@ -38,7 +38,8 @@ struct hostcall_config {
     const struct hostcall_directory *directories;
     size_t directory_count;
     int stdio[3];        /* borrowed descriptors for 0, 1, 2; -1: closed */
-    uint64_t output_max; /* bytes that may be written to 1 and 2 together; 0: no limit */
+    uint64_t output_max; /* bytes that may be written to stdio in all, whatever numbers
+                          * the guest gives it later; 0: no limit */
     const int *sockets;  /* borrowed listening sockets, next after the directories */
     size_t socket_count;
 };

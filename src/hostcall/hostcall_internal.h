@@ -28,7 +28,7 @@ struct hostcall_process {
     struct hostcall_strings env;
     struct files_table files;
     uint64_t starts;       /* how often it was started from a frozen one */
-    uint64_t output_max;   /* bytes to descriptors that are not files; 0: no limit */
+    uint64_t output_max;   /* bytes to what the host gave, not as a root; 0: no limit */
     uint64_t output_bytes; /* so far */
 };
 
@@ -270,6 +270,12 @@ struct wasi_buffers {
 /* Reads the guest's vector once and checks every buffer in it. */
 int wasi_buffers_read(const struct faaslet_call *call, uint32_t offset, uint32_t count,
                       struct wasi_buffers *out) MUST_CHECK;
+
+/* The limit of output, before and after writing to a descriptor. False: the process is
+ * to end (FAASLET_CALL_LIMIT). */
+bool wasi_output_allows(struct faaslet_call *call, const struct files_entry *entry,
+                        const struct wasi_buffers *buffers);
+void wasi_output_count(struct faaslet_call *call, const struct files_entry *entry, size_t bytes);
 
 struct wasi_path {
     char text[FILES_PATH_BYTES_MAX + 1];
