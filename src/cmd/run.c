@@ -242,9 +242,10 @@ run_to_end(const struct run_command *command, struct faaslet *faaslet, uint64_t 
         faaslet_run(faaslet, deadline_ns, outcome);
         if (outcome->kind == FAASLET_PENDING)
             wait_for(&outcome->wait, deadline_ns);
-        else if (outcome->kind == FAASLET_SNAPSHOT && run_is_save_point(command, faaslet))
+        else if (run_is_save_point(command, faaslet, outcome))
             return;
-        else if (outcome->kind == FAASLET_SNAPSHOT && run_stop_at(command, faaslet, NULL) != 0)
+        else if (outcome->kind == FAASLET_SNAPSHOT && outcome->at_named &&
+                 run_stop_at(command, faaslet, NULL) != 0)
             return; /* cannot be: it was there before */
         else if (outcome->kind != FAASLET_PREEMPTED && outcome->kind != FAASLET_SNAPSHOT)
             return;

@@ -25,11 +25,12 @@ run_stop_at(const struct run_command *command, struct faaslet *faaslet, struct d
                     command->path, command->save_at);
 }
 
-/* Whether it stands at the point that was asked for. */
 bool
-run_is_save_point(const struct run_command *command, const struct faaslet *faaslet)
+run_is_save_point(const struct run_command *command, const struct faaslet *faaslet,
+                  const struct faaslet_outcome *outcome)
 {
-    if (command->save == NULL)
+    if (command->save == NULL || outcome->kind != FAASLET_SNAPSHOT ||
+        outcome->at_named != (command->save_at != NULL))
         return false;
     return command->save_arg == NULL ||
            (uint32_t)faaslet_args(faaslet)[0] == (uint32_t)strtoul(command->save_arg, NULL, 0);

@@ -199,6 +199,7 @@ struct faaslet_outcome {
     int exit_code;
     enum abi_trap trap;
     enum faaslet_limit limit;
+    bool at_named;       /* SNAPSHOT: where faaslet_stop_at wanted, not a snapshot point */
     const char *message; /* static, or "" */
     struct faaslet_wait wait;
 };

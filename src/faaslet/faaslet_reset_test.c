@@ -449,9 +449,16 @@ test_it_stops_at_the_import_that_was_named(void **state)
     (void)state;
     assert_int_equal(faaslet_stop_at(faaslet, "test", "nothing"), -ENOENT);
     assert_int_equal(faaslet_stop_at(faaslet, "test", "ask"), 0);
-    assert_int_equal(testing_call(faaslet, "work", (uint64_t[]){1}, 1).kind, FAASLET_SNAPSHOT);
+    outcome = testing_call(faaslet, "snap", (uint64_t[]){1}, 1);
+    assert_int_equal(outcome.kind, FAASLET_SNAPSHOT);
+    assert_false(outcome.at_named); /* by itself */
+    faaslet_run(faaslet, CLOCK_NEVER_NS, &outcome);
+    outcome = testing_call(faaslet, "work", (uint64_t[]){1}, 1);
+    assert_int_equal(outcome.kind, FAASLET_SNAPSHOT);
+    assert_true(outcome.at_named);
     faaslet_run(faaslet, CLOCK_NEVER_NS, &outcome);
     assert_int_equal(outcome.kind, FAASLET_PENDING);
+    assert_false(outcome.at_named);
     faaslet_run(faaslet, CLOCK_NEVER_NS, &outcome);
     assert_int_equal(outcome.kind, FAASLET_DONE);
     faaslet_destroy(faaslet);

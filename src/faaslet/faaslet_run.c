@@ -178,6 +178,7 @@ end_with(struct faaslet *faaslet, enum faaslet_outcome_kind kind, enum state sta
 {
     faaslet->outcome.kind = faaslet->stand.last = kind;
     faaslet->outcome.message = "";
+    faaslet->outcome.at_named = false;
     faaslet->has_said = true;
     faaslet->stand.state = state;
 }
@@ -349,6 +350,7 @@ dispatch(int64_t offset)
     if (!LIKELY(number != faaslet->stand.stop_at)) {
         faaslet->stand.stop_at = UINT32_MAX;
         end_with(faaslet, FAASLET_SNAPSHOT, STATE_CALLING);
+        faaslet->outcome.at_named = true;
         return 0;
     }
     if (!LIKELY(stress_every == 0)) {
