@@ -18,9 +18,9 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-pr
 CFLAGS   ?= -O2 -g
 override CFLAGS := $(CFLAGS) -std=gnu17 $(WARNINGS) -D_GNU_SOURCE -pthread -fno-omit-frame-pointer \
             $(if $(CI),-Werror) $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -DWEFT_SANITIZE)
-CPPFLAGS := -Isrc -MMD -MP
+CPPFLAGS := -Isrc -Ibuild/gen -MMD -MP
 LDFLAGS  += -pthread $(if $(SAN),-fsanitize=$(SAN))
-LDLIBS   := -Wl,--as-needed -ldw -lelf -lseccomp -lcap-ng -lmnl -lcrypto -lzstd
+LDLIBS   := -Wl,--as-needed -ldw -lelf -lseccomp -lcap-ng -lmnl -lcrypto -lzstd -lprotobuf-c
 LLVMLIBS := -Wl,--as-needed $(shell $(LLVM) --libs --link-shared 2>/dev/null | sed 's/^/-L\/usr\/lib\/llvm-19\/lib /')
 
 ROOMS    := $(shell sed -n 's/^\([a-z]*\):.*/\1/p' ROOMS)
@@ -33,21 +33,32 @@ TESTS    := $(patsubst src/%.c,$(B)/test/%,$(wildcard src/*/*_test.c)) \
 .PHONY: all
 all: $(PROGRAMS)
 
+# The messages of rpc: C from their schema, with warnings of its own making.
+MESSAGES := $(patsubst src/%.proto,build/gen/%.pb-c.h,$(wildcard src/rpc/*.proto))
+.SECONDARY: $(MESSAGES)
+OBJECTS  += $(MESSAGES:build/gen/%.h=$(B)/obj/%.c.o)
+build/gen/%.pb-c.h: src/%.proto
+	@mkdir -p $(@D)
+	protoc-c --proto_path=src/rpc --c_out=$(@D) $<
+$(B)/obj/%.pb-c.c.o: build/gen/%.pb-c.h
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(filter-out $(WARNINGS),$(CFLAGS)) -c $(<:.h=.c) -o $@
+
 $(B)/obj/compile/%.c.o: CPPFLAGS += $(shell $(LLVM) --cppflags 2>/dev/null)
 
-$(B)/obj/%.c.o: src/%.c
+$(B)/obj/%.c.o: src/%.c | $(MESSAGES)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 $(B)/obj/%.S.o: src/%.S
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
-$(B)/obj/tests/%.c.o: tests/%.c
+$(B)/obj/tests/%.c.o: tests/%.c | $(MESSAGES)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
 $(B)/libweft.a: $(OBJECTS)
 	@rm -f $@
-	ar rcs $@ $^
+	@ar rcs $@ $^
 
 $(B)/weft: $(patsubst src/%,$(B)/obj/%.o,$(filter-out %_test.c src/cmd/compiler_main.c,$(wildcard src/cmd/*.c))) $(B)/libweft.a
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@

@@ -4,7 +4,7 @@
 #
 # PYTHON_WASM=FILE: another build of CPython than the one that tests/programs fetches.
 
-PYTHON_WASM ?= build/npm/python-wasi-3.12.0/package/dist/python.wasm
+PYTHON_WASM ?= $(BENCH_PYTHON)
 
 .PHONY: bench-compile
 bench-compile: all

@@ -46,7 +46,7 @@ FUZZ_ENGINE_CFLAGS := -O1 -g -std=gnu17 -D_GNU_SOURCE -DWEFT_SANITIZE -pthread \
 
 $(B)/fuzz/engine/%.o: %
 	@mkdir -p $(@D)
-	$(FUZZ_CC) -Isrc -MMD -MP $(shell $(LLVM) --cppflags 2>/dev/null) $(FUZZ_ENGINE_CFLAGS) -c $< -o $@
+	$(FUZZ_CC) -Isrc -Ibuild/gen -MMD -MP $(shell $(LLVM) --cppflags 2>/dev/null) $(FUZZ_ENGINE_CFLAGS) -c $< -o $@
 
 $(B)/fuzz/engine_fuzz: $(FUZZ_ENGINE_OBJ)
 	$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -pthread $^ $(LLVMLIBS) $(LDLIBS) -o $@

@@ -4,7 +4,7 @@
 # make format       lets clang-format-19 have its way
 
 .PHONY: tidy tidy-test format
-tidy:
+tidy: $(MESSAGES)
 	@tools/tidy
 tidy-test:
 	@tools/tidy_test

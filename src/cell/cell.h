@@ -93,6 +93,7 @@ struct cell_end {
     const char *backtrace; /* or "" */
     const uint64_t *results;
     size_t result_slots;
+    void *process;            /* the call's record, or the one that was made of it since */
     uint64_t wall_ns, cpu_ns; /* since it was accepted; charged by ticks */
 };
 
@@ -135,5 +136,13 @@ struct cell_usage {
     uint64_t starts_warm, starts_cold; /* of calls, since the beginning; each is one */
 };
 void cell_usage(struct cell *cell, struct cell_usage *out);
+
+/* --------------------------------------------------------------------------- serving */
+
+/* The main function of a cell that is a process of its own (weft-cell): takes the
+ * socket, opens what a sealed process cannot, calls seal (jail_seal; NULL: none), and
+ * does what a worker says there (rpc/cell.proto) until the worker is gone: 0, and its
+ * calls have ended. -EPROTO: it says what no worker says. */
+int cell_serve(int socket, int (*seal)(struct diag *diag), struct diag *diag) MUST_CHECK;
 
 #endif

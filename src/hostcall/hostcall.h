@@ -24,10 +24,15 @@
 #include "base/macros.h"
 #include "faaslet/faaslet.h"
 
+/* In stdio: what is read is config.input, what is written is kept. */
+#define HOSTCALL_MEMORY           (-2)
+#define HOSTCALL_OUTPUT_BYTES_MAX (32u << 20) /* kept of 1 and 2 together */
+
 struct hostcall_directory {
-    const char *host_path;
+    const char *host_path;  /* or NULL */
     const char *guest_path; /* "/", "/data", "." */
     bool is_read_only;
+    int fd; /* where host_path is NULL: a directory, borrowed during create only */
 };
 
 struct hostcall_config {
@@ -37,7 +42,10 @@ struct hostcall_config {
     size_t env_count;
     const struct hostcall_directory *directories;
     size_t directory_count;
-    int stdio[3];        /* borrowed descriptors for 0, 1, 2; -1: closed */
+    int stdio[3];      /* borrowed descriptors for 0, 1, 2; -1: closed; HOSTCALL_MEMORY */
+    const void *input; /* copied */
+    size_t input_bytes;
+    uint32_t files_max;  /* open at one time, the standard streams included; 0: as many as can be */
     uint64_t output_max; /* bytes that may be written to stdio in all, whatever numbers
                           * the guest gives it later; 0: no limit */
     const int *sockets;  /* borrowed listening sockets, next after the directories */
@@ -51,6 +59,10 @@ struct hostcall_process;
 int hostcall_process_create(const struct hostcall_config *config, struct hostcall_process **out,
                             struct diag *diag) MUST_CHECK;
 void hostcall_process_destroy(struct hostcall_process *process); /* NULL is fine */
+
+/* What was written to 1 or 2 in memory so far; valid until the process goes on. */
+const uint8_t *hostcall_process_output(const struct hostcall_process *process, unsigned stream,
+                                       size_t *count);
 
 /* For faaslet_config: the import resolver, and how a process record freezes. */
 const struct faaslet_host_function *hostcall_resolve(const char *module, size_t module_bytes,

@@ -11,8 +11,12 @@
 /* --------------------------------------------------------------- read and write */
 
 static int
-transfer(struct files_entry *entry, const struct wasi_buffers *buffers, bool is_write, size_t *done)
+transfer(struct hostcall_process *process, struct files_entry *entry,
+         const struct wasi_buffers *buffers, bool is_write, size_t *done)
 {
+    if (entry->kind == FILES_MEMORY)
+        return is_write ? memory_write(process, entry, buffers->iov, buffers->count, done)
+                        : memory_read(process, buffers->iov, buffers->count, done);
     return is_write ? files_write(entry, buffers->iov, buffers->count, done)
                     : files_read(entry, buffers->iov, buffers->count, done);
 }
@@ -62,7 +66,7 @@ read_or_write(struct faaslet_call *call, bool is_write)
         return wasi_done(call, err);
     if (is_write && !wasi_output_allows(call, entry, &buffers))
         return FAASLET_CALL_LIMIT;
-    err = transfer(entry, &buffers, is_write, &done);
+    err = transfer(wasi_process(call), entry, &buffers, is_write, &done);
     if (is_write)
         wasi_output_count(call, entry, done);
     if (err == 0)

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * rpc: what Weft's processes say to each other.
+ *
+ * Each conversation is one .proto file; the messages are protobuf-c's, generated
+ * when Weft is built. A message is one frame of a connection (net.h).
+ */
+#ifndef WEFT_RPC_H
+#define WEFT_RPC_H
+
+#include <stddef.h>
+
+#include "base/macros.h"
+#include "net/net.h"
+#include "rpc/cell.pb-c.h"
+
+/* Packs and sends; descriptors are borrowed. Errors are net_send's. */
+int rpc_send(struct net_connection *connection, const ProtobufCMessage *message, const int *fds,
+             size_t fd_count) MUST_CHECK;
+
+/* The frame's message; NULL: it is none of that type, is not UTF-8 where it should be,
+ * or has no content (a oneof that nobody set, or that is not known here). Freed with
+ * protobuf_c_message_free_unpacked. */
+Rpc__CellRequest *rpc_cell_request(const struct net_frame *frame);
+Rpc__CellReply *rpc_cell_reply(const struct net_frame *frame);
+
+#endif
