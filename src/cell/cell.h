@@ -89,6 +89,7 @@ struct cell_end {
     int exit_code, err;
     enum abi_trap trap;
     enum faaslet_limit limit;
+    uint32_t refused;      /* limits at which it was refused something: faaslet_refused */
     const char *message;   /* or ""; valid during on_end, as all here */
     const char *backtrace; /* or "" */
     const uint64_t *results;

@@ -274,8 +274,10 @@ task_end(struct cell *cell, struct task *task, struct cell_end *end)
     end->id = task->id;
     end->process = process_now(task);
     end->wall_ns = clock_now_ns() - task->begin_ns;
-    if (task->faaslet != NULL)
+    if (task->faaslet != NULL) {
         end->cpu_ns = faaslet_cpu_ns(task->faaslet);
+        end->refused = faaslet_refused(task->faaslet);
+    }
     /* From here on nobody finds the Faaslet by the task: cancelling must not. */
     (void)pthread_mutex_lock(&cell->lock);
     wait_forget(cell, task);

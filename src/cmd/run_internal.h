@@ -22,6 +22,7 @@ struct run_command {
     uint64_t memory_bytes, stack_bytes;
     uint64_t timeout_ns, cpu_ns; /* 0: none */
     uint64_t output_bytes;
+    uint32_t files;          /* 0: no limit */
     const char *save, *from; /* files, or NULL */
     char *save_at;           /* CALL, or NULL */
     const char *save_arg;    /* its first argument, or NULL */

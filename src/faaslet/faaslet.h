@@ -65,6 +65,8 @@ enum faaslet_limit {
     FAASLET_LIMIT_KILL,   /* faaslet_kill */
     FAASLET_LIMIT_CPU,    /* config.cpu_ns_max of guest and host calls together */
     FAASLET_LIMIT_OUTPUT, /* a host function said so */
+    FAASLET_LIMIT_MEMORY, /* config.memory_bytes_max: ends nobody, but refuses to grow */
+    FAASLET_LIMIT_FILES,  /* of open files: likewise */
 };
 
 /* One host call. Guest pointers are checked with faaslet_call_range before use
@@ -77,6 +79,7 @@ struct faaslet_call {
     uint64_t memory_bytes;
     void *process;     /* the config's */
     uint64_t *scratch; /* FAASLET_SCRATCH_COUNT values */
+    uint32_t *refused; /* 1 << enum faaslet_limit: to be set where one makes a call fail */
     struct faaslet_wait *wait;
     int exit_code;
     enum abi_trap trap;
@@ -332,6 +335,10 @@ void faaslet_process_set(struct faaslet *faaslet, void *process);
 
 /* Processor time that ticks have charged to it since it began (faaslet_thread_tick). */
 uint64_t faaslet_cpu_ns(const struct faaslet *faaslet);
+
+/* Limits at which it was refused something since it began, and went on: bits, 1 << enum
+ * faaslet_limit. Often why it failed later. */
+uint32_t faaslet_refused(const struct faaslet *faaslet);
 
 /* The record of host functions in use: the config's, or after a thaw with ops the
  * Faaslet's own, which it destroys. */

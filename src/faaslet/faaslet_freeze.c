@@ -50,6 +50,7 @@ forget_place(struct faaslet *faaslet)
     faaslet->has_registers = false;
     faaslet->machine = NULL;
     faaslet->stand.cpu_ns = 0;
+    faaslet->stand.refused = 0;
     faaslet->deadline_ns = 0;
     atomic_init(&faaslet->runner, 0);
 }

@@ -123,7 +123,7 @@ struct stand {
     enum state state;
     enum faaslet_outcome_kind last; /* what the last run came to */
     uint32_t is_init;               /* the prepared call is INIT */
-    uint32_t pad;
+    uint32_t refused;               /* 1 << enum faaslet_limit */
 };
 static_assert(sizeof(struct stand) == 3 * 8 + FAASLET_SCRATCH_COUNT * 8 + 6 * 4,
               "no gaps: it is saved");

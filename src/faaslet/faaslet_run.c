@@ -440,6 +440,7 @@ faaslet_run(struct faaslet *faaslet, uint64_t deadline_ns, struct faaslet_outcom
     runner->current = faaslet;
     faaslet->call.process = faaslet->config.process;
     faaslet->call.scratch = faaslet->stand.scratch;
+    faaslet->call.refused = &faaslet->stand.refused;
     faaslet->call.wait = &faaslet->outcome.wait;
     runner_arm(runner, deadline_ns);
     runner_set_gs(faaslet->origin);
@@ -463,6 +464,12 @@ const uint64_t *
 faaslet_args(const struct faaslet *faaslet)
 {
     return context_at(faaslet, faaslet->stand.stop_context)->args;
+}
+
+uint32_t
+faaslet_refused(const struct faaslet *faaslet)
+{
+    return faaslet->stand.refused;
 }
 
 uint64_t

@@ -286,8 +286,11 @@ test_the_memory_limit_holds(void **state)
     struct diag diag;
 
     (void)state;
+    assert_int_equal(testing_result(faaslet, "grow", (uint64_t[]){1u << 16}, 1), 0xffffffff);
+    assert_int_equal(faaslet_refused(faaslet), 0); /* nobody may have so much */
     assert_int_equal(testing_result(faaslet, "grow", (uint64_t[]){2}, 1), 0xffffffff);
     assert_int_equal(testing_result(faaslet, "grow", (uint64_t[]){1}, 1), 2);
+    assert_int_equal(faaslet_refused(faaslet), 1u << FAASLET_LIMIT_MEMORY);
     faaslet_destroy(faaslet);
     diag_init(&diag);
     assert_int_equal(faaslet_create(image, &tight, &none, &diag), -ENOMEM);

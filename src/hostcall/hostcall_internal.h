@@ -253,6 +253,9 @@ enum faaslet_verdict wasi_wait_fd(struct faaslet_call *call, int fd, short event
 enum faaslet_verdict wasi_done_or_wait(struct faaslet_call *call, int err,
                                        const struct files_entry *entry, short events);
 
+/* Opening something failed so: where too much was open, that is remembered. */
+void wasi_note_refusal(struct faaslet_call *call, int err);
+
 /* Whether the guest may use these bytes: 0, or -EFAULT. */
 int wasi_check(const struct faaslet_call *call, uint32_t offset, uint64_t bytes) MUST_CHECK;
 

@@ -24,6 +24,7 @@ wasi_sock_accept(struct faaslet_call *call)
     if (err != 0)
         return wasi_done(call, err);
     err = files_accept(files, wasi_arg(call, 0), (uint16_t)flags, &number);
+    wasi_note_refusal(call, err);
     entry = files_table_get(files, wasi_arg(call, 0)); /* the table may have moved */
     if (err == 0) {
         wasi_rights_adopted(files_table_get(files, number));
