@@ -52,8 +52,10 @@ initialise(struct faaslet *faaslet, uint64_t ns_max, struct diag *diag)
         err = faaslet_invoke(faaslet, 0, names[i], NULL, 0);
         if (err == 0)
             err = run_to_end(faaslet, names[i], &limit, diag);
-        else if (err == -ENOENT)
-            err = 0;
+        else
+            err = err == -ENOENT
+                      ? 0
+                      : diag_set(diag, err, "%s has parameters: it cannot be called", names[i]);
     }
     return err;
 }

@@ -201,7 +201,8 @@ task_create(struct cell_function *function, const struct cell_call *call)
     task->heap_index = CELL_NOT_IN_HEAP;
     task->begin_ns = now;
     task->deadline_ns = call->deadline_ns != 0 ? call->deadline_ns : CLOCK_NEVER_NS;
-    if (function->wall_ns_max != 0 && now + function->wall_ns_max < task->deadline_ns)
+    if (function->wall_ns_max != 0 && task->deadline_ns > now &&
+        function->wall_ns_max < task->deadline_ns - now)
         task->deadline_ns = now + function->wall_ns_max;
     if (call->slot_count > 0)
         (void)memcpy(task->args, call->args, call->slot_count * sizeof(*task->args));
