@@ -229,7 +229,7 @@ start(struct queue_item *item, queue_try_fn try_start, void *context)
     if (result == QUEUE_STARTED || result == QUEUE_DROPPED)
         return result;
     enter(tenant, item, after);
-    if (was_held)
+    if (was_held && result != QUEUE_WAIT_HOSTS)
         queue->held = item;
     return result;
 }
@@ -255,7 +255,7 @@ start_one_of(struct queue_tenant *tenant, uint64_t now_ns, queue_try_fn try_star
             if (result == QUEUE_STARTED)
                 return true;
             looked += result != QUEUE_DROPPED;
-            if (result != QUEUE_DROPPED && queue->held == NULL &&
+            if ((result == QUEUE_WAIT_SHORT || result == QUEUE_WAIT_LONG) && queue->held == NULL &&
                 now_ns - item->since_ns >= queue->hold_ns) {
                 queue->held = item;
                 if (result == QUEUE_WAIT_SHORT)

@@ -62,6 +62,7 @@ enum queue_try {
     QUEUE_DROPPED,    /* never to be started; the caller's again */
     QUEUE_WAIT_SHORT, /* it would fit if all short calls were over */
     QUEUE_WAIT_LONG,  /* not even then */
+    QUEUE_WAIT_HOSTS, /* not even on empty hosts: nothing is held for it */
 };
 typedef enum queue_try (*queue_try_fn)(void *context, struct queue_item *item);
 
