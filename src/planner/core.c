@@ -60,8 +60,8 @@ struct core {
     struct core_host **hosts; /* owned */
     size_t host_count, host_capacity;
     struct core_tenant *tenants;
-    struct core_call **heap; /* by deadline */
-    size_t heap_count, heap_capacity;
+    struct core_call **heap; /* by deadline; room for all calls */
+    size_t heap_count, heap_capacity, call_count;
     struct place_host *table; /* scratch of a placement, as many as hosts */
     uint32_t *members;
     uint64_t now_ns; /* of the event */
@@ -175,6 +175,7 @@ call_free(struct core_call *call)
     *call->link = call->next;
     if (call->next != NULL)
         call->next->link = call->link;
+    call->tenant->core->call_count--;
     free(call->parts);
     free(call);
 }
@@ -640,12 +641,12 @@ try_start(void *context, struct queue_item *item)
 /* ---------------------------------------------------------------------------- calls */
 
 static int
-grow_heap(struct core *core, size_t calls)
+grow_heap(struct core *core)
 {
     size_t capacity = core->heap_capacity > 0 ? 2 * core->heap_capacity : 64;
     void *heap;
 
-    if (calls <= core->heap_capacity)
+    if (core->call_count < core->heap_capacity)
         return 0;
     heap = realloc(core->heap, capacity * sizeof(*core->heap));
     if (heap == NULL)
@@ -666,7 +667,7 @@ core_submit(struct core_tenant *tenant, const struct core_submit *submit, uint64
     if (submit->members == 0 || submit->members > CORE_MEMBERS_MAX ||
         submit->priority >= QUEUE_PRIORITIES || tenant->is_removed)
         return -EINVAL;
-    err = grow_heap(core, core->heap_count + 1);
+    err = grow_heap(core);
     call = err == 0 ? calloc(1, sizeof(*call)) : NULL;
     if (call == NULL)
         return -ENOMEM;
@@ -683,6 +684,7 @@ core_submit(struct core_tenant *tenant, const struct core_submit *submit, uint64
         return err;
     }
     core->now_ns = now_ns;
+    core->call_count++;
     call->next = tenant->calls;
     call->link = &tenant->calls;
     if (call->next != NULL)

@@ -156,10 +156,12 @@ place(const struct place_host *hosts, size_t count, const struct place_request *
     seats = calloc(count + 1, sizeof(*seats));
     if (seats == NULL)
         return -ENOMEM;
-    (void)memset(members, 0, count * sizeof(*members));
+    if (count > 0)
+        (void)memset(members, 0, count * sizeof(*members));
     found = find_seats(hosts, count, request, seats, &total);
     if (total < request->members || !fill(hosts, seats, found, request, score, members, count)) {
-        (void)memset(members, 0, count * sizeof(*members));
+        if (count > 0)
+            (void)memset(members, 0, count * sizeof(*members));
         err = could_ever_fit(hosts, count, request, seats) ? -EAGAIN : -E2BIG;
     }
     free(seats);
