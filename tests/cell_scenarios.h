@@ -374,10 +374,14 @@ static void
 test_many_calls_on_many_threads(void **state)
 {
     enum { COUNT = 600 };
+    Rpc__CellSetup setup = RPC__CELL_SETUP__INIT;
     struct client client;
 
     (void)state;
-    client_open(&client, 8);
+    setup.executors = 8;
+    setup.slots_max = 64; /* stress mode has not many places to move to */
+    client_connect(&client);
+    client_setup(&client, setup);
     client_put_guest(&client, 1, NULL);
     for (uint64_t i = 0; i < COUNT; i++)
         (void)call_add(&client, 1, i, 1000);
