@@ -2,9 +2,15 @@
 #
 # make check-isolation   measures processor share and quota and network rate of jails
 # make check-jail-v2     the tests of jails with control groups version 2, in a machine of their own
+# make check-old-kernel  memory, Faaslets and cells on a kernel without PAGEMAP_SCAN
 
-.PHONY: check-isolation check-jail-v2
+OLD_KERNEL_TESTS := $(filter $(B)/test/mem/% $(B)/test/cell/% $(B)/test/faaslet/faaslet_reset_test \
+                      $(B)/test/faaslet/faaslet_freeze_test $(B)/test/faaslet/faaslet_run_test,$(TESTS))
+
+.PHONY: check-isolation check-jail-v2 check-old-kernel
 check-isolation: $(B)/test/tests/jail/isolation
 	$<
 check-jail-v2: $(filter $(B)/test/jail/%,$(TESTS)) $(B)/test/tests/jail/isolation $(B)/weft
-	tests/jail/v2-in-qemu $^
+	tests/jail/in-qemu jail $^
+check-old-kernel: $(OLD_KERNEL_TESTS)
+	tests/jail/in-qemu once $^
