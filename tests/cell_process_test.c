@@ -105,9 +105,11 @@ static void
 run_command(const char *format, const char *a, const char *b)
 {
     char command[1024];
+    FILE *pipe;
 
     (void)snprintf(command, sizeof(command), format, a, b);
-    if (system(command) != 0)
+    pipe = popen(command, "w");
+    if (pipe == NULL || pclose(pipe) != 0)
         fail_msg("%s", command);
 }
 

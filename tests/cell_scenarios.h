@@ -281,6 +281,7 @@ test_limits_are_named_with_their_values(void **state)
 {
     Rpc__CellLimits limits = RPC__CELL_LIMITS__INIT;
     struct client client;
+    Rpc__CellReply *reply;
 
     (void)state;
     client_open(&client, 2);
@@ -296,7 +297,10 @@ test_limits_are_named_with_their_values(void **state)
     expect_limit(&client, call_with_result(&client, 2, "sleep", 60000 * MS),
                  RPC__CELL_LIMIT__CELL_LIMIT_TIME, "it ran longer than its time limit of 0.2 s");
     expect_result(&client, call_with_result(&client, 2, "grow", 19), 1);
-    expect_result(&client, call_with_result(&client, 2, "grow", 20), UINT32_MAX);
+    reply = client_end(&client, call_with_result(&client, 2, "grow", 20));
+    assert_int_equal(reply->end->results[0], UINT32_MAX);
+    assert_int_equal(reply->end->refused, RPC__CELL_LIMIT__CELL_LIMIT_MEMORY);
+    reply_free(reply);
     if (HAS_PREEMPTION) {
         expect_limit(&client, client_call_entry(&client, 2, "spin", NO_VALUE),
                      RPC__CELL_LIMIT__CELL_LIMIT_TIME,
@@ -516,6 +520,30 @@ test_calls_wait_for_a_put_which_holds_nobody_else_up(void **state)
 }
 
 static void
+test_initialisation_that_takes_too_long_is_ended(void **state)
+{
+    static const char text[] = "(module (func (export \"_initialize\") (loop (br 0))))";
+    Rpc__CellPut put = RPC__CELL_PUT__INIT;
+    struct client client;
+    Rpc__CellReply *reply;
+    int image = compile(text);
+
+    (void)state;
+    if (!HAS_PREEMPTION)
+        skip();
+    client_open(&client, 1);
+    put.function = 1;
+    put.init_ns_max = 30 * MS;
+    client_put(&client, put, &image, 1);
+    reply = client_await(&client, RPC__CELL_REPLY__IS_PUT_DONE);
+    assert_int_equal(reply->put_done->err, -EINVAL);
+    assert_non_null(strstr(reply->put_done->message, "0.03"));
+    reply_free(reply);
+    (void)close(image);
+    assert_int_equal(client_close(&client), 0);
+}
+
+static void
 test_a_function_dropped_while_it_is_put_serves_who_waits_and_is_never_told(void **state)
 {
     struct client client;
@@ -700,59 +728,90 @@ expect_broken(struct client *client)
 }
 
 static void
-test_what_no_worker_says_is_the_end(void **state)
+say_garbage(struct client *client)
 {
+    assert_int_equal(net_send(client->connection, "\xff\xff", 2, NULL, 0), 0);
+}
+
+static void
+say_cancel(struct client *client)
+{
+    client_number(client, RPC__CELL_REQUEST__IS_CANCEL, 1);
+}
+
+static void
+say_setup_again(struct client *client)
+{
+    Rpc__CellRequest request = RPC__CELL_REQUEST__INIT;
     Rpc__CellSetup setup = RPC__CELL_SETUP__INIT;
+
+    setup.version = RPC__CELL_VERSION__CELL_VERSION;
+    request.is_case = RPC__CELL_REQUEST__IS_SETUP;
+    request.setup = &setup;
+    client_say(client, &request, NULL, 0);
+}
+
+static void
+say_put_without_image(struct client *client)
+{
+    client_put(client, (Rpc__CellPut)RPC__CELL_PUT__INIT, NULL, 0);
+}
+
+static void
+say_put_of_one_that_is_there(struct client *client)
+{
     Rpc__CellPut put = RPC__CELL_PUT__INIT;
+
+    put.function = 1;
+    client_put(client, put, (int[]){2}, 1);
+}
+
+static void
+say_too_many_values(struct client *client)
+{
     Rpc__CellCall call = RPC__CELL_CALL__INIT;
     uint64_t values[17] = {0};
+
+    call.n_values = 17;
+    call.values = values;
+    (void)client_call(client, call, NULL);
+}
+
+static void
+say_drop_of_nothing(struct client *client)
+{
+    client_number(client, RPC__CELL_REQUEST__IS_DROP, 5);
+}
+
+static void
+say_ask_with_descriptors(struct client *client)
+{
+    assert_int_equal(net_send(client->connection, "\x32\x00", 2, (int[]){2, 2, 2}, 3), 0);
+}
+
+static void
+test_what_no_worker_says_is_the_end(void **state)
+{
+    static void (*const before_setup[])(struct client *) = {say_garbage, say_cancel};
+    static void (*const after_setup[])(struct client *) = {say_garbage,
+                                                           say_setup_again,
+                                                           say_put_without_image,
+                                                           say_put_of_one_that_is_there,
+                                                           say_too_many_values,
+                                                           say_drop_of_nothing,
+                                                           say_ask_with_descriptors};
     struct client client;
-    int fds[3] = {2, 2, 2};
 
     (void)state;
-    for (unsigned i = 0; i < 8; i++) {
-        if (i < 2) {
-            client_connect(&client);
-        } else {
-            client_open(&client, 1);
-            client_put_guest(&client, 1, NULL);
-        }
-        switch (i) {
-        case 0:
-            assert_int_equal(net_send(client.connection, "\xff\xff", 2, NULL, 0), 0);
-            break;
-        case 1:
-            client_number(&client, RPC__CELL_REQUEST__IS_CANCEL, 1); /* before the setup */
-            break;
-        case 2:
-            setup.executors = 1;
-            {
-                Rpc__CellRequest request = RPC__CELL_REQUEST__INIT;
-
-                request.is_case = RPC__CELL_REQUEST__IS_SETUP;
-                request.setup = &setup;
-                client_say(&client, &request, NULL, 0);
-            }
-            break;
-        case 3:
-            client_put(&client, put, NULL, 0); /* without its image */
-            break;
-        case 4:
-            put.function = 1;
-            client_put(&client, put, fds, 1); /* there is one */
-            break;
-        case 5:
-            call.n_values = 17;
-            call.values = values;
-            (void)client_call(&client, call, NULL);
-            break;
-        case 6:
-            client_number(&client, RPC__CELL_REQUEST__IS_DROP, 5);
-            break;
-        default:
-            assert_int_equal(net_send(client.connection, "\x32\x00", 2, fds, 3), 0);
-            break;
-        }
+    for (size_t i = 0; i < ARRAY_COUNT(before_setup); i++) {
+        client_connect(&client);
+        before_setup[i](&client);
+        expect_broken(&client);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(after_setup); i++) {
+        client_open(&client, 1);
+        client_put_guest(&client, 1, NULL);
+        after_setup[i](&client);
         expect_broken(&client);
     }
 }
@@ -792,6 +851,7 @@ test_a_worker_of_another_version_is_told(void **state)
         cmocka_unit_test(test_computing_guests_let_others_run), \
         cmocka_unit_test(test_many_calls_on_many_threads), \
         cmocka_unit_test(test_a_function_that_cannot_be_put_says_why_and_so_do_its_calls), \
+        cmocka_unit_test(test_initialisation_that_takes_too_long_is_ended), \
         cmocka_unit_test(test_calls_wait_for_a_put_which_holds_nobody_else_up), \
         cmocka_unit_test( \
             test_a_function_dropped_while_it_is_put_serves_who_waits_and_is_never_told), \

@@ -171,6 +171,28 @@ static const Rpc__CellEndKind kinds[] = {
     [CELL_FAILED] = RPC__CELL_END_KIND__CELL_END_FAILED,
 };
 
+static const struct {
+    enum faaslet_limit limit;
+    Rpc__CellLimit told;
+} limits_told[] = {
+    {FAASLET_LIMIT_TIME, RPC__CELL_LIMIT__CELL_LIMIT_TIME},
+    {FAASLET_LIMIT_CPU, RPC__CELL_LIMIT__CELL_LIMIT_CPU},
+    {FAASLET_LIMIT_OUTPUT, RPC__CELL_LIMIT__CELL_LIMIT_OUTPUT},
+    {FAASLET_LIMIT_MEMORY, RPC__CELL_LIMIT__CELL_LIMIT_MEMORY},
+    {FAASLET_LIMIT_FILES, RPC__CELL_LIMIT__CELL_LIMIT_FILES},
+};
+
+static uint32_t
+tell_refused(uint32_t refused)
+{
+    uint32_t told = 0;
+
+    for (size_t i = 0; i < ARRAY_COUNT(limits_told); i++)
+        if ((refused & (1u << limits_told[i].limit)) != 0)
+            told |= (uint32_t)limits_told[i].told;
+    return told;
+}
+
 static void
 take_output(const struct cell_end *from, Rpc__CellEnd *end)
 {
@@ -202,6 +224,7 @@ on_end(void *context, const struct cell_end *from)
     end.results = (uint64_t *)(uintptr_t)from->results;
     end.n_results = from->result_slots;
     take_output(from, &end);
+    end.refused = tell_refused(from->refused);
     end.wall_ns = from->wall_ns;
     end.cpu_ns = from->cpu_ns;
     call_end(call, &end);

@@ -222,6 +222,7 @@ create_function(struct serve *serve, struct served *served, struct cell_function
                                               .ops = &hostcall_process_ops,
                                               .stack_bytes = put->stack_bytes};
     config->warm_max = put->warm_max;
+    config->init_ns_max = put->init_ns_max;
     if (limits != NULL) {
         config->faaslet.memory_bytes_max = limits->memory_bytes;
         config->faaslet.cpu_ns_max = limits->cpu_ns;

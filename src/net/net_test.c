@@ -264,6 +264,20 @@ test_descriptors_belong_to_their_frame(void **state)
     pair_close(&pair);
 }
 
+/* So many ends of a pipe that nobody else has any more then. */
+static void
+send_pipe(struct net_connection *connection, const uint8_t *bytes, size_t count, size_t fd_count,
+          struct stat *stat)
+{
+    int ends[2];
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(fstat(ends[0], stat), 0);
+    assert_int_equal(net_send(connection, bytes, count, ends, fd_count), 0);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
 static void
 test_queued_descriptors_are_duplicates_and_go_with_their_frame(void **state)
 {
@@ -275,15 +289,8 @@ test_queued_descriptors_are_duplicates_and_go_with_their_frame(void **state)
     struct net_frame frame;
 
     (void)state;
-    for (unsigned i = 0; i < COUNT; i++) {
-        int ends[2];
-
-        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-        assert_int_equal(fstat(ends[0], &pipes[i]), 0);
-        assert_int_equal(net_send(pair.a, bytes, BYTES, ends, i % 3), 0);
-        (void)close(ends[0]);
-        (void)close(ends[1]);
-    }
+    for (unsigned i = 0; i < COUNT; i++)
+        send_pipe(pair.a, bytes, BYTES, i % 3, &pipes[i]);
     assert_true(open_count() > before);
     while (frames < COUNT) {
         int err = net_receive(pair.b, &frame);
