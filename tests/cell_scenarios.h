@@ -239,6 +239,46 @@ test_a_call_sleeps(void **state)
 }
 
 static void
+test_every_clock_has_a_resolution(void **state)
+{
+    struct client client;
+
+    (void)state;
+    client_open(&client, 1);
+    client_put_guest(&client, 1, NULL);
+    for (uint64_t clock = 0; clock < 4; clock++)
+        expect_result(&client, call_with_result(&client, 1, "resolution", clock), 1);
+    assert_int_equal(client_close(&client), 0);
+}
+
+static void
+test_standard_streams_may_be_sockets(void **state)
+{
+    Rpc__CellCall call = RPC__CELL_CALL__INIT;
+    struct client client;
+    char got[16] = "";
+    uint64_t number;
+    int ends[2];
+
+    (void)state;
+    client_open(&client, 1);
+    client_put_guest(&client, 1, NULL);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    call.function = 1;
+    call.entry = (char *)(uintptr_t)"echo";
+    call.result_slots = 1;
+    number = client_call(&client, call, (int[]){ends[1], ends[1], ends[1]});
+    (void)close(ends[1]);
+    assert_int_equal(write(ends[0], "socket", 6), 6);
+    assert_int_equal(read(ends[0], got, sizeof(got)), 6);
+    assert_string_equal(got, "socket");
+    assert_int_equal(shutdown(ends[0], SHUT_WR), 0);
+    expect_result(&client, number, 6);
+    (void)close(ends[0]);
+    assert_int_equal(client_close(&client), 0);
+}
+
+static void
 test_each_end_is_told_with_its_reason(void **state)
 {
     struct client client;
@@ -843,7 +883,8 @@ test_a_worker_of_another_version_is_told(void **state)
         cmocka_unit_test(test_input_is_read_to_its_end), \
         cmocka_unit_test(test_a_call_waits_for_a_pipe), \
         cmocka_unit_test(test_more_calls_wait_than_there_are_slots), \
-        cmocka_unit_test(test_a_call_sleeps), \
+        cmocka_unit_test(test_a_call_sleeps), cmocka_unit_test(test_every_clock_has_a_resolution), \
+        cmocka_unit_test(test_standard_streams_may_be_sockets), \
         cmocka_unit_test(test_each_end_is_told_with_its_reason), \
         cmocka_unit_test(test_limits_are_named_with_their_values), \
         cmocka_unit_test(test_a_call_may_have_a_shorter_time_than_its_function), \
