@@ -314,12 +314,14 @@ serve_call_start(struct serve_call *call)
 /* -------------------------------------------------------------------- requests */
 
 static int
-check_call(struct serve *serve, const Rpc__CellCall *call, size_t fd_count, struct diag *diag)
+check_call(struct serve *serve, const Rpc__CellCall *call, const struct net_frame *frame,
+           struct diag *diag)
 {
     unsigned long long number = (unsigned long long)call->call;
 
-    if (fd_count != (call->has_stdio ? 3 : 0))
-        return diag_set(diag, -EPROTO, "call %llu came with %zu descriptors", number, fd_count);
+    if (frame->fd_count != (call->has_stdio ? 3 : 0) && !frame->is_short)
+        return diag_set(diag, -EPROTO, "call %llu came with %zu descriptors", number,
+                        frame->fd_count);
     if (call->n_values > CELL_RESULTS_MAX || call->result_slots > CELL_RESULTS_MAX)
         return diag_set(diag, -EPROTO, "call %llu has %zu values and %u results: at most %u",
                         number, call->n_values, call->result_slots, CELL_RESULTS_MAX);
@@ -353,7 +355,8 @@ call_create(struct serve *serve, Rpc__CellRequest **request, struct net_frame *f
 
 /* With the lock. What refuses the call without harm to others; 0: nothing does. */
 static int
-refuse(struct serve *serve, const struct served *served, char text[MESSAGE_BYTES_MAX])
+refuse(struct serve *serve, const struct served *served, const struct net_frame *frame,
+       char text[MESSAGE_BYTES_MAX])
 {
     if (serve->call_count >= serve->calls_max) {
         (void)snprintf(text, MESSAGE_BYTES_MAX, "the cell has %llu calls, which is its limit",
@@ -363,6 +366,10 @@ refuse(struct serve *serve, const struct served *served, char text[MESSAGE_BYTES
     if (served == NULL) {
         (void)snprintf(text, MESSAGE_BYTES_MAX, "the cell has no such function");
         return -ENOENT;
+    }
+    if (frame->is_short) {
+        (void)snprintf(text, MESSAGE_BYTES_MAX, "standard streams: " SERVE_NO_ROOM);
+        return -EMFILE;
     }
     return 0;
 }
@@ -391,10 +398,10 @@ serve_call(struct serve *serve, Rpc__CellRequest **request, struct net_frame *fr
 
     end.call = (*request)->call->call;
     (void)pthread_mutex_lock(&serve->lock);
-    err = check_call(serve, (*request)->call, frame->fd_count, diag);
+    err = check_call(serve, (*request)->call, frame, diag);
     if (err == 0) {
         served = served_find(serve, (*request)->call->function);
-        refused = refuse(serve, served, text);
+        refused = refuse(serve, served, frame, text);
         call = refused == 0 ? call_create(serve, request, frame) : NULL;
         if (call != NULL) {
             call_enter(serve, call, served);

@@ -2,6 +2,7 @@
 #include "../../tests/cell_scenarios.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "base/fault.h"
@@ -179,6 +180,43 @@ test_an_end_that_cannot_be_sent_is_told_without_its_output(void **state)
 }
 
 static void
+test_descriptors_without_room_fail_what_they_are_for(void **state)
+{
+    Rpc__CellCall call = RPC__CELL_CALL__INIT;
+    Rpc__CellPut put = RPC__CELL_PUT__INIT;
+    struct rlimit before, now;
+    struct client client;
+    Rpc__CellReply *reply;
+    int lowest, image = client_image();
+
+    (void)state;
+    client_open(&client, 1);
+    client_put_guest(&client, 1, NULL);
+    expect_result(&client, call_add(&client, 1, 1, 1), 2);
+    lowest = dup(2);
+    (void)close(lowest);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    now = before;
+    now.rlim_cur = (rlim_t)lowest;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+    call.function = 1;
+    call.entry = (char *)(uintptr_t)"echo";
+    reply = client_end(&client, client_call(&client, call, (int[]){0, 1, 2}));
+    assert_int_equal(reply->end->err, -EMFILE);
+    assert_non_null(strstr(reply->end->message, "open files"));
+    reply_free(reply);
+    put.function = 2;
+    client_put(&client, put, &image, 1);
+    reply = client_await(&client, RPC__CELL_REPLY__IS_PUT_DONE);
+    assert_int_equal(reply->put_done->err, -EMFILE);
+    reply_free(reply);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    expect_end(&client, call_add(&client, 2, 1, 1), (Rpc__CellEndKind)FAILED, "open files");
+    expect_result(&client, call_add(&client, 1, 1, 1), 2);
+    assert_int_equal(client_close(&client), 0);
+}
+
+static void
 test_a_setup_that_fails_is_told_and_is_the_end(void **state)
 {
     Rpc__CellRequest request = RPC__CELL_REQUEST__INIT;
@@ -253,6 +291,7 @@ main(void)
         cmocka_unit_test(test_a_cell_that_cannot_be_prepared_says_so),
         cmocka_unit_test(test_a_seal_that_fails_is_told),
         cmocka_unit_test(test_a_put_without_a_thread_or_memory_fails_alone),
+        cmocka_unit_test(test_descriptors_without_room_fail_what_they_are_for),
         cmocka_unit_test(test_a_setup_that_fails_is_told_and_is_the_end),
         cmocka_unit_test(test_outputs_that_nobody_takes_do_not_end_the_cell),
         cmocka_unit_test(test_a_call_without_memory_fails_alone),
