@@ -5,8 +5,6 @@
 #include <linux/sched.h>
 #include <pthread.h>
 #include <sched.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -31,14 +29,14 @@ add_one(void *context)
 static long
 work(int seals)
 {
-    int value = 0, event = eventfd(0, EFD_CLOEXEC);
+    int value = 0;
     struct timespec now;
     pthread_t thread;
     void *memory = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     char random[8], *block;
     int fd = memfd_create("work", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-    if (seals != 2 || event < 0 || fd < 0 || memory == MAP_FAILED)
+    if (seals != 2 || fd < 0 || memory == MAP_FAILED)
         return 1;
     if (pthread_create(&thread, NULL, add_one, &value) != 0)
         return 2;
@@ -54,10 +52,16 @@ work(int seals)
         return 6;
     block[0] = 1;
     free(block);
+    for (unsigned i = 0; i < 10000; i++) { /* more than what the heap had before */
+        block = malloc(1000);
+        if (block == NULL)
+            return 9;
+        block[999] = 1; /* and kept: they must come from somewhere new */
+    }
     if (clock_gettime(CLOCK_MONOTONIC, &now) != 0 ||
         getrandom(random, sizeof(random), 0) != sizeof(random))
         return 7;
-    if (close(fd) != 0 || close(event) != 0 || munmap(memory, 8192) != 0)
+    if (close(fd) != 0 || munmap(memory, 8192) != 0)
         return 8;
     return 0;
 }
@@ -221,6 +225,28 @@ test_threads_that_began_before_are_sealed_too(void **state)
     assert_int_equal(end.code, SIGSYS);
 }
 
+NORETURN static int
+seal_and_abort(void *context, const int *descriptors, size_t count)
+{
+    (void)context;
+    (void)descriptors;
+    (void)count;
+    if (jail_seal(NULL) != 0)
+        _exit(50);
+    abort();
+}
+
+/* Process 1 of a namespace ignores SIGABRT; the C library has one more way. */
+static void
+test_a_broken_promise_ends_a_sealed_cell(void **state)
+{
+    struct testing_answer answer;
+    struct jail_end end = testing_run(testing_config("abort", seal_and_abort), &answer);
+
+    (void)state;
+    assert_int_equal(end.kind, JAIL_SIGNALLED);
+}
+
 static int
 fail_to_seal(void *context, const int *descriptors, size_t count)
 {
@@ -270,6 +296,7 @@ main(void)
         cmocka_unit_test(test_what_only_an_attacker_calls_is_deadly),
         cmocka_unit_test(test_before_the_seal_the_same_call_is_not_deadly),
         cmocka_unit_test(test_threads_that_began_before_are_sealed_too),
+        cmocka_unit_test(test_a_broken_promise_ends_a_sealed_cell),
         cmocka_unit_test(test_a_seal_that_fails_says_so_and_may_be_tried_again),
         cmocka_unit_test(test_the_list_is_as_short_as_promised),
     };
