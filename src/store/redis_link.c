@@ -132,35 +132,39 @@ run_plain(struct redis_slot *slot, size_t count, const char **words, redisReply 
 
 /* Durable means these settings, and nothing less. */
 static const struct {
-    const char *name, *value, *alternative;
+    const char *name, *value;
 } settings[] = {
-    {"appendonly", "yes", NULL},
-    {"appendfsync", "always", NULL},
-    {"no-appendfsync-on-rewrite", "no", NULL},
-    {"maxmemory-policy", "noeviction", NULL},
+    {"appendonly", "yes"},
+    {"appendfsync", "always"},
+    {"no-appendfsync-on-rewrite", "no"},
+    {"maxmemory-policy", "noeviction"},
 };
 
 static int
 check_setting(struct redis_slot *slot, size_t index, bool *is_passing, struct diag *diag)
 {
     const char *words[] = {"CONFIG", "GET", settings[index].name};
+    char found[64] = "CONFIG GET is refused";
     redisReply *reply;
-    bool is_so;
-    int err = run_plain(slot, 3, words, &reply, is_passing, diag);
+    struct diag why;
+    int err;
 
-    if (err != 0)
-        return *is_passing ? err : -ENOTSUP;
-    is_so = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
-            reply->element[1]->type == REDIS_REPLY_STRING &&
-            strcmp(reply->element[1]->str, settings[index].value) == 0;
-    freeReplyObject(reply);
-    if (is_so)
+    diag_init(&why);
+    err = run_plain(slot, 3, words, &reply, is_passing, &why);
+    if (*is_passing)
+        return diag_set(diag, err, "%s", diag_text(&why));
+    if (err == 0 && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+        reply->element[1]->type == REDIS_REPLY_STRING)
+        (void)snprintf(found, sizeof(found), "%s", reply->element[1]->str);
+    if (err == 0)
+        freeReplyObject(reply);
+    if (strcmp(found, settings[index].value) == 0)
         return 0;
     return diag_set(diag, -ENOTSUP,
                     "%s does not keep what it has answered: set `appendonly yes`, `appendfsync "
-                    "always`, `no-appendfsync-on-rewrite no`, `maxmemory-policy noeviction` "
-                    "(here: %s is not %s), and allow CONFIG GET",
-                    slot->link->address.name, settings[index].name, settings[index].value);
+                    "always`, `no-appendfsync-on-rewrite no`, `maxmemory-policy noeviction`, and "
+                    "allow CONFIG GET (%s: %s)",
+                    slot->link->address.name, settings[index].name, found);
 }
 
 /* AUTH, SELECT, and the settings, which may have changed since the last connection. */
