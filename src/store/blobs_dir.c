@@ -145,8 +145,7 @@ sync_parent(const struct files *files, const char *path)
 
     if (!files->is_durable)
         return 0;
-    (void)strcpy(parent, path);
-    *strrchr(parent, '/') = '\0';
+    (void)snprintf(parent, sizeof(parent), "%.*s", (int)(strrchr(path, '/') - path), path);
     return store_dir_sync(parent);
 }
 

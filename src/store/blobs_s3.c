@@ -21,6 +21,7 @@
 #include "store/store_internal.h"
 
 #define PAGE_BYTES_MAX (4u << 20)
+#define PAGES_MAX      1000000u
 
 struct s3_blobs {
     struct s3 *s3;
@@ -194,6 +195,9 @@ s3_remove(void *self, const struct store_hash *hash, struct diag *diag)
 
 struct listing {
     struct buffer text;
+    struct store_hash last;
+    uint32_t pages, blobs;
+    bool is_disordered;
     store_blob_visit_fn visit;
     void *context;
 };
@@ -228,6 +232,11 @@ listing_visit(void *context, const struct s3_object *object)
 
     if (!store_hash_parse(object->key, strlen(object->key), &hash))
         return true;
+    if (listing->blobs++ > 0 && memcmp(&listing->last, &hash, sizeof(hash)) >= 0) {
+        listing->is_disordered = true;
+        return false;
+    }
+    listing->last = hash;
     return listing->visit(listing->context, &hash, object->bytes, object->changed_ns);
 }
 
@@ -270,6 +279,8 @@ read_page(struct s3_blobs *blobs, struct listing *listing, struct s3_page *page,
         return err;
     err = s3_page_read((const char *)listing->text.bytes, listing->text.count, page, listing_visit,
                        listing);
+    if (listing->is_disordered || ++listing->pages > PAGES_MAX)
+        err = -EBADMSG;
     if (err == -EBADMSG)
         return diag_set(diag, err, "%s: a listing that cannot be read", s3_name(blobs->s3));
     return err;

@@ -15,9 +15,13 @@
  * with O_DSYNC. (MDB_NOSYNC with a later mdb_env_sync would be quicker to write and wrong:
  * a later transaction may reuse pages of the last state on disk before it is replaced
  * there, and a crash of the machine then loses all of it, not only the last commits.)
- * Readers see only what has been synced, too. If a commit of LMDB fails for another reason
- * than room, what is on the disk is unknown: this and all later commits fail until the
- * store is opened again.
+ * Readers see only what has been synced, too.
+ *
+ * Where writing or syncing the data pages fails, LMDB drops the transaction: what the disk
+ * has of it are pages that nothing refers to, the next transaction writes its own anew, and
+ * all earlier ones had been synced before they were answered. So later commits may go on.
+ * Where the page of the root fails, it is unknown which root the disk has; LMDB refuses all
+ * later commits (MDB_PANIC) until the store is opened again, and finds the one or the other.
  *
  * Not durable, there is no sync at all, and the file `unsynced` says in which boot of the
  * machine that was: found after another boot, the records are refused.
@@ -30,6 +34,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,6 +48,7 @@
 #define IDLE_READERS_MAX 64u
 #define BATCH_MAX        256u
 #define BATCH_BYTES_MAX  (64u << 20)
+#define FULL_BYTES       (1u << 20)
 #define VERSION_BYTES    sizeof(uint64_t)
 #define PATH_BYTES       (STORE_PATH_BYTES_MAX + 64)
 
@@ -70,7 +76,6 @@ struct lmdb {
     pthread_cond_t is_answered;
     struct lmdb_request *waiting, **waiting_end; /* GUARDED_BY mutex */
     bool has_leader;                             /* GUARDED_BY mutex */
-    bool is_broken;                              /* of the leader */
 
     pthread_mutex_t readers_mutex;
     MDB_txn *readers[IDLE_READERS_MAX]; /* GUARDED_BY readers_mutex: reset, to be renewed */
@@ -114,6 +119,9 @@ report(const struct lmdb *lmdb, int result, const char *what, struct diag *diag)
         return diag_set(diag, err, "%s: more than %u reads at once", lmdb->path, READERS_MAX);
     if (result == MDB_MAP_FULL)
         return diag_set(diag, err, "%s: cannot %s: the records fill bytes_max; raise it",
+                        lmdb->path, what);
+    if (result == MDB_PANIC)
+        return diag_set(diag, err, "%s: cannot %s: writing has failed before; open it again",
                         lmdb->path, what);
     return diag_set(diag, err, "%s: cannot %s: %s", lmdb->path, what, mdb_strerror(result));
 }
@@ -245,19 +253,19 @@ tell(const struct store_range *range, const MDB_val *name, const MDB_val *value,
 static bool
 is_after_first(const struct store_range *range)
 {
-    size_t common = range->after_count < range->prefix_count ? range->after_count //
-                                                             : range->prefix_count;
+    size_t common = range->after_count;
     int order;
 
     if (range->after == NULL)
         return false;
+    if (common > range->prefix_count)
+        common = range->prefix_count;
     order = common == 0 ? 0 : memcmp(range->after, range->prefix, common);
     return order > 0 || (order == 0 && range->after_count >= range->prefix_count);
 }
 
 static int
-walk(const struct lmdb *lmdb, MDB_cursor *cursor, const struct store_range *range,
-     store_visit_fn visit, void *context)
+walk(MDB_cursor *cursor, const struct store_range *range, store_visit_fn visit, void *context)
 {
     bool is_after = is_after_first(range);
     struct lmdb_key first;
@@ -265,7 +273,6 @@ walk(const struct lmdb *lmdb, MDB_cursor *cursor, const struct store_range *rang
     uint32_t told = 0;
     int result, err;
 
-    (void)lmdb;
     make_key(&first, range->table, is_after ? range->after : range->prefix,
              is_after ? range->after_count : range->prefix_count);
     name = (MDB_val){.mv_size = first.count, .mv_data = first.bytes};
@@ -298,7 +305,7 @@ lmdb_list(void *self, const struct store_range *range, store_visit_fn visit, voi
         return err;
     result = mdb_cursor_open(txn, lmdb->tree, &cursor);
     if (result == MDB_SUCCESS) {
-        result = walk(lmdb, cursor, range, visit, context);
+        result = walk(cursor, range, visit, context);
         mdb_cursor_close(cursor);
     }
     reader_give(lmdb, txn);
@@ -413,6 +420,15 @@ counter_write(struct lmdb *lmdb, MDB_txn *txn, uint64_t counter)
     return put_value(lmdb, txn, &key, counter, NULL);
 }
 
+/* LMDB says EIO where the disk took a part of a write. */
+static bool
+is_full(const struct lmdb *lmdb)
+{
+    struct statvfs info;
+
+    return statvfs(lmdb->path, &info) == 0 && info.f_bavail * info.f_frsize < FULL_BYTES;
+}
+
 static int
 finish_batch(struct lmdb *lmdb, MDB_txn *txn, uint64_t counter, struct diag *diag)
 {
@@ -432,7 +448,8 @@ finish_batch(struct lmdb *lmdb, MDB_txn *txn, uint64_t counter, struct diag *dia
     }
     if (result == MDB_SUCCESS)
         return 0;
-    lmdb->is_broken = err_of(result) != -ENOSPC;
+    if (result == EIO && is_full(lmdb))
+        result = ENOSPC;
     return report(lmdb, result, "commit", diag);
 }
 
@@ -467,11 +484,7 @@ run_batch(struct lmdb *lmdb, struct lmdb_request *batch)
     int err;
 
     diag_init(&diag);
-    if (lmdb->is_broken)
-        err =
-            diag_set(&diag, -EIO, "%s: a sync has failed before; open the store again", lmdb->path);
-    else
-        err = run_together(lmdb, batch, &diag);
+    err = run_together(lmdb, batch, &diag);
     /* Only now: a batch that fails is run again, and no text stays after success. */
     for (struct lmdb_request *request = batch; request != NULL && err == 0; request = request->next)
         if (request->err == -EAGAIN)

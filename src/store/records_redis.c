@@ -19,6 +19,7 @@
  * condition fails notes nothing, which is right while it was sent once: sent again, it
  * notes its failure too, lest the first sending arrives later and succeeds.
  */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,6 +34,7 @@
 
 #define VERSION_DIGITS  16u
 #define PAGE_RECORDS    256u
+#define PAGE_WORDS      9u
 #define DONE_MS         "3600000" /* that a slot's last commit is remembered */
 #define NAME_BYTES      64u
 #define WORDS_FIXED     5u /* EVAL script keys counter done */
@@ -251,20 +253,20 @@ read_page(struct redis *redis, const struct store_range *range, const struct bou
     char hash[NAME_BYTES], set[NAME_BYTES], count[16];
     const char *words[] = {"EVAL",       list_script, "2",   hash,      set,
                            bounds->from, bounds->to,  count, PAGE_BYTES};
-    size_t lengths[ARRAY_COUNT(words)];
-    const struct redis_command command = {
-        .count = ARRAY_COUNT(words), .words = words, .lengths = lengths};
+    size_t lengths[PAGE_WORDS];
+    const struct redis_command command = {.count = PAGE_WORDS, .words = words, .lengths = lengths};
     uint32_t page =
         range->count_max == 0 || range->count_max > PAGE_RECORDS ? PAGE_RECORDS : range->count_max;
     int err;
 
+    static_assert(ARRAY_COUNT(words) == PAGE_WORDS, "one length each");
     hash_name(range->table, hash);
     set_name(range->table, set);
     (void)snprintf(count, sizeof(count), "%" PRIu32, page);
-    for (size_t i = 0; i < ARRAY_COUNT(words); i++)
-        lengths[i] = i == 5 || i == 6 ? 0 : strlen(words[i]);
-    lengths[5] = bounds->from_count;
-    lengths[6] = bounds->to_count;
+    for (size_t i = 0; i < PAGE_WORDS; i++)
+        lengths[i] = words[i] == bounds->from ? bounds->from_count
+                     : words[i] == bounds->to ? bounds->to_count
+                                              : strlen(words[i]);
     err = run(redis, &command, out, diag);
     if (err != 0)
         return err;

@@ -199,8 +199,7 @@ store_dir_make(const char *path, bool is_durable, struct diag *diag)
     char copy[STORE_PATH_BYTES_MAX + 64];
     int err = 0;
 
-    ASSERT(strlen(path) < sizeof(copy));
-    (void)strcpy(copy, path);
+    ASSERT((size_t)snprintf(copy, sizeof(copy), "%s", path) < sizeof(copy));
     for (char *slash = strchr(copy + 1, '/'); slash != NULL && err == 0;
          slash = strchr(slash + 1, '/')) {
         *slash = '\0';

@@ -179,8 +179,7 @@ check_table(const struct store *store, const char *table, struct diag *diag)
         return diag_set(diag, -EINVAL, "this store was opened without an address of records");
     if (count == 0 || count > STORE_TABLE_BYTES_MAX ||
         table[strspn(table, "abcdefghijklmnopqrstuvwxyz-")] != '\0')
-        return diag_set(diag, -EINVAL,
-                        "a table is named by 1 to %u lower-case letters and -", //
+        return diag_set(diag, -EINVAL, "a table is named by 1 to %u lower-case letters and -",
                         STORE_TABLE_BYTES_MAX);
     return 0;
 }
