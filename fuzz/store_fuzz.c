@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "store/store_internal.h"
+#include "store/parsers_testing.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 

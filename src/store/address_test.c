@@ -64,60 +64,61 @@ test_s3(void **state)
     assert_string_equal(address.name, "http://[::1]:80/abc");
 }
 
+static const char *const refused[] = {
+    "",
+    "dir:",
+    "/var/lib/weft",
+    "file:/x",
+    "redis://",
+    "redis://host",
+    "redis://host:6379",
+    "redis://host:6379/",
+    "redis://host:6379/x",
+    "redis://host:6379/0 ",
+    "redis://host:6379/00",
+    "redis://host:06379/0",
+    "redis://host:0/0",
+    "redis://host:65536/0",
+    "redis://host:99999999999/0",
+    "redis://host:6379/65536",
+    "redis://-host:1/0",
+    "redis://ho st:1/0",
+    "redis://h%41:1/0",
+    "redis://[::1:1/0",
+    "redis://[g]:1/0",
+    "redis://:@host:1/0",
+    "redis://:secret%4@host:1/0",
+    "redis://:secret%@host:1/0",
+    "redis://:secret%00@host:1/0",
+    "redis://:secret@:1/0",
+    "redis://:secret",
+    "redis://user:secret@host:1/0",
+    "redis://:sec\nret@host:1/0",
+    "s3+http://host",
+    "s3+http://host/",
+    "s3+http://host/ab",
+    "s3+http://host/Abc",
+    "s3+http://host/abc/",
+    "s3+http://host/abc?x",
+    "s3+http://host:/abc",
+    "s3+http://key:secret@host/abc",
+    "s3+http://host/.abc",
+    "s3+ftp://host/abc",
+    "http://host/abc",
+};
+
 static void
 test_anything_else_is_refused_without_repeating_it(void **state)
 {
-    static const char *const texts[] = {
-        "",
-        "dir:",
-        "/var/lib/weft",
-        "file:/x",
-        "redis://",
-        "redis://host",
-        "redis://host:6379",
-        "redis://host:6379/",
-        "redis://host:6379/x",
-        "redis://host:6379/0 ",
-        "redis://host:6379/00",
-        "redis://host:06379/0",
-        "redis://host:0/0",
-        "redis://host:65536/0",
-        "redis://host:99999999999/0",
-        "redis://host:6379/65536",
-        "redis://-host:1/0",
-        "redis://ho st:1/0",
-        "redis://h%41:1/0",
-        "redis://[::1:1/0",
-        "redis://[g]:1/0",
-        "redis://:@host:1/0",
-        "redis://:secret%4@host:1/0",
-        "redis://:secret%@host:1/0",
-        "redis://:secret%00@host:1/0",
-        "redis://:secret@:1/0",
-        "redis://:secret",
-        "redis://user:secret@host:1/0",
-        "redis://:sec\nret@host:1/0",
-        "s3+http://host",
-        "s3+http://host/",
-        "s3+http://host/ab",
-        "s3+http://host/Abc",
-        "s3+http://host/abc/",
-        "s3+http://host/abc?x",
-        "s3+http://host:/abc",
-        "s3+http://key:secret@host/abc",
-        "s3+http://host/.abc",
-        "s3+ftp://host/abc",
-        "http://host/abc",
-    };
     struct store_address address;
 
     (void)state;
-    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(refused); i++) {
         struct diag diag;
 
         diag_init(&diag);
-        if (store_address_parse(texts[i], &address, &diag) != -EINVAL)
-            fail_msg("\"%s\" was taken", texts[i]);
+        if (store_address_parse(refused[i], &address, &diag) != -EINVAL)
+            fail_msg("\"%s\" was taken", refused[i]);
         assert_true(diag.is_set);
         assert_null(strstr(diag_text(&diag), "secret"));
     }

@@ -539,57 +539,80 @@ struct model {
     uint64_t last;
 };
 
+struct model_commit {
+    struct store_change changes[4];
+    char keys[4][2], values[4][24];
+    size_t count, first;
+    size_t failing; /* the first condition that does not hold; SIZE_MAX: all do */
+};
+
+static size_t
+model_key(const struct model_commit *commit, size_t index)
+{
+    return (commit->first + index) % MODEL_KEYS;
+}
+
+static void
+model_change(const struct model *model, struct model_commit *commit, size_t index, long round)
+{
+    struct store_change *change = &commit->changes[index];
+    size_t at = model_key(commit, index);
+
+    (void)snprintf(commit->keys[index], sizeof(commit->keys[index]), "%c", (char)('a' + at));
+    (void)snprintf(commit->values[index], sizeof(commit->values[index]), "%ld", round);
+    *change = testing_put(at % 2 == 0 ? "model" : "model-odd", commit->keys[index],
+                          commit->values[index]);
+    change->condition = (enum store_condition)(testing_random() % 3);
+    if (change->condition == STORE_VERSION)
+        change->version =
+            testing_random() % 8 == 0 ? 1 + testing_random() % 50 : model->versions[at];
+    if (change->condition == STORE_VERSION && change->version == 0)
+        change->condition = STORE_ABSENT;
+    change->is_removal = testing_random() % 4 == 0;
+    if (change->is_removal || testing_random() % 8 == 0) {
+        change->value = NULL;
+        change->count = 0;
+    }
+    if (commit->failing == SIZE_MAX && change->condition != STORE_ANY &&
+        model->versions[at] != change->version)
+        commit->failing = index;
+}
+
+static void
+model_apply(struct model *model, const struct model_commit *commit, uint64_t version, long round)
+{
+    assert_true(version > model->last);
+    model->last = version;
+    for (size_t i = 0; i < commit->count; i++) {
+        size_t at = model_key(commit, i);
+
+        if (commit->changes[i].is_removal)
+            model->versions[at] = 0;
+        else if (commit->changes[i].value != NULL)
+            model->versions[at] = version;
+        if (commit->changes[i].value != NULL)
+            model->values[at] = round;
+    }
+}
+
 static void
 model_step(struct model *model, long round)
 {
-    static const char names[] = "abcdefghijkl";
-    struct store_change changes[4];
-    char keys[4][2], values[4][24];
-    size_t count = 1 + testing_random() % 4, failed = 0, wanted = SIZE_MAX;
-    size_t first = testing_random() % MODEL_KEYS;
+    struct model_commit commit = {.failing = SIZE_MAX};
     uint64_t version = 0;
+    size_t failed = 0;
     int err;
 
-    for (size_t i = 0; i < count; i++) {
-        size_t at = (first + i) % MODEL_KEYS;
-        struct store_change *change = &changes[i];
-
-        (void)snprintf(keys[i], sizeof(keys[i]), "%c", names[at]);
-        (void)snprintf(values[i], sizeof(values[i]), "%ld", round);
-        *change = testing_put(at % 2 == 0 ? "model" : "model-odd", keys[i], values[i]);
-        change->condition = (enum store_condition)(testing_random() % 3);
-        change->version = change->condition != STORE_VERSION ? 0
-                          : testing_random() % 8 == 0        ? 1 + testing_random() % 50
-                                                             : model->versions[at];
-        if (change->condition == STORE_VERSION && change->version == 0)
-            change->condition = STORE_ABSENT;
-        change->is_removal = testing_random() % 4 == 0;
-        if (change->is_removal || testing_random() % 8 == 0) {
-            change->value = NULL;
-            change->count = 0;
-        }
-        if (wanted == SIZE_MAX && change->condition != STORE_ANY &&
-            model->versions[at] != change->version)
-            wanted = i;
-    }
-    err = store_commit(testing_store, changes, count, &version, &failed, NULL);
-    assert_int_equal(err, wanted == SIZE_MAX ? 0 : -EAGAIN);
-    if (err != 0) {
-        assert_int_equal(failed, wanted);
-        return;
-    }
-    assert_true(version > model->last);
-    model->last = version;
-    for (size_t i = 0; i < count; i++) {
-        size_t at = (first + i) % MODEL_KEYS;
-
-        if (changes[i].is_removal)
-            model->versions[at] = 0;
-        else if (changes[i].value != NULL)
-            model->versions[at] = version;
-        if (changes[i].value != NULL)
-            model->values[at] = round;
-    }
+    commit.count = 1 + testing_random() % 4;
+    commit.first = testing_random() % MODEL_KEYS;
+    for (size_t i = 0; i < commit.count; i++)
+        model_change(model, &commit, i, round);
+    err = store_commit(testing_store, commit.changes, commit.count, &version, &failed, NULL);
+    assert_int_equal(err, commit.failing == SIZE_MAX ? 0 : -EAGAIN);
+    if (err == 0)
+        model_apply(model, &commit, version, round);
+    else
+        assert_int_equal(failed, commit.failing);
 }
 
 static void

@@ -332,7 +332,7 @@ test_a_failed_put_leaves_nothing(void **state)
         assert_memory_equal(&hash, &untouched, sizeof(hash));
         (void)snprintf(path, sizeof(path), "%s/deep/er/blobs/new", directory);
         (void)snprintf(left, sizeof(left), "test $(ls %s | wc -l) = 1", path);
-        assert_int_equal(system(left), 0);
+        assert_int_equal(testing_shell(left), 0);
     }
     /* The directory's sync fails: it has its name, and may not outlive the machine. */
     fault_arm("store.dir.sync", 1, -EIO);

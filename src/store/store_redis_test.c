@@ -187,7 +187,7 @@ test_what_others_wrote_is_not_taken_for_a_record(void **state)
                    "redis-cli -p %u -n 3 hset 'weft:{foreign}' key short >/dev/null; "
                    "redis-cli -p %u -n 3 zadd 'weft:{foreign}:keys' 0 key >/dev/null",
                    port, port);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(testing_shell(command), 0);
     assert_int_equal(store_get(testing_store, &key, &value, &version, NULL), -EBADMSG);
     assert_int_equal(store_list(testing_store, &range, count_records, &count, NULL), -EBADMSG);
     /* The wrong kind of key is found before the first write. */
@@ -195,7 +195,7 @@ test_what_others_wrote_is_not_taken_for_a_record(void **state)
                    "redis-cli -p %u -n 3 del 'weft:{foreign}:keys' >/dev/null; "
                    "redis-cli -p %u -n 3 set 'weft:{foreign}:keys' text >/dev/null",
                    port, port);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(testing_shell(command), 0);
     assert_int_equal(store_commit(testing_store, &change, 1, &version, NULL, NULL), -EIO);
     assert_int_equal(store_get(testing_store, &key, &value, &version, NULL), -EBADMSG);
     buffer_fini(&value);
@@ -284,7 +284,7 @@ test_a_commit_that_arrives_late_does_nothing(void **state)
     (void)state;
     (void)testing_commit(store, testing_put("late", "other", "1"));
     (void)snprintf(command, sizeof(command), fetch, port, port);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(testing_shell(command), 0);
     assert_int_equal(store_commit(store, &change, 1, &version, NULL, NULL), -EIO);
     testing_expect(store, "late", "key", NULL);
     store_close(store);
@@ -405,7 +405,7 @@ main(void)
         cmocka_unit_test(test_a_full_server_is_said),
     };
 
-    if (system("command -v redis-server >/dev/null") != 0) {
+    if (testing_shell("command -v redis-server >/dev/null") != 0) {
         (void)printf("redis-server is not installed\n");
         return TESTING_SKIPPED;
     }

@@ -55,6 +55,30 @@ testing_random(void)
     return state;
 }
 
+/* The exit status of a program, which talks where we do. */
+static inline int
+testing_run(const char *const *words)
+{
+    int status = -1;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)execvp(words[0], (char *const *)(uintptr_t)words);
+        _exit(127);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static inline int
+testing_shell(const char *command)
+{
+    const char *words[] = {"sh", "-c", command, NULL};
+
+    return testing_run(words);
+}
+
 /* ------------------------------------------------------------------------ directories */
 
 static inline void
@@ -67,11 +91,10 @@ testing_directory(char out[64])
 static inline void
 testing_remove(const char *directory)
 {
-    char command[128];
+    const char *words[] = {"rm", "-rf", directory, NULL};
 
     assert_int_equal(strncmp(directory, "/tmp/weft-store-", 16), 0);
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", directory);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(testing_run(words), 0);
 }
 
 /* The only file below the directory whose name has so many letters and is not a lock. */

@@ -42,10 +42,10 @@ function canonicalQuery(query) {
 }
 
 function isSigned(request) {
-    const found =
-        /^AWS4-HMAC-SHA256 Credential=([^/]+)\/(\d{8})\/([^/]+)\/s3\/aws4_request, ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})$/.exec(
-            request.headers.authorization ?? "",
-        );
+    const pattern =
+        "^AWS4-HMAC-SHA256 Credential=([^/]+)/(\\d{8})/([^/]+)/s3/aws4_request, ?" +
+        "SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})$";
+    const found = new RegExp(pattern).exec(request.headers.authorization ?? "");
     if (found === null || found[1] !== "S3RVER") return false;
     const [, , date, region, names, signature] = found;
     const headers = names.split(";");
