@@ -24,7 +24,8 @@ STEP_PROGRAMS := "programs@1800=make -s programs" \
 STEP_FUZZ     := "fuzz-diff@600=make -s fuzz-diff-check" \
                  "fuzz-wasm@120=make -s fuzz-wasm FUZZ_SECONDS=20" \
                  "fuzz-wasi@120=make -s fuzz-wasi FUZZ_SECONDS=20" \
-                 "fuzz-net@120=make -s fuzz-net FUZZ_SECONDS=20"
+                 "fuzz-net@120=make -s fuzz-net FUZZ_SECONDS=20" \
+                 "fuzz-store@120=make -s fuzz-store FUZZ_SECONDS=20"
 STEP_SAN      := "san@1200=make -s check-san" "tsan@600=make -s check-tsan" \
                  "clang@600=make -s check-clang"
 

@@ -33,12 +33,13 @@
 #include "base/diag.h"
 #include "base/macros.h"
 
-#define STORE_HASH_BYTES      32u
-#define STORE_KEY_BYTES_MAX   400u        /* of a record's key, any bytes but none empty */
-#define STORE_TABLE_BYTES_MAX 32u         /* lower-case letters and - */
-#define STORE_VALUE_BYTES_MAX (16u << 20) /* of a record */
-#define STORE_BLOB_BYTES_MAX  (UINT64_C(4) << 30)
-#define STORE_CHANGES_MAX     4096u
+#define STORE_HASH_BYTES       32u
+#define STORE_KEY_BYTES_MAX    400u        /* of a record's key, any bytes but none empty */
+#define STORE_TABLE_BYTES_MAX  32u         /* lower-case letters and - */
+#define STORE_VALUE_BYTES_MAX  (16u << 20) /* of a record */
+#define STORE_BLOB_BYTES_MAX   (UINT64_C(4) << 30)
+#define STORE_CHANGES_MAX      4096u
+#define STORE_COMMIT_BYTES_MAX (64u << 20) /* of all values of a commit */
 
 struct store;
 
@@ -144,9 +145,19 @@ int store_commit(struct store *store, const struct store_change *changes, size_t
 /* ------------------------------------------------------------------------- fencing */
 
 /* A lease on a name, for who acts alone (the planner that leads): held until `ns` after
- * the last renewal, by the store's clock. *term: grows with every new holder; to be a
- * condition of what the holder writes, so that one that lost it unnoticed writes nothing.
- * -EBUSY: another holds it. Renewing is taking it again with the same holder. */
+ * the last renewal, by the store's clock. -EBUSY: another holds it. Renewing is taking it
+ * again with the same holder, a name that no other process ever uses.
+ *
+ * *term grows with every new holder and stays while the holder stays. It is the version of
+ * the record (STORE_TERM_TABLE, name), which nobody else writes; a holder puts
+ *
+ *   {.key = {STORE_TERM_TABLE, name, strlen(name)}, .condition = STORE_VERSION,
+ *    .version = term}
+ *
+ * into each of its commits, so that one that lost the lease unnoticed writes nothing
+ * (-EAGAIN). A released lease can be had at once; the term then changes. */
+#define STORE_LEASE_TABLE "lease"
+#define STORE_TERM_TABLE  "term"
 int store_lease(struct store *store, const char *name, const char *holder, uint64_t ns,
                 uint64_t *term, struct diag *diag) MUST_CHECK;
 int store_release(struct store *store, const char *name, const char *holder,
