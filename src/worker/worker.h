@@ -32,6 +32,7 @@
 #define WORKER_DIRECTORIES_MAX 64u
 #define WORKER_VALUES_MAX      16u
 #define WORKER_INPUT_BYTES_MAX (32u << 20)
+#define WORKER_POOL_MAX        256u
 
 struct worker;
 struct worker_tenant;

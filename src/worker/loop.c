@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The loop: one thread that hears all cells, and looks at the clock where something
+ * has a deadline.
+ */
+#include <errno.h>
+#include <sys/epoll.h>
+
+#include "base/clock.h"
+#include "worker/worker_internal.h"
+
+#define EVENTS_MAX 64
+
+/* ------------------------------------------------------------------------- one event */
+
+/* What it said before its end counts. */
+static void
+process_ended(struct worker_cell *cell)
+{
+    cell->is_ended = true;
+    while (cell->state < CELL_LEAVING && hear_cell(cell))
+        continue;
+    if (cell->state < CELL_LEAVING)
+        place_leave(cell);
+    else if (cell->state == CELL_LEAVING)
+        place_end(cell);
+}
+
+static void
+socket_event(struct worker_cell *cell, uint32_t events)
+{
+    struct worker *worker = cell->worker;
+
+    if ((events & EPOLLOUT) != 0) {
+        /* Where it is over, reading says so. */
+        (void)!net_flush(cell->connection);
+        (void)pthread_mutex_lock(&worker->lock);
+        if (net_queued(cell->connection) == 0)
+            place_watch_out(cell, false);
+        (void)pthread_mutex_unlock(&worker->lock);
+    }
+    cell->is_unread = hear_cell(cell);
+}
+
+/* A cell of this turn may be the starter's by now; those that other threads do not
+ * use any more are freed there, so each is held for the turn. */
+static void
+hold(struct worker *worker, const struct epoll_event *events, int count, bool is_held)
+{
+    (void)pthread_mutex_lock(&worker->lock);
+    for (int i = 0; i < count; i++) {
+        struct worker_cell *cell = (void *)(uintptr_t)(events[i].data.u64 & ~UINT64_C(1));
+
+        if (cell != NULL && is_held)
+            place_get(cell);
+        else if (cell != NULL)
+            place_put(cell);
+    }
+    (void)pthread_mutex_unlock(&worker->lock);
+}
+
+static void
+handle(struct worker *worker, const struct epoll_event *events, int count)
+{
+    hold(worker, events, count, true);
+    for (int i = 0; i < count; i++) {
+        struct worker_cell *cell = (void *)(uintptr_t)(events[i].data.u64 & ~UINT64_C(1));
+
+        if (cell == NULL || cell->state == CELL_DOWN)
+            continue;
+        if ((events[i].data.u64 & 1) != 0)
+            process_ended(cell);
+        else if (cell->state < CELL_LEAVING)
+            socket_event(cell, events[i].events);
+    }
+    hold(worker, events, count, false);
+}
+
+/* Whether some cell has still more to say. They take turns. */
+static bool
+hear_rest(struct worker *worker)
+{
+    struct worker_cell *cell = worker->cells, *next;
+    bool is_more = false;
+
+    for (; cell != NULL; cell = next) {
+        next = cell->next;
+        if (!cell->is_unread)
+            continue;
+        cell->is_unread = hear_cell(cell);
+        is_more |= cell->is_unread;
+    }
+    return is_more;
+}
+
+/* --------------------------------------------------------------------------- deadlines */
+
+/* The next moment at which something is to be done about this cell. */
+static uint64_t
+cell_deadline(const struct worker_cell *cell)
+{
+    uint64_t at_ns = CLOCK_NEVER_NS;
+
+    if (cell->state == CELL_GREETING || cell->state == CELL_LEAVING)
+        return cell->deadline_ns;
+    if (cell->state != CELL_OPEN)
+        return at_ns;
+    if (cell->tenant->calls == 0)
+        return cell->tenant->idle_at_ns;
+    for (const struct worker_record *call = cell->calls; call != NULL; call = call->next)
+        at_ns = call->deadline_ns < at_ns ? call->deadline_ns : at_ns;
+    return at_ns;
+}
+
+/* With the lock: the first cell whose moment has come, else NULL and when to look. */
+static struct worker_cell *
+find_due(struct worker *worker, uint64_t now_ns)
+{
+    struct worker_cell *const lists[] = {worker->cells, worker->leaving};
+
+    worker->look_at_ns = CLOCK_NEVER_NS;
+    for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
+        for (struct worker_cell *cell = lists[i]; cell != NULL; cell = cell->next) {
+            uint64_t at_ns = cell_deadline(cell);
+
+            if (at_ns <= now_ns)
+                return cell;
+            worker->look_at_ns = at_ns < worker->look_at_ns ? at_ns : worker->look_at_ns;
+        }
+    return NULL;
+}
+
+static void
+act(struct worker_cell *cell)
+{
+    if (cell->state == CELL_GREETING)
+        place_close(cell, WORKER_FAILED, "a new cell did not say that it is ready");
+    else if (cell->state == CELL_OPEN && cell->calls == NULL)
+        place_dismiss(cell, "idle");
+    else if (cell->state == CELL_OPEN)
+        place_close(cell, WORKER_LOST, "its cell did not end a call in its time");
+    else
+        place_end(cell);
+}
+
+/* Where somebody else uses the jail of a cell that leaves, its turn comes again. */
+static void
+look(struct worker *worker)
+{
+    uint64_t now_ns = clock_now_ns();
+    struct worker_cell *cell;
+
+    for (;;) {
+        (void)pthread_mutex_lock(&worker->lock);
+        cell = now_ns < worker->look_at_ns ? NULL : find_due(worker, now_ns);
+        if (cell != NULL)
+            worker->look_at_ns = 0;
+        if (cell != NULL && cell->state == CELL_LEAVING)
+            cell->deadline_ns = now_ns + WORKER_LEAVE_NS_MAX;
+        (void)pthread_mutex_unlock(&worker->lock);
+        if (cell == NULL)
+            return;
+        act(cell);
+    }
+}
+
+/* --------------------------------------------------------------------------- the loop */
+
+static int
+timeout_ms(struct worker *worker, bool is_more)
+{
+    uint64_t now_ns, at_ns;
+
+    if (is_more)
+        return 0;
+    (void)pthread_mutex_lock(&worker->lock);
+    at_ns = worker->look_at_ns;
+    (void)pthread_mutex_unlock(&worker->lock);
+    if (at_ns == CLOCK_NEVER_NS)
+        return -1;
+    now_ns = clock_now_ns();
+    if (at_ns <= now_ns)
+        return 0;
+    at_ns = (at_ns - now_ns) / 1000000 + 1;
+    return at_ns < 3600000 ? (int)at_ns : 3600000;
+}
+
+static bool
+is_stopping(struct worker *worker)
+{
+    bool stopping;
+
+    (void)pthread_mutex_lock(&worker->lock);
+    stopping = worker->is_stopping;
+    (void)pthread_mutex_unlock(&worker->lock);
+    return stopping;
+}
+
+/* on_end may remove tenants, but adds no calls any more. */
+static void
+end_all(struct worker *worker)
+{
+    tenant_remove_due(worker);
+    while (worker->cells != NULL)
+        place_dismiss(worker->cells, "the worker ends");
+    while (worker->leaving != NULL)
+        place_dismiss(worker->leaving, "the worker ends");
+    (void)pthread_mutex_lock(&worker->lock);
+    while (worker->waiting != NULL) {
+        struct worker_tenant *tenant = worker->waiting;
+
+        tenant->references++;
+        tenant_wait_over(tenant);
+        (void)pthread_mutex_unlock(&worker->lock);
+        call_end_queue(tenant, WORKER_CANCELLED, "the worker ends");
+        (void)pthread_mutex_lock(&worker->lock);
+        tenant_put(tenant);
+    }
+    (void)pthread_mutex_unlock(&worker->lock);
+    tenant_remove_due(worker);
+    (void)pthread_mutex_lock(&worker->lock);
+    worker->is_loop_over = true;
+    (void)pthread_mutex_unlock(&worker->lock);
+}
+
+void *
+loop_run(void *context)
+{
+    struct epoll_event events[EVENTS_MAX];
+    struct worker *worker = context;
+    bool is_more = false;
+
+    while (!is_stopping(worker)) {
+        int count = epoll_wait(worker->epoll_fd, events, EVENTS_MAX, timeout_ms(worker, is_more));
+
+        handle(worker, events, count > 0 ? count : 0);
+        is_more = hear_rest(worker);
+        look(worker);
+        tenant_remove_due(worker);
+        open_waiting(worker);
+    }
+    end_all(worker);
+    return NULL;
+}
