@@ -58,7 +58,7 @@ $(B)/obj/tests/%.c.o: tests/%.c | $(MESSAGES)
 
 $(B)/libweft.a: $(OBJECTS)
 	@rm -f $@
-	ar rcs $@ $^
+	@ar rcs $@ $^
 
 $(B)/weft: $(patsubst src/%,$(B)/obj/%.o,$(filter-out %_test.c src/cmd/compiler_main.c,$(wildcard src/cmd/*.c))) $(B)/libweft.a
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@

@@ -91,6 +91,7 @@ struct cell_end {
     const char *backtrace; /* or "" */
     const uint64_t *results;
     size_t result_slots;
+    void *process;            /* the call's record, or the one that was made of it since */
     uint64_t wall_ns, cpu_ns; /* since it was accepted; charged by ticks */
 };
 

@@ -277,6 +277,7 @@ test_more_calls_wait_than_there_are_slots_and_all_are_woken(void **state)
         answer_wait(&answers[i], 1);
         assert_int_equal(answers[i].end.kind, CELL_DONE);
         assert_int_equal(answers[i].result, 1000 + i);
+        assert_ptr_equal(answers[i].end.process, &may_go);
     }
     while (cell_wake(w.cell, ids[0]) != -ESRCH) /* its end was told, soon it is gone */
         (void)sched_yield();

@@ -255,12 +255,24 @@ cell_start(struct cell_function *function, const struct cell_call *call, uint64_
     return err;
 }
 
+/* The record of host functions in use: stress mode and restarts replace the call's. */
+static void *
+process_now(const struct task *task)
+{
+    if (task->faaslet != NULL)
+        return faaslet_process(task->faaslet);
+    if (task->parked != NULL)
+        return faaslet_parked_process(task->parked);
+    return task->own_process != NULL ? task->own_process : task->process;
+}
+
 void
 task_end(struct cell *cell, struct task *task, struct cell_end *end)
 {
     struct cell_function *function = task->function;
 
     end->id = task->id;
+    end->process = process_now(task);
     end->wall_ns = clock_now_ns() - task->begin_ns;
     if (task->faaslet != NULL)
         end->cpu_ns = faaslet_cpu_ns(task->faaslet);

@@ -282,6 +282,7 @@ int faaslet_park(struct faaslet *faaslet, const struct faaslet_frozen *frozen,
 int faaslet_unpark(struct faaslet *faaslet, struct faaslet_parked *parked,
                    struct diag *diag) MUST_CHECK;
 uint64_t faaslet_parked_bytes(const struct faaslet_parked *parked);
+void *faaslet_parked_process(const struct faaslet_parked *parked);
 void faaslet_parked_destroy(struct faaslet_parked *parked); /* NULL is fine */
 
 /* A frozen Faaslet as bytes, for another process or host: versioned, compressed,

@@ -223,6 +223,12 @@ faaslet_parked_bytes(const struct faaslet_parked *parked)
            (parked->frozen != NULL ? mem_snapshot_stored_bytes(parked->frozen->memory) : 0);
 }
 
+void *
+faaslet_parked_process(const struct faaslet_parked *parked)
+{
+    return parked->process;
+}
+
 void
 faaslet_parked_destroy(struct faaslet_parked *parked)
 {

@@ -42,6 +42,7 @@ enum files_kind {
     FILES_DIRECTORY,
     FILES_STREAM, /* pipe, terminal, character device */
     FILES_SOCKET,
+    FILES_MEMORY, /* of the caller's; here it only has a number, and no descriptor */
 };
 
 /* What the guest may set with a descriptor; kept here, never in the kernel's
@@ -72,11 +73,12 @@ struct files_entry {
     uint8_t is_root, is_read_only, is_borrowed, is_own_offset, is_terminal;
     uint16_t socket_type; /* SOCK_STREAM ... */
     uint16_t access;      /* O_RDONLY, O_WRONLY or O_RDWR */
-    uint32_t pad;
+    uint32_t memory;      /* of FILES_MEMORY: the caller's number for it */
 };
 
 struct files_root {
-    struct files_range host_path;
+    struct files_range host_path; /* empty where it was given as a descriptor */
+    struct files_range guest_path;
     uint32_t is_read_only;
 };
 
@@ -84,6 +86,7 @@ struct files_table {
     struct files_entry *entries; /* owned; entry_count of them, free ones too */
     uint32_t entry_count;
     uint32_t root_count;
+    uint32_t open_max;        /* entries; 0: FILES_DESCRIPTORS_MAX */
     struct files_root *roots; /* owned */
     struct buffer names;
 };
@@ -102,6 +105,12 @@ int files_table_adopt(struct files_table *table, int fd, uint32_t *number) MUST_
  * negative fd: nothing is open there then. */
 int files_table_adopt_at(struct files_table *table, uint32_t number, int fd) MUST_CHECK;
 
+/* The same with something in the caller's memory: what is read and written there is
+ * his matter (files_read and files_write are -ESPIPE); else it is like a pipe. is_written:
+ * open for writing, else for reading. */
+int files_table_adopt_memory(struct files_table *table, uint32_t number, uint32_t memory,
+                             bool is_written) MUST_CHECK;
+
 /* Keeps the lowest free number from being given out (a closed standard stream). */
 int files_table_skip(struct files_table *table) MUST_CHECK;
 void files_table_unskip(struct files_table *table, uint32_t number);
@@ -109,6 +118,10 @@ void files_table_unskip(struct files_table *table, uint32_t number);
 /* Opens a host directory as a root. -ENOENT, -ENOTDIR ...: diag names the path. */
 int files_table_add_root(struct files_table *table, const char *host_path, const char *guest_path,
                          bool is_read_only, struct diag *diag) MUST_CHECK;
+
+/* The same with an open directory, which is duplicated. */
+int files_table_add_root_fd(struct files_table *table, int fd, const char *guest_path,
+                            bool is_read_only, struct diag *diag) MUST_CHECK;
 
 /* The entry, or NULL where the number is not open. Valid until the next call that
  * opens, closes or renumbers. */
@@ -125,12 +138,14 @@ int files_table_renumber(struct files_table *table, uint32_t from, uint32_t to) 
  * Kernel descriptors go along by number. */
 void files_table_freeze(const struct files_table *table, struct buffer *out);
 
-/* A table of its own from such bytes, in the same host process: descriptors are
- * duplicated where the number still stands for the same object, else opened again
- * by path; what can be neither (a pipe that is closed) stays with fd -1, and every
- * use of it is -EIO. *used: bytes consumed. -EINVAL: not such bytes. -EMFILE. */
-int files_table_thaw(const uint8_t *bytes, size_t count, struct files_table *table,
-                     size_t *used) MUST_CHECK;
+/* A table of its own from such bytes. Descriptors are duplicated where the number
+ * still stands for the same object, else opened again by path: beneath the root of
+ * `given` that has the same name for the guest, else of the host path that it had; what
+ * can be neither (a pipe that is closed) stays with fd -1, and every use of it is -EIO.
+ * given: a table with roots, or NULL. *used: bytes consumed. -EINVAL: not such bytes.
+ * -EMFILE. */
+int files_table_thaw(const uint8_t *bytes, size_t count, const struct files_table *given,
+                     struct files_table *table, size_t *used) MUST_CHECK;
 
 /* Text as it goes into frozen records: inverted, filled up to whole words, so that
  * no word of it looks like an address. thaw: count is the text's own. -ENOMEM. */

@@ -4,6 +4,8 @@
 
 #include "files/files.h"
 
+#define KIND_SKIPPED UINT8_MAX /* a number that is taken, with nothing open */
+
 /* Opens path beneath directory_fd with open(2)'s flags. Without O_NOFOLLOW a link
  * as last component is followed, confined. A descriptor, or -errno; -EPERM where
  * the path would leave the directory. */

@@ -34,6 +34,13 @@ is_ready(int fd, short events)
     return count > 0;
 }
 
+/* Without a descriptor: gone since it was thawed; or in memory, with a pipe's answer. */
+static int
+no_descriptor(const struct files_entry *entry, int err_of_memory)
+{
+    return entry->kind == FILES_MEMORY ? err_of_memory : -EIO;
+}
+
 /* ------------------------------------------------------------------- streams */
 
 static bool
@@ -185,7 +192,7 @@ static int
 check_transfer(const struct files_entry *entry, size_t count, bool is_write)
 {
     if (entry->fd < 0)
-        return -EIO;
+        return no_descriptor(entry, -ESPIPE);
     if (count > FILES_IOVECS_MAX)
         return -EINVAL;
     if (entry->kind == FILES_DIRECTORY)
@@ -315,7 +322,7 @@ files_seek(struct files_entry *entry, int64_t delta, int whence, uint64_t *out)
     off_t offset;
 
     if (entry->fd < 0)
-        return -EIO;
+        return no_descriptor(entry, -ESPIPE);
     if (whence != SEEK_SET && whence != SEEK_CUR && whence != SEEK_END)
         return -EINVAL;
     if (entry->kind == FILES_DIRECTORY)
@@ -334,6 +341,10 @@ files_seek(struct files_entry *entry, int64_t delta, int whence, uint64_t *out)
 int
 files_stat(const struct files_entry *entry, struct stat *out)
 {
+    if (entry->kind == FILES_MEMORY) {
+        *out = (struct stat){.st_mode = entry->mode, .st_nlink = 1};
+        return 0;
+    }
     if (entry->fd < 0)
         return -EIO;
     return fstat(entry->fd, out) != 0 ? -errno : 0;
@@ -345,7 +356,7 @@ files_sync(const struct files_entry *entry, bool data_only)
     int result;
 
     if (entry->fd < 0)
-        return -EIO;
+        return no_descriptor(entry, -EINVAL);
     result = data_only ? fdatasync(entry->fd) : fsync(entry->fd);
     return result != 0 ? -errno : 0;
 }
@@ -354,7 +365,7 @@ static int
 check_change(const struct files_entry *entry)
 {
     if (entry->fd < 0)
-        return -EIO;
+        return no_descriptor(entry, -EINVAL);
     return entry->is_read_only ? -EROFS : 0;
 }
 
@@ -376,7 +387,7 @@ int
 files_advise(const struct files_entry *entry, uint64_t offset, uint64_t bytes, int advice)
 {
     if (entry->fd < 0)
-        return -EIO;
+        return no_descriptor(entry, -ESPIPE);
     if (entry->kind == FILES_DIRECTORY)
         return -EBADF;
     if (offset > INT64_MAX || bytes > INT64_MAX)
@@ -442,10 +453,10 @@ files_list(const struct files_entry *entry, uint64_t cookie, files_visit_fn visi
     _Alignas(8) uint8_t bytes[LIST_BYTES];
     long got;
 
-    if (entry->fd < 0)
-        return -EIO;
     if (entry->kind != FILES_DIRECTORY)
         return -ENOTDIR;
+    if (entry->fd < 0)
+        return -EIO;
     if (cookie > INT64_MAX || lseek(entry->fd, (off_t)cookie, SEEK_SET) < 0)
         return -EINVAL;
     for (;;) {
@@ -468,10 +479,10 @@ files_accept(struct files_table *table, uint32_t number, uint16_t flags, uint32_
 
     if (entry == NULL)
         return -EBADF;
-    if (entry->fd < 0)
-        return -EIO;
     if (entry->kind != FILES_SOCKET)
         return -ENOTSOCK;
+    if (entry->fd < 0)
+        return -EIO;
     listening = entry->fd;
     if (!is_ready(listening, POLLIN))
         return -EAGAIN;

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,6 @@
 #define NAMES_BYTES_MAX (16u << 20)
 #define NAMES_SLACK_MIN (64u << 10)
 #define ENTRIES_FIRST   16u
-#define ROOT_PATH_BYTES 4096u
 #define PROC_PATH_BYTES 32
 #define TTYAUX_MAJOR    5
 #define PTMX_MINOR      2
@@ -59,8 +59,10 @@ names_compact(struct files_table *table)
     for (uint32_t i = 0; i < table->entry_count; i++)
         if (moved.entries[i].kind != FILES_FREE)
             name_move(&table->names, &names, &moved.entries[i].path);
-    for (uint32_t i = 0; i < table->root_count; i++)
+    for (uint32_t i = 0; i < table->root_count; i++) {
         name_move(&table->names, &names, &moved.roots[i].host_path);
+        name_move(&table->names, &names, &moved.roots[i].guest_path);
+    }
     if (names.err != 0)
         goto fail;
     if (bytes != 0)
@@ -89,7 +91,7 @@ names_living(const struct files_table *table)
         if (table->entries[i].kind != FILES_FREE)
             bytes += (size_t)table->entries[i].path.bytes + 1;
     for (uint32_t i = 0; i < table->root_count; i++)
-        bytes += (size_t)table->roots[i].host_path.bytes + 1;
+        bytes += (size_t)table->roots[i].host_path.bytes + table->roots[i].guest_path.bytes + 2;
     return bytes;
 }
 
@@ -144,6 +146,16 @@ table_grow(struct files_table *table)
     return 0;
 }
 
+static uint32_t
+count_open(const struct files_table *table)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < table->entry_count; i++)
+        count += table->entries[i].kind != FILES_FREE && table->entries[i].kind != KIND_SKIPPED;
+    return count;
+}
+
 int
 files_table_reserve(struct files_table *table, uint32_t *number)
 {
@@ -152,6 +164,8 @@ files_table_reserve(struct files_table *table, uint32_t *number)
 
     if (err != 0)
         return err;
+    if (table->open_max != 0 && count_open(table) >= table->open_max)
+        return -EMFILE;
     while (i < table->entry_count && table->entries[i].kind != FILES_FREE)
         i++;
     if (i == table->entry_count) {
@@ -170,7 +184,7 @@ struct files_entry *
 files_table_get(const struct files_table *table, uint32_t number)
 {
     if (number >= table->entry_count || table->entries[number].kind == FILES_FREE ||
-        table->entries[number].kind == UINT8_MAX)
+        table->entries[number].kind == KIND_SKIPPED)
         return NULL;
     return &table->entries[number];
 }
@@ -183,14 +197,14 @@ files_table_skip(struct files_table *table)
     int err = files_table_reserve(table, &number);
 
     if (err == 0)
-        table->entries[number].kind = UINT8_MAX;
+        table->entries[number].kind = KIND_SKIPPED;
     return err;
 }
 
 void
 files_table_unskip(struct files_table *table, uint32_t number)
 {
-    if (number < table->entry_count && table->entries[number].kind == UINT8_MAX)
+    if (number < table->entry_count && table->entries[number].kind == KIND_SKIPPED)
         table->entries[number].kind = FILES_FREE;
 }
 
@@ -234,7 +248,7 @@ void
 files_table_fini(struct files_table *table)
 {
     for (uint32_t i = 0; i < table->entry_count; i++)
-        if (table->entries[i].kind != FILES_FREE && table->entries[i].kind != UINT8_MAX)
+        if (table->entries[i].kind != FILES_FREE && table->entries[i].kind != KIND_SKIPPED)
             entry_close(&table->entries[i]);
     free(table->entries);
     free(table->roots);
@@ -341,40 +355,57 @@ files_table_adopt_at(struct files_table *table, uint32_t number, int fd)
     return 0;
 }
 
-static int
-roots_append(struct files_table *table, const char *host_path, bool is_read_only)
+int
+files_table_adopt_memory(struct files_table *table, uint32_t number, uint32_t memory,
+                         bool is_written)
 {
-    char absolute[ROOT_PATH_BYTES];
-    struct files_root *roots;
-    struct files_range name;
+    int err = files_table_adopt_at(table, number, -1);
+
+    if (err != 0)
+        return err;
+    table->entries[number] = (struct files_entry){
+        .fd = -1,
+        .root = -1,
+        .mode = S_IFIFO | S_IRUSR | S_IWUSR,
+        .kind = FILES_MEMORY,
+        .access = is_written ? O_WRONLY : O_RDONLY,
+        .memory = memory,
+    };
+    return 0;
+}
+
+static int
+roots_append(struct files_table *table, const char *host_path, const char *guest_path,
+             bool is_read_only)
+{
+    struct files_root *roots, root = {.is_read_only = is_read_only};
     int err;
 
     if (table->root_count >= FILES_ROOTS_MAX)
         return -EMFILE;
-    if (realpath(host_path, absolute) == NULL)
-        return -errno;
-    err = files_table_keep_name(table, absolute, strlen(absolute), &name);
+    err = files_table_keep_name(table, host_path, strlen(host_path), &root.host_path);
+    if (err == 0)
+        err = files_table_keep_name(table, guest_path, strlen(guest_path), &root.guest_path);
     if (err != 0)
         return err;
     roots = realloc(table->roots, (table->root_count + 1) * sizeof(*roots));
     if (roots == NULL)
         return -ENOMEM;
-    roots[table->root_count] = (struct files_root){name, is_read_only};
+    roots[table->root_count] = root;
     table->roots = roots;
     table->root_count++;
     return 0;
 }
 
+/* The last root as an entry, which then owns fd. */
 static int
-root_enter(struct files_table *table, int fd, const char *guest_path, bool is_read_only)
+root_enter(struct files_table *table, int fd)
 {
-    struct files_range name;
+    const struct files_root *root = &table->roots[table->root_count - 1];
     struct files_entry *entry;
     uint32_t number;
-    int err = files_table_keep_name(table, guest_path, strlen(guest_path), &name);
+    int err = files_table_reserve(table, &number);
 
-    if (err == 0)
-        err = files_table_reserve(table, &number);
     if (err != 0)
         return err;
     entry = &table->entries[number];
@@ -383,29 +414,57 @@ root_enter(struct files_table *table, int fd, const char *guest_path, bool is_re
         entry->kind = FILES_FREE;
         return err;
     }
-    entry->path = name;
+    entry->path = root->guest_path;
     entry->root = (int32_t)table->root_count - 1;
     entry->is_root = 1;
-    entry->is_read_only = is_read_only;
+    entry->is_read_only = root->is_read_only != 0;
     return 0;
+}
+
+/* Takes fd, on success only. */
+static int
+add_root(struct files_table *table, int fd, const char *host_path, const char *guest_path,
+         bool is_read_only)
+{
+    int err = roots_append(table, host_path, guest_path, is_read_only);
+
+    if (err != 0)
+        return err;
+    err = root_enter(table, fd);
+    if (err != 0)
+        table->root_count--;
+    return err;
+}
+
+int
+files_table_add_root_fd(struct files_table *table, int fd, const char *guest_path,
+                        bool is_read_only, struct diag *diag)
+{
+    int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int err = own < 0 ? -errno : add_root(table, own, "", guest_path, is_read_only);
+
+    if (err == 0)
+        return 0;
+    if (own >= 0)
+        (void)close(own);
+    return diag_set(diag, err, "directory %s: %s", guest_path, strerror(-err));
 }
 
 int
 files_table_add_root(struct files_table *table, const char *host_path, const char *guest_path,
                      bool is_read_only, struct diag *diag)
 {
+    char absolute[PATH_MAX];
     int fd = open(host_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int err = fd < 0 ? -errno : 0;
 
     if (err != 0)
         return diag_set(diag, err, "directory %s: %s", host_path, strerror(-err));
-    err = roots_append(table, host_path, is_read_only);
-    if (err == 0) {
-        err = root_enter(table, fd, guest_path, is_read_only);
-        if (err == 0)
-            return 0;
-        table->root_count--;
-    }
+    err = realpath(host_path, absolute) == NULL
+              ? -errno
+              : add_root(table, fd, absolute, guest_path, is_read_only);
+    if (err == 0)
+        return 0;
     (void)close(fd);
     return diag_set(diag, err, "directory %s as %s: %s", host_path, guest_path, strerror(-err));
 }

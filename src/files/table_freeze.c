@@ -13,12 +13,11 @@
 #include "base/fault.h"
 #include "files/files_internal.h"
 
-#define TABLE_MAGIC  0x31534c49u /* "ILS1" */
-#define NAMES_MAX    (16u << 20)
-#define KIND_SKIPPED UINT8_MAX
+#define TABLE_MAGIC 0x31534c49u /* "ILS1" */
+#define NAMES_MAX   (16u << 20)
 
 struct frozen_table {
-    uint64_t magic, entry_count, root_count, names_bytes;
+    uint64_t magic, entry_count, root_count, names_bytes, open_max;
 };
 
 /* One value in each word, so that nothing looks like an address: what may have
@@ -26,11 +25,11 @@ struct frozen_table {
 struct frozen_entry {
     uint64_t inverse_offset, rights, inheriting, inverse_device, inverse_inode;
     uint64_t path_offset, path_bytes, fd, root, mode, flags, kind, is_root, is_read_only;
-    uint64_t is_own_offset, is_terminal, socket_type, access;
+    uint64_t is_own_offset, is_terminal, socket_type, access, memory;
 };
 
 struct frozen_root {
-    uint64_t path_offset, path_bytes, is_read_only;
+    uint64_t host_offset, host_bytes, guest_offset, guest_bytes, is_read_only;
 };
 
 static struct frozen_entry
@@ -55,6 +54,7 @@ entry_freeze(const struct files_entry *entry)
         .is_terminal = entry->is_terminal,
         .socket_type = entry->socket_type,
         .access = entry->access,
+        .memory = entry->memory,
     };
 }
 
@@ -79,27 +79,28 @@ entry_read(const struct frozen_entry *frozen)
         .is_terminal = frozen->is_terminal != 0,
         .socket_type = (uint16_t)frozen->socket_type,
         .access = (uint16_t)frozen->access,
+        .memory = (uint32_t)frozen->memory,
     };
 }
 
 void
 files_text_freeze(const struct buffer *text, struct buffer *out)
 {
-    for (size_t i = 0; i < ROUND_UP(text->count, sizeof(uint64_t)); i++) {
-        uint8_t byte = i < text->count ? (uint8_t)~text->bytes[i] : UINT8_MAX;
+    size_t first = out->count, room = ROUND_UP(text->count, sizeof(uint64_t));
 
-        buffer_append(out, &byte, 1);
-    }
+    buffer_append(out, NULL, room);
+    for (size_t i = 0; out->err == 0 && i < room; i++)
+        out->bytes[first + i] = i < text->count ? (uint8_t)~text->bytes[i] : UINT8_MAX;
 }
 
 int
 files_text_thaw(const uint8_t *bytes, size_t count, struct buffer *text)
 {
-    for (size_t i = 0; i < count; i++) {
-        uint8_t byte = (uint8_t)~bytes[i];
+    size_t first = text->count;
 
-        buffer_append(text, &byte, 1);
-    }
+    buffer_append(text, bytes, count);
+    for (size_t i = 0; text->err == 0 && i < count; i++)
+        text->bytes[first + i] = (uint8_t)~text->bytes[first + i];
     return text->err;
 }
 
@@ -107,7 +108,7 @@ void
 files_table_freeze(const struct files_table *table, struct buffer *out)
 {
     struct frozen_table header = {TABLE_MAGIC, table->entry_count, table->root_count,
-                                  table->names.count};
+                                  table->names.count, table->open_max};
 
     buffer_append(out, &header, sizeof(header));
     for (uint32_t i = 0; i < table->entry_count; i++) {
@@ -118,6 +119,7 @@ files_table_freeze(const struct files_table *table, struct buffer *out)
     for (uint32_t i = 0; i < table->root_count; i++) {
         const struct files_root *from = &table->roots[i];
         struct frozen_root root = {from->host_path.offset, from->host_path.bytes,
+                                   from->guest_path.offset, from->guest_path.bytes,
                                    from->is_read_only};
 
         buffer_append(out, &root, sizeof(root));
@@ -140,7 +142,7 @@ entry_is_valid(const struct files_table *table, const struct files_entry *entry)
 {
     if (entry->kind == FILES_FREE || entry->kind == KIND_SKIPPED)
         return true;
-    return entry->kind <= FILES_SOCKET && range_is_valid(table, entry->path) && entry->root >= -1 &&
+    return entry->kind <= FILES_MEMORY && range_is_valid(table, entry->path) && entry->root >= -1 &&
            entry->root < (int32_t)table->root_count && (entry->root >= 0 || entry->is_root == 0) &&
            (entry->flags & ~FILES_FLAGS_ALL) == 0;
 }
@@ -149,7 +151,8 @@ static bool
 table_is_valid(const struct files_table *table)
 {
     for (uint32_t i = 0; i < table->root_count; i++)
-        if (!range_is_valid(table, table->roots[i].host_path))
+        if (!range_is_valid(table, table->roots[i].host_path) ||
+            !range_is_valid(table, table->roots[i].guest_path))
             return false;
     for (uint32_t i = 0; i < table->entry_count; i++)
         if (!entry_is_valid(table, &table->entries[i]))
@@ -176,7 +179,8 @@ roots_read(const uint8_t *bytes, struct files_table *table)
 
         (void)memcpy(&root, bytes + i * sizeof(root), sizeof(root));
         table->roots[i] = (struct files_root){
-            .host_path = {(uint32_t)root.path_offset, (uint32_t)root.path_bytes},
+            .host_path = {(uint32_t)root.host_offset, (uint32_t)root.host_bytes},
+            .guest_path = {(uint32_t)root.guest_offset, (uint32_t)root.guest_bytes},
             .is_read_only = root.is_read_only != 0,
         };
     }
@@ -193,7 +197,8 @@ table_read(const uint8_t *bytes, size_t count, struct files_table *table, size_t
         return -EINVAL;
     (void)memcpy(&header, bytes, sizeof(header));
     if (header.magic != TABLE_MAGIC || header.entry_count > FILES_DESCRIPTORS_MAX ||
-        header.root_count > FILES_ROOTS_MAX || header.names_bytes > NAMES_MAX)
+        header.root_count > FILES_ROOTS_MAX || header.names_bytes > NAMES_MAX ||
+        header.open_max > FILES_DESCRIPTORS_MAX)
         return -EINVAL;
     entries = header.entry_count * sizeof(struct frozen_entry);
     roots = header.root_count * sizeof(struct frozen_root);
@@ -206,6 +211,7 @@ table_read(const uint8_t *bytes, size_t count, struct files_table *table, size_t
         return -ENOMEM;
     table->entry_count = (uint32_t)header.entry_count;
     table->root_count = (uint32_t)header.root_count;
+    table->open_max = (uint32_t)header.open_max;
     entries_read(bytes + sizeof(header), table);
     roots_read(bytes + sizeof(header) + entries, table);
     if (files_text_thaw(bytes + sizeof(header) + entries + roots, header.names_bytes,
@@ -235,16 +241,34 @@ is_same_object(const struct files_entry *entry, int fd)
            now.inode == entry->inode && now.kind == entry->kind && now.access == entry->access;
 }
 
+/* The directory of a root: given under the guest's name for it, or by its path. */
 static int
-reopen(const struct files_table *table, const struct files_entry *entry)
+reopen_root(const struct files_table *table, const struct files_table *given,
+            const struct files_root *root)
 {
-    const char *host_path;
+    const char *host_path = files_table_name(table, root->host_path);
+    const char *guest_path = files_table_name(table, root->guest_path);
+
+    for (uint32_t i = 0; given != NULL && i < given->entry_count; i++) {
+        const struct files_entry *entry = &given->entries[i];
+
+        if (entry->kind == FILES_DIRECTORY && entry->is_root &&
+            strcmp(files_table_name(given, entry->path), guest_path) == 0 &&
+            entry->is_read_only == (root->is_read_only != 0))
+            return openat(entry->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    }
+    return root->host_path.bytes == 0 ? -1 : open(host_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int
+reopen(const struct files_table *table, const struct files_table *given,
+       const struct files_entry *entry)
+{
     int root_fd, fd;
 
     if (entry->root < 0 || (!entry->is_root && entry->path.bytes == 0))
         return -ENOENT;
-    host_path = files_table_name(table, table->roots[entry->root].host_path);
-    root_fd = open(host_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    root_fd = reopen_root(table, given, &table->roots[entry->root]);
     if (root_fd < 0 || entry->is_root)
         return root_fd;
     fd = files_resolve_open(root_fd, files_table_name(table, entry->path), open_flags(entry), 0);
@@ -255,7 +279,8 @@ reopen(const struct files_table *table, const struct files_entry *entry)
 /* A descriptor for the same object that shares as little as may be with the old
  * one: directories get their own position. */
 static int
-entry_thaw(const struct files_table *table, struct files_entry *entry, int old)
+entry_thaw(const struct files_table *table, const struct files_table *given,
+           struct files_entry *entry, int old)
 {
     int fd = -1;
 
@@ -269,7 +294,7 @@ entry_thaw(const struct files_table *table, struct files_entry *entry, int old)
         if (fd < 0)
             return -errno;
     } else {
-        fd = reopen(table, entry);
+        fd = reopen(table, given, entry);
     }
     entry->is_borrowed = 0;
     entry->fd = fd < 0 ? -1 : fd;
@@ -277,7 +302,7 @@ entry_thaw(const struct files_table *table, struct files_entry *entry, int old)
 }
 
 static int
-table_thaw_descriptors(struct files_table *table)
+table_thaw_descriptors(struct files_table *table, const struct files_table *given)
 {
     int err = 0;
 
@@ -288,20 +313,21 @@ table_thaw_descriptors(struct files_table *table)
         if (entry->kind == FILES_FREE || entry->kind == KIND_SKIPPED)
             continue;
         entry->fd = -1; /* so that fini closes only what is ours */
-        if (err == 0)
-            err = entry_thaw(table, entry, old);
+        if (err == 0 && entry->kind != FILES_MEMORY)
+            err = entry_thaw(table, given, entry, old);
     }
     return err;
 }
 
 int
-files_table_thaw(const uint8_t *bytes, size_t count, struct files_table *table, size_t *used)
+files_table_thaw(const uint8_t *bytes, size_t count, const struct files_table *given,
+                 struct files_table *table, size_t *used)
 {
     struct files_table thawed = {0};
     int err = table_read(bytes, count, &thawed, used);
 
     if (err == 0)
-        err = table_thaw_descriptors(&thawed);
+        err = table_thaw_descriptors(&thawed, given);
     else
         thawed.entry_count = 0; /* descriptors in it are not ours */
     if (err != 0) {

@@ -29,10 +29,10 @@
 #define HOSTCALL_OUTPUT_BYTES_MAX (32u << 20) /* kept of 1 and 2 together */
 
 struct hostcall_directory {
-    const char *host_path;  /* NULL: fd */
-    int fd;                 /* a directory, borrowed during create only */
+    const char *host_path;  /* or NULL */
     const char *guest_path; /* "/", "/data", "." */
     bool is_read_only;
+    int fd; /* where host_path is NULL: a directory, borrowed during create only */
 };
 
 struct hostcall_config {

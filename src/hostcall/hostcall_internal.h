@@ -27,10 +27,19 @@ struct hostcall_process {
     struct hostcall_strings args;
     struct hostcall_strings env;
     struct files_table files;
-    uint64_t starts;       /* how often it was started from a frozen one */
-    uint64_t output_max;   /* bytes to descriptors that are not files; 0: no limit */
-    uint64_t output_bytes; /* so far */
+    uint64_t starts;          /* how often it was started from a frozen one */
+    uint64_t output_max;      /* bytes to descriptors that are not files; 0: no limit */
+    uint64_t output_bytes;    /* so far */
+    struct buffer streams[3]; /* FILES_MEMORY: what 0 reads, what 1 and 2 have written */
+    uint64_t input_at;        /* read of it */
 };
+
+/* What files_read and files_write are for an entry that is FILES_MEMORY. Reading never
+ * waits: after the last byte is the end. -ENOMEM. */
+int memory_read(struct hostcall_process *process, const struct iovec *iov, size_t count,
+                size_t *done) MUST_CHECK;
+int memory_write(struct hostcall_process *process, const struct files_entry *entry,
+                 const struct iovec *iov, size_t count, size_t *done) MUST_CHECK;
 
 /* ------------------------------------------------- numbers of the specification */
 

@@ -83,7 +83,7 @@ guest_create_with(struct guest *guest, struct hostcall_config *config)
 {
     static const char *const args[] = {"prog", "one", ""};
     static const char *const env[] = {"A=1", "B="};
-    struct hostcall_directory directory = {guest->root, ".", false};
+    struct hostcall_directory directory = {guest->root, ".", false, -1};
     struct hostcall_process *process;
     struct diag diag;
     int err;

@@ -9,11 +9,13 @@
 
 #define STRINGS_BYTES_MAX (16u << 20) /* arguments, or environment */
 #define STRINGS_COUNT_MAX (1u << 20)
-#define PROCESS_MAGIC     0x31524c50u /* "PLR1" */
+#define TEXT_BYTES_MAX    (64u << 20) /* of any text in a frozen record */
+#define PROCESS_MAGIC     0x32524c50u /* "PLR2" */
 
 struct frozen_process {
     uint64_t magic, arg_count, arg_bytes, env_count, env_bytes;
     uint64_t starts, output_max, output_bytes;
+    uint64_t stream_bytes[3], input_at;
 };
 
 static int
@@ -43,13 +45,29 @@ adopt(struct files_table *files, int fd, struct diag *diag, const char *what, si
 }
 
 static int
-open_stdio(struct files_table *files, const int stdio[3], struct diag *diag)
+open_memory(struct hostcall_process *process, uint32_t number)
+{
+    int err = files_table_adopt_memory(&process->files, number, number, number > 0);
+
+    if (err != 0)
+        return err;
+    wasi_rights_adopted(files_table_get(&process->files, number));
+    if (process->output_max == 0 || process->output_max > HOSTCALL_OUTPUT_BYTES_MAX)
+        process->output_max = HOSTCALL_OUTPUT_BYTES_MAX;
+    return 0;
+}
+
+static int
+open_stdio(struct hostcall_process *process, const int stdio[3], struct diag *diag)
 {
     int err = 0;
 
-    for (size_t i = 0; i < 3 && err == 0; i++)
-        err = stdio[i] < 0 ? files_table_skip(files)
-                           : adopt(files, stdio[i], diag, "standard stream", i);
+    for (uint32_t i = 0; i < 3 && err == 0; i++)
+        if (stdio[i] == HOSTCALL_MEMORY)
+            err = open_memory(process, i);
+        else
+            err = stdio[i] < 0 ? files_table_skip(&process->files)
+                               : adopt(&process->files, stdio[i], diag, "standard stream", i);
     return err;
 }
 
@@ -62,8 +80,11 @@ open_directories(struct files_table *files, const struct hostcall_config *config
     for (size_t i = 0; i < config->directory_count; i++) {
         const struct hostcall_directory *directory = &config->directories[i];
 
-        err = files_table_add_root(files, directory->host_path, directory->guest_path,
-                                   directory->is_read_only, diag);
+        err = directory->host_path != NULL
+                  ? files_table_add_root(files, directory->host_path, directory->guest_path,
+                                         directory->is_read_only, diag)
+                  : files_table_add_root_fd(files, directory->fd, directory->guest_path,
+                                            directory->is_read_only, diag);
         if (err != 0)
             return err;
         entry = files_table_get(files, (uint32_t)(3 + i));
@@ -73,9 +94,11 @@ open_directories(struct files_table *files, const struct hostcall_config *config
 }
 
 static int
-open_files(struct files_table *files, const struct hostcall_config *config, struct diag *diag)
+open_files(struct hostcall_process *process, const struct hostcall_config *config,
+           struct diag *diag)
 {
-    int err = open_stdio(files, config->stdio, diag);
+    struct files_table *files = &process->files;
+    int err = open_stdio(process, config->stdio, diag);
 
     if (err == 0)
         err = open_directories(files, config, diag);
@@ -83,6 +106,7 @@ open_files(struct files_table *files, const struct hostcall_config *config, stru
         err = adopt(files, config->sockets[i], diag, "socket", i);
     for (uint32_t i = 0; i < 3; i++)
         files_table_unskip(files, i);
+    files->open_max = config->files_max;
     return err;
 }
 
@@ -96,14 +120,17 @@ hostcall_process_create(const struct hostcall_config *config, struct hostcall_pr
     if (process == NULL)
         return diag_set(diag, -ENOMEM, "no memory for a process record");
     process->output_max = config->output_max;
-    err = strings_copy(config->args, config->arg_count, &process->args);
+    buffer_append(&process->streams[0], config->input, config->input_bytes);
+    err = process->streams[0].err;
+    if (err == 0)
+        err = strings_copy(config->args, config->arg_count, &process->args);
     if (err == 0)
         err = strings_copy(config->env, config->env_count, &process->env);
     if (err != 0)
         (void)diag_set(diag, err, "arguments and environment: %s (at most %u bytes each)",
                        strerror(-err), STRINGS_BYTES_MAX);
     else
-        err = open_files(&process->files, config, diag);
+        err = open_files(process, config, diag);
     if (err != 0) {
         (void)diag_set(diag, err, "files of the process: %s", strerror(-err));
         hostcall_process_destroy(process);
@@ -121,6 +148,8 @@ hostcall_process_destroy(struct hostcall_process *process)
     files_table_fini(&process->files);
     buffer_fini(&process->args.bytes);
     buffer_fini(&process->env.bytes);
+    for (size_t i = 0; i < ARRAY_COUNT(process->streams); i++)
+        buffer_fini(&process->streams[i]);
     free(process);
 }
 
@@ -130,14 +159,25 @@ static int
 process_freeze(void *object, struct buffer *out)
 {
     const struct hostcall_process *process = object;
+    const struct buffer *streams = process->streams;
     struct frozen_process header = {
-        PROCESS_MAGIC,       process->args.count,      process->args.bytes.count,
-        process->env.count,  process->env.bytes.count, process->starts,
-        process->output_max, process->output_bytes};
+        .magic = PROCESS_MAGIC,
+        .arg_count = process->args.count,
+        .arg_bytes = process->args.bytes.count,
+        .env_count = process->env.count,
+        .env_bytes = process->env.bytes.count,
+        .starts = process->starts,
+        .output_max = process->output_max,
+        .output_bytes = process->output_bytes,
+        .stream_bytes = {streams[0].count, streams[1].count, streams[2].count},
+        .input_at = process->input_at,
+    };
 
     buffer_append(out, &header, sizeof(header));
     files_text_freeze(&process->args.bytes, out);
     files_text_freeze(&process->env.bytes, out);
+    for (size_t i = 0; i < ARRAY_COUNT(process->streams); i++)
+        files_text_freeze(&streams[i], out);
     files_table_freeze(&process->files, out);
     return out->err;
 }
@@ -159,54 +199,106 @@ strings_thaw(const uint8_t *bytes, size_t byte_count, uint64_t count, struct hos
     return 0;
 }
 
-static int
-process_read(const uint8_t *bytes, size_t count, struct hostcall_process *process)
+/* What is left of the frozen bytes. */
+struct reading {
+    const uint8_t *bytes;
+    size_t count;
+};
+
+/* The next text; NULL: there is not so much. */
+static const uint8_t *
+take_text(struct reading *reading, uint64_t bytes)
 {
+    const uint8_t *text = reading->bytes;
+    uint64_t room = ROUND_UP(bytes, sizeof(uint64_t));
+
+    if (bytes > TEXT_BYTES_MAX || room > reading->count)
+        return NULL;
+    reading->bytes += room;
+    reading->count -= room;
+    return text;
+}
+
+static int
+texts_read(const struct frozen_process *header, struct reading *reading,
+           struct hostcall_process *process)
+{
+    const uint8_t *args = take_text(reading, header->arg_bytes);
+    const uint8_t *env = args == NULL ? NULL : take_text(reading, header->env_bytes);
+    int err = env == NULL ? -EINVAL : 0;
+
+    if (err == 0)
+        err = strings_thaw(args, header->arg_bytes, header->arg_count, &process->args);
+    if (err == 0)
+        err = strings_thaw(env, header->env_bytes, header->env_count, &process->env);
+    for (size_t i = 0; i < ARRAY_COUNT(process->streams) && err == 0; i++) {
+        const uint8_t *text = take_text(reading, header->stream_bytes[i]);
+
+        err = text == NULL ? -EINVAL
+                           : files_text_thaw(text, header->stream_bytes[i], &process->streams[i]);
+    }
+    return err;
+}
+
+static bool
+is_memory_valid(const struct files_table *files)
+{
+    for (uint32_t i = 0; i < files->entry_count; i++)
+        if (files->entries[i].kind == FILES_MEMORY && files->entries[i].memory > 2)
+            return false;
+    return true;
+}
+
+static int
+process_read(const uint8_t *bytes, size_t count, const struct hostcall_process *fresh,
+             struct hostcall_process *process)
+{
+    struct reading reading = {bytes + sizeof(struct frozen_process),
+                              count - sizeof(struct frozen_process)};
     struct frozen_process header;
-    size_t arg_room, env_room, used;
+    size_t used;
     int err;
 
     if (count < sizeof(header))
         return -EINVAL;
     (void)memcpy(&header, bytes, sizeof(header));
-    bytes += sizeof(header);
-    count -= sizeof(header);
-    if (header.magic != PROCESS_MAGIC || header.arg_bytes > 2 * STRINGS_BYTES_MAX ||
-        header.env_bytes > 2 * STRINGS_BYTES_MAX)
-        return -EINVAL;
-    arg_room = ROUND_UP(header.arg_bytes, sizeof(uint64_t));
-    env_room = ROUND_UP(header.env_bytes, sizeof(uint64_t));
-    if (arg_room + env_room > count)
+    if (header.magic != PROCESS_MAGIC || header.input_at > header.stream_bytes[0])
         return -EINVAL;
     process->starts = header.starts;
     process->output_max = header.output_max;
     process->output_bytes = header.output_bytes;
-    err = strings_thaw(bytes, header.arg_bytes, header.arg_count, &process->args);
-    if (err == 0)
-        err = strings_thaw(bytes + arg_room, header.env_bytes, header.env_count, &process->env);
+    process->input_at = header.input_at;
+    err = texts_read(&header, &reading, process);
     if (err != 0)
         return err;
-    bytes += arg_room + env_room;
-    count -= arg_room + env_room;
-    err = files_table_thaw(bytes, count, &process->files, &used);
-    return err == 0 && used != count ? -EINVAL : err;
+    err = files_table_thaw(reading.bytes, reading.count, fresh != NULL ? &fresh->files : NULL,
+                           &process->files, &used);
+    if (err == 0 && (used != reading.count || !is_memory_valid(&process->files)))
+        err = -EINVAL;
+    return err;
 }
 
 static int
-process_thaw(const uint8_t *bytes, size_t count, void **out)
+process_make(const uint8_t *bytes, size_t count, const struct hostcall_process *fresh, void **out)
 {
     struct hostcall_process *process = calloc(1, sizeof(*process));
     int err;
 
     if (process == NULL)
         return -ENOMEM;
-    err = process_read(bytes, count, process);
+    err = process_read(bytes, count, fresh, process);
     if (err != 0) {
         hostcall_process_destroy(process);
         return err;
     }
     *out = process;
     return 0;
+}
+
+static int
+process_thaw(const uint8_t *bytes, size_t count, void **out)
+{
+    return process_make(bytes, count, NULL, out);
 }
 
 static int
@@ -218,6 +310,31 @@ take_strings(const struct hostcall_strings *from, struct hostcall_strings *to)
     return to->bytes.err;
 }
 
+static int
+take_stream(const struct files_entry *entry, uint32_t number, struct hostcall_process *process)
+{
+    int err;
+
+    if (entry != NULL && entry->kind == FILES_MEMORY)
+        err = files_table_adopt_memory(&process->files, number, number, number > 0);
+    else
+        err = files_table_adopt_at(&process->files, number, entry != NULL ? entry->fd : -1);
+    if (err == 0 && entry != NULL)
+        wasi_rights_adopted(files_table_get(&process->files, number));
+    return err;
+}
+
+/* Input of this start, and output of nobody before. */
+static int
+take_memory(const struct hostcall_process *fresh, struct hostcall_process *process)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(process->streams); i++)
+        process->streams[i].count = 0;
+    buffer_append(&process->streams[0], fresh->streams[0].bytes, fresh->streams[0].count);
+    process->input_at = 0;
+    return process->streams[0].err;
+}
+
 /* Arguments, environment and standard streams are this start's; what else is open
  * was opened before the snapshot and stays. */
 static int
@@ -227,13 +344,11 @@ take_fresh(const struct hostcall_process *fresh, struct hostcall_process *proces
 
     if (err == 0)
         err = take_strings(&fresh->env, &process->env);
-    for (uint32_t i = 0; i < 3 && err == 0; i++) {
-        const struct files_entry *entry = files_table_get(&fresh->files, i);
-
-        err = files_table_adopt_at(&process->files, i, entry != NULL ? entry->fd : -1);
-        if (err == 0 && entry != NULL)
-            wasi_rights_adopted(files_table_get(&process->files, i));
-    }
+    if (err == 0)
+        err = take_memory(fresh, process);
+    for (uint32_t i = 0; i < 3 && err == 0; i++)
+        err = take_stream(files_table_get(&fresh->files, i), i, process);
+    process->files.open_max = fresh->files.open_max;
     process->output_max = fresh->output_max;
     process->output_bytes = 0;
     process->starts++;
@@ -244,7 +359,7 @@ static int
 process_restart(const uint8_t *bytes, size_t count, const void *fresh, void **out)
 {
     void *process;
-    int err = process_thaw(bytes, count, &process);
+    int err = process_make(bytes, count, fresh, &process);
 
     if (err != 0)
         return err;

@@ -267,7 +267,7 @@ static void
 test_create_reports_the_path_that_is_wrong(void **state)
 {
     struct guest *guest = *state;
-    struct hostcall_directory directory = {"/does/not/exist", "/", false};
+    struct hostcall_directory directory = {"/does/not/exist", "/", false, -1};
     struct hostcall_config config = {
         .directories = &directory, .directory_count = 1, .stdio = {-1, -1, -1}};
     struct hostcall_process *process = NULL;
@@ -294,7 +294,8 @@ static void
 test_closed_streams_keep_directories_at_three(void **state)
 {
     struct guest *guest = *state;
-    struct hostcall_directory directories[] = {{guest->root, "/", false}, {"/", "host", true}};
+    struct hostcall_directory directories[] = {{guest->root, "/", false, -1},
+                                               {"/", "host", true, -1}};
     struct hostcall_config config = {.directories = directories, .directory_count = 2};
     int stdio[3];
 

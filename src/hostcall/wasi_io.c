@@ -11,8 +11,12 @@
 /* --------------------------------------------------------------- read and write */
 
 static int
-transfer(struct files_entry *entry, const struct wasi_buffers *buffers, bool is_write, size_t *done)
+transfer(struct hostcall_process *process, struct files_entry *entry,
+         const struct wasi_buffers *buffers, bool is_write, size_t *done)
 {
+    if (entry->kind == FILES_MEMORY)
+        return is_write ? memory_write(process, entry, buffers->iov, buffers->count, done)
+                        : memory_read(process, buffers->iov, buffers->count, done);
     return is_write ? files_write(entry, buffers->iov, buffers->count, done)
                     : files_read(entry, buffers->iov, buffers->count, done);
 }
@@ -52,7 +56,7 @@ read_or_write(struct faaslet_call *call, bool is_write)
         call->limit = FAASLET_LIMIT_OUTPUT;
         return FAASLET_CALL_LIMIT;
     }
-    err = transfer(entry, &buffers, is_write, &done);
+    err = transfer(process, entry, &buffers, is_write, &done);
     if (is_write && process->output_max != 0 && wasi_arg(call, 0) - 1u < 2)
         process->output_bytes += done;
     if (err == 0)

@@ -345,7 +345,7 @@ test_times_of_a_link_or_of_its_target(void **state)
 static void
 make_read_only(struct guest *guest)
 {
-    struct hostcall_directory directory = {guest->root, "ro", true};
+    struct hostcall_directory directory = {guest->root, "ro", true, -1};
     struct hostcall_config config = {.directories = &directory, .directory_count = 1};
 
     hostcall_process_ops.destroy(guest->process);

@@ -136,12 +136,12 @@ fd_entry(const struct polling *polling, const struct wasi_subscription *subscrip
     /* A listening socket is polled for reading before sock_accept. */
     if (*err == 0 && entry->kind != FILES_DIRECTORY)
         entry = wasi_descriptor(polling->call, subscription->fd, right, err);
-    if (*err == 0 && entry->fd < 0)
+    if (*err == 0 && entry->fd < 0 && entry->kind != FILES_MEMORY)
         *err = -EIO;
     return entry;
 }
 
-/* Files and directories never keep anyone waiting. */
+/* Files, directories and memory never keep anyone waiting. */
 static void
 file_ready(struct polling *polling, const struct wasi_subscription *subscription,
            const struct files_entry *entry)
@@ -153,6 +153,12 @@ file_ready(struct polling *polling, const struct wasi_subscription *subscription
 
     if (subscription->type == WASI_EVENT_FD_WRITE) {
         event->nbytes = FILE_ROOM_BYTES;
+        return;
+    }
+    if (entry->kind == FILES_MEMORY) {
+        const struct hostcall_process *process = wasi_process(polling->call);
+
+        event->nbytes = process->streams[0].count - process->input_at;
         return;
     }
     if (entry->kind != FILES_REGULAR || files_stat(entry, &stat) != 0)
@@ -174,7 +180,8 @@ fd_look(struct polling *polling, uint32_t index)
 
     if (err != 0)
         (void)event_add(polling, subscription, err);
-    else if (entry->kind == FILES_REGULAR || entry->kind == FILES_DIRECTORY)
+    else if (entry->kind == FILES_REGULAR || entry->kind == FILES_DIRECTORY ||
+             entry->kind == FILES_MEMORY)
         file_ready(polling, subscription, entry);
     else
         polling->fds[index] = (struct pollfd){

@@ -10,6 +10,9 @@
  * EPOLLOUT | EPOLLET, and at each event calls net_flush, and net_receive until
  * -EAGAIN.
  *
+ * Descriptors go with the first byte of their frame, which then has a sendmsg of its
+ * own: so each is told apart, however many frames one recvmsg brings.
+ *
  * Frames come whole and in order, or the connection is over. The other side is not
  * trusted: a frame that is too long, or descriptors that nobody announced, end it.
  */
@@ -33,7 +36,7 @@ struct net_limits {
     uint64_t queue_bytes_max; /* waiting to be sent; 0: NET_QUEUE_BYTES_MAX */
 };
 
-/* Takes the socket, also on failure, and makes it non-blocking. -ENOMEM. */
+/* Takes the socket, also on failure, and makes it non-blocking. -ENOMEM, -EBADF. */
 int net_connection_create(int fd, const struct net_limits *limits,
                           struct net_connection **out) MUST_CHECK;
 /* Closes it; what was queued is lost. NULL is fine. */
@@ -55,7 +58,7 @@ void net_frame_fini(struct net_frame *frame);
 /* Sends or queues one frame; any thread. Bytes and descriptors are borrowed: what
  * is queued is copied. -EMSGSIZE: over NET_FRAME_BYTES_MAX or NET_FRAME_FDS_MAX.
  * -ENOBUFS: the queue is full (nothing of the frame is sent). -EPIPE: it is over.
- * -ENOMEM, -EMFILE: the frame is not sent. */
+ * -ENOMEM, -EMFILE, -EBADF: nothing of the frame is sent. */
 int net_send(struct net_connection *connection, const void *bytes, size_t count, const int *fds,
              size_t fd_count) MUST_CHECK;
 
@@ -67,7 +70,8 @@ uint64_t net_queued(struct net_connection *connection);
 
 /* The next whole frame, which the caller owns. One thread. -EAGAIN: none yet.
  * -EPIPE: the other side closed, between two frames or not. -EPROTO: it broke the
- * rules above. -ENOMEM. After any but -EAGAIN there is nothing more to receive. */
+ * rules above. -ENOMEM, -EMFILE: no room for what came. After any but -EAGAIN there is nothing more
+ * to receive. */
 int net_receive(struct net_connection *connection, struct net_frame *out) MUST_CHECK;
 
 #endif

@@ -19,8 +19,9 @@ int rpc_send(struct net_connection *connection, const ProtobufCMessage *message,
              size_t fd_count) MUST_CHECK;
 
 /* The frame's message; NULL: it is none of that type, is not UTF-8 where it should be,
- * or has no content (a oneof that nobody set, or that is not known here). Freed with
- * protobuf_c_message_free_unpacked. */
+ * has an enum's value that the schema does not know, would take much more memory than
+ * its frame, or has no content (a oneof that nobody set, or that is not known here).
+ * Freed with protobuf_c_message_free_unpacked(message, NULL). */
 Rpc__CellRequest *rpc_cell_request(const struct net_frame *frame);
 Rpc__CellReply *rpc_cell_reply(const struct net_frame *frame);
 

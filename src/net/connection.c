@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Connections: life and limits.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "net/net_internal.h"
+
+static int
+connection_init(struct net_connection *connection, const struct net_limits *limits)
+{
+    int flags = fcntl(connection->fd, F_GETFL);
+
+    if (flags < 0 || fcntl(connection->fd, F_SETFL, flags | O_NONBLOCK) != 0)
+        return -errno;
+    connection->limits = *limits;
+    if (limits->frame_bytes_max == 0 || limits->frame_bytes_max > NET_FRAME_BYTES_MAX)
+        connection->limits.frame_bytes_max = NET_FRAME_BYTES_MAX;
+    if (limits->frame_fds_max > NET_FRAME_FDS_MAX)
+        connection->limits.frame_fds_max = NET_FRAME_FDS_MAX;
+    if (limits->queue_bytes_max == 0)
+        connection->limits.queue_bytes_max = NET_QUEUE_BYTES_MAX;
+    return -pthread_mutex_init(&connection->lock, NULL);
+}
+
+int
+net_connection_create(int fd, const struct net_limits *limits, struct net_connection **out)
+{
+    struct net_connection *connection;
+    int err = fault_point("net.create");
+
+    connection = err == 0 ? malloc(sizeof(*connection)) : NULL;
+    if (connection == NULL) {
+        (void)close(fd);
+        return -ENOMEM;
+    }
+    *connection = (struct net_connection){.fd = fd};
+    err = connection_init(connection, limits);
+    if (err != 0) {
+        (void)close(fd);
+        free(connection);
+        return err;
+    }
+    *out = connection;
+    return 0;
+}
+
+void
+net_connection_destroy(struct net_connection *connection)
+{
+    if (connection == NULL)
+        return;
+    connection_drop_queue(connection);
+    connection_drop_received(connection);
+    (void)close(connection->fd);
+    (void)pthread_mutex_destroy(&connection->lock);
+    free(connection);
+}
+
+int
+net_fd(const struct net_connection *connection)
+{
+    return connection->fd;
+}
+
+void
+net_frame_fini(struct net_frame *frame)
+{
+    for (size_t i = 0; i < frame->fd_count; i++)
+        if (frame->fds[i] >= 0)
+            (void)close(frame->fds[i]);
+    free(frame->bytes);
+    *frame = (struct net_frame){.bytes = NULL};
+}

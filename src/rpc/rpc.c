@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Messages in frames. What protobuf-c leaves open is done here: it takes any value for
+ * an enum, any bytes for a string, and as much memory as a message asks for.
+ */
+#include "rpc/rpc.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A field of two bytes can take more than fifty in memory. */
+#define BUDGET_BYTES     (4u << 20)
+#define BUDGET_PER_BYTE  4u
+#define PACKED_BYTES_MAX 4096u /* on the stack */
+
+int
+rpc_send(struct net_connection *connection, const ProtobufCMessage *message, const int *fds,
+         size_t fd_count)
+{
+    size_t count = protobuf_c_message_get_packed_size(message);
+    uint8_t small[PACKED_BYTES_MAX], *bytes = small;
+    int err;
+
+    if (count > NET_FRAME_BYTES_MAX)
+        return -EMSGSIZE;
+    if (count > sizeof(small)) {
+        bytes = malloc(count);
+        if (bytes == NULL)
+            return -ENOMEM;
+    }
+    (void)protobuf_c_message_pack(message, bytes);
+    err = net_send(connection, bytes, count, fds, fd_count);
+    if (bytes != small)
+        free(bytes);
+    return err;
+}
+
+/* ------------------------------------------------------------------------ reading */
+
+/* Bytes from malloc, so that any may free the message; not more than the budget. */
+static void *
+budget_alloc(void *budget, size_t bytes)
+{
+    size_t *left = budget;
+
+    if (bytes > *left)
+        return NULL;
+    *left -= bytes;
+    return malloc(bytes);
+}
+
+static void
+budget_free(void *budget, void *bytes)
+{
+    (void)budget;
+    free(bytes);
+}
+
+/* The shortest form of each character only, no surrogates, none past U+10FFFF. */
+static bool
+is_utf8(const char *text)
+{
+    const uint8_t *at = (const uint8_t *)text;
+
+    while (*at != 0) {
+        uint8_t first = *at++;
+        uint8_t low = 0x80, high = 0xbf;
+        unsigned more = first < 0x80 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+
+        if (first >= 0x80 && (first < 0xc2 || first > 0xf4))
+            return false;
+        low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : low;
+        high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : high;
+        for (; more > 0; more--) {
+            if (*at < low || *at > high)
+                return false;
+            at++;
+            low = 0x80;
+            high = 0xbf;
+        }
+    }
+    return true;
+}
+
+static bool message_is_valid(const ProtobufCMessage *message);
+
+static bool
+value_is_valid(const ProtobufCFieldDescriptor *field, const void *value)
+{
+    switch (field->type) {
+    case PROTOBUF_C_TYPE_ENUM:
+        return protobuf_c_enum_descriptor_get_value(field->descriptor, *(const int *)value) != NULL;
+    case PROTOBUF_C_TYPE_STRING: {
+        const char *text = *(const char *const *)value;
+
+        return text != NULL && is_utf8(text);
+    }
+    case PROTOBUF_C_TYPE_MESSAGE: {
+        const ProtobufCMessage *inner = *(const ProtobufCMessage *const *)value;
+
+        return inner == NULL || message_is_valid(inner);
+    }
+    default:
+        return true;
+    }
+}
+
+static size_t
+value_bytes(const ProtobufCFieldDescriptor *field)
+{
+    switch (field->type) {
+    case PROTOBUF_C_TYPE_ENUM:
+        return sizeof(int);
+    case PROTOBUF_C_TYPE_STRING:
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return sizeof(void *);
+    default:
+        return 0; /* all values of it are valid */
+    }
+}
+
+static bool
+field_is_valid(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
+{
+    const uint8_t *base = (const uint8_t *)message;
+    size_t unit = value_bytes(field);
+
+    if (unit == 0)
+        return true;
+    if (field->label == PROTOBUF_C_LABEL_REPEATED) {
+        size_t count = *(const size_t *)(const void *)(base + field->quantifier_offset);
+        const uint8_t *values = *(uint8_t *const *)(const void *)(base + field->offset);
+
+        for (size_t i = 0; i < count; i++)
+            if (!value_is_valid(field, values + i * unit))
+                return false;
+        return true;
+    }
+    if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0 &&
+        *(const uint32_t *)(const void *)(base + field->quantifier_offset) != field->id)
+        return true;
+    return value_is_valid(field, base + field->offset);
+}
+
+/* As deep as the schema is. */
+static bool
+message_is_valid(const ProtobufCMessage *message)
+{
+    for (unsigned i = 0; i < message->descriptor->n_fields; i++)
+        if (!field_is_valid(message, &message->descriptor->fields[i]))
+            return false;
+    return true;
+}
+
+static ProtobufCMessage *
+read_message(const struct net_frame *frame, const ProtobufCMessageDescriptor *descriptor)
+{
+    size_t budget = BUDGET_BYTES + BUDGET_PER_BYTE * frame->count;
+    ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
+    ProtobufCMessage *message =
+        protobuf_c_message_unpack(descriptor, &allocator, frame->count, frame->bytes);
+
+    if (message != NULL && !message_is_valid(message)) {
+        protobuf_c_message_free_unpacked(message, NULL);
+        return NULL;
+    }
+    return message;
+}
+
+Rpc__CellRequest *
+rpc_cell_request(const struct net_frame *frame)
+{
+    ProtobufCMessage *message = read_message(frame, &rpc__cell_request__descriptor);
+    Rpc__CellRequest *request = (Rpc__CellRequest *)(void *)message;
+
+    /* Any of its members: all are messages. */
+    if (message != NULL &&
+        (request->is_case == RPC__CELL_REQUEST__IS__NOT_SET || request->setup == NULL)) {
+        protobuf_c_message_free_unpacked(message, NULL);
+        return NULL;
+    }
+    return request;
+}
+
+Rpc__CellReply *
+rpc_cell_reply(const struct net_frame *frame)
+{
+    ProtobufCMessage *message = read_message(frame, &rpc__cell_reply__descriptor);
+    Rpc__CellReply *reply = (Rpc__CellReply *)(void *)message;
+
+    if (message != NULL &&
+        (reply->is_case == RPC__CELL_REPLY__IS__NOT_SET || reply->ready == NULL)) {
+        protobuf_c_message_free_unpacked(message, NULL);
+        return NULL;
+    }
+    return reply;
+}
