@@ -27,6 +27,16 @@ process_ended(struct worker_cell *cell)
 }
 
 static void
+hear_some(struct worker_cell *cell)
+{
+    bool was_unread = cell->is_unread;
+
+    cell->is_unread = hear_cell(cell);
+    cell->worker->unread += cell->is_unread ? 1 : 0;
+    cell->worker->unread -= was_unread ? 1 : 0;
+}
+
+static void
 socket_event(struct worker_cell *cell, uint32_t events)
 {
     struct worker *worker = cell->worker;
@@ -39,30 +49,12 @@ socket_event(struct worker_cell *cell, uint32_t events)
             place_watch_out(cell, false);
         (void)pthread_mutex_unlock(&worker->lock);
     }
-    cell->is_unread = hear_cell(cell);
-}
-
-/* A cell of this turn may be the starter's by now; those that other threads do not
- * use any more are freed there, so each is held for the turn. */
-static void
-hold(struct worker *worker, const struct epoll_event *events, int count, bool is_held)
-{
-    (void)pthread_mutex_lock(&worker->lock);
-    for (int i = 0; i < count; i++) {
-        struct worker_cell *cell = (void *)(uintptr_t)(events[i].data.u64 & ~UINT64_C(1));
-
-        if (cell != NULL && is_held)
-            place_get(cell);
-        else if (cell != NULL)
-            place_put(cell);
-    }
-    (void)pthread_mutex_unlock(&worker->lock);
+    hear_some(cell);
 }
 
 static void
-handle(struct worker *worker, const struct epoll_event *events, int count)
+handle(const struct epoll_event *events, int count)
 {
-    hold(worker, events, count, true);
     for (int i = 0; i < count; i++) {
         struct worker_cell *cell = (void *)(uintptr_t)(events[i].data.u64 & ~UINT64_C(1));
 
@@ -73,24 +65,24 @@ handle(struct worker *worker, const struct epoll_event *events, int count)
         else if (cell->state < CELL_LEAVING)
             socket_event(cell, events[i].events);
     }
-    hold(worker, events, count, false);
 }
 
-/* Whether some cell has still more to say. They take turns. */
-static bool
+/* Those that have more to say take turns. Only the loop takes cells off the list. */
+static void
 hear_rest(struct worker *worker)
 {
-    struct worker_cell *cell = worker->cells, *next;
-    bool is_more = false;
+    struct worker_cell *cell, *next;
 
+    if (worker->unread == 0)
+        return;
+    (void)pthread_mutex_lock(&worker->lock);
+    cell = worker->cells;
+    (void)pthread_mutex_unlock(&worker->lock);
     for (; cell != NULL; cell = next) {
         next = cell->next;
-        if (!cell->is_unread)
-            continue;
-        cell->is_unread = hear_cell(cell);
-        is_more |= cell->is_unread;
+        if (cell->is_unread)
+            hear_some(cell);
     }
-    return is_more;
 }
 
 /* --------------------------------------------------------------------------- deadlines */
@@ -131,12 +123,13 @@ find_due(struct worker *worker, uint64_t now_ns)
 }
 
 static void
-act(struct worker_cell *cell)
+act(struct worker_cell *cell, bool is_idle)
 {
     if (cell->state == CELL_GREETING)
-        place_close(cell, WORKER_FAILED, "a new cell did not say that it is ready");
-    else if (cell->state == CELL_OPEN && cell->calls == NULL)
-        place_dismiss(cell, "idle");
+        place_close(cell, WORKER_FAILED,
+                    "a new cell did not say that it is ready, or cannot be watched");
+    else if (cell->state == CELL_OPEN && is_idle)
+        place_retire(cell);
     else if (cell->state == CELL_OPEN)
         place_close(cell, WORKER_LOST, "its cell did not end a call in its time");
     else
@@ -149,29 +142,31 @@ look(struct worker *worker)
 {
     uint64_t now_ns = clock_now_ns();
     struct worker_cell *cell;
+    bool is_idle;
 
     for (;;) {
         (void)pthread_mutex_lock(&worker->lock);
         cell = now_ns < worker->look_at_ns ? NULL : find_due(worker, now_ns);
         if (cell != NULL)
             worker->look_at_ns = 0;
+        is_idle = cell != NULL && cell->state == CELL_OPEN && cell->tenant->calls == 0;
         if (cell != NULL && cell->state == CELL_LEAVING)
             cell->deadline_ns = now_ns + WORKER_LEAVE_NS_MAX;
         (void)pthread_mutex_unlock(&worker->lock);
         if (cell == NULL)
             return;
-        act(cell);
+        act(cell, is_idle);
     }
 }
 
 /* --------------------------------------------------------------------------- the loop */
 
 static int
-timeout_ms(struct worker *worker, bool is_more)
+timeout_ms(struct worker *worker)
 {
     uint64_t now_ns, at_ns;
 
-    if (is_more)
+    if (worker->unread > 0)
         return 0;
     (void)pthread_mutex_lock(&worker->lock);
     at_ns = worker->look_at_ns;
@@ -218,6 +213,7 @@ end_all(struct worker *worker)
     }
     (void)pthread_mutex_unlock(&worker->lock);
     tenant_remove_due(worker);
+    place_forget(worker);
     (void)pthread_mutex_lock(&worker->lock);
     worker->is_loop_over = true;
     (void)pthread_mutex_unlock(&worker->lock);
@@ -228,16 +224,18 @@ loop_run(void *context)
 {
     struct epoll_event events[EVENTS_MAX];
     struct worker *worker = context;
-    bool is_more = false;
 
+    worker_set_loop(worker);
     while (!is_stopping(worker)) {
-        int count = epoll_wait(worker->epoll_fd, events, EVENTS_MAX, timeout_ms(worker, is_more));
+        int count = epoll_wait(worker->epoll_fd, events, EVENTS_MAX, timeout_ms(worker));
 
-        handle(worker, events, count > 0 ? count : 0);
-        is_more = hear_rest(worker);
+        handle(events, count > 0 ? count : 0);
+        hear_rest(worker);
         look(worker);
         tenant_remove_due(worker);
+        call_end_cancelled(worker);
         open_waiting(worker);
+        place_forget(worker);
     }
     end_all(worker);
     return NULL;

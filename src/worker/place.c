@@ -110,8 +110,8 @@ allocate(struct worker *worker, struct jail *jail, int socket)
 {
     struct worker_cell *cell = fault_point("worker.start") != 0 ? NULL : calloc(1, sizeof(*cell));
 
-    if (cell == NULL || net_connection_create(socket, &(struct net_limits){0},
-                                              &cell->connection) != 0) {
+    if (cell == NULL ||
+        net_connection_create(socket, &(struct net_limits){0}, &cell->connection) != 0) {
         if (cell == NULL)
             (void)close(socket);
         free(cell);
@@ -130,7 +130,7 @@ int
 place_add(struct worker *worker, struct worker_tenant *tenant, struct jail *jail, int socket)
 {
     struct worker_cell *cell = allocate(worker, jail, socket);
-    int err = 0;
+    int err;
 
     if (cell == NULL) {
         jail_destroy(jail);
@@ -139,14 +139,15 @@ place_add(struct worker *worker, struct worker_tenant *tenant, struct jail *jail
     (void)pthread_mutex_lock(&worker->lock);
     cell->serial = worker->next_serial++;
     /* A worker that ends has no loop any more that would watch it. */
-    err = worker->is_stopping ? -ECANCELED : watch(cell);
+    err = worker->is_stopping ? -ECANCELED : 0;
     if (err == 0) {
         cell->references = 1;
         cell->is_own = tenant != NULL;
         cell->tenant = tenant;
         if (tenant != NULL)
             tenant->references++;
-        cell->deadline_ns = clock_now_ns() + WORKER_READY_NS_MAX;
+        /* One that cannot be watched is late at once: the loop may know it by now. */
+        cell->deadline_ns = watch(cell) == 0 ? clock_now_ns() + WORKER_READY_NS_MAX : 0;
         worker_look_at(worker, cell->deadline_ns);
         cell->next = worker->cells;
         worker->cells = cell;
@@ -220,9 +221,27 @@ hand_over(struct worker_cell *cell)
     unlink_from(&worker->leaving, cell);
     cell->state = CELL_DOWN;
     cell->tenant = NULL;
+    cell->next = worker->gone;
+    worker->gone = cell;
     if (tenant != NULL)
         tenant_put(tenant);
-    place_put(cell);
+}
+
+/* Until here an event of the same turn may name it. */
+void
+place_forget(struct worker *worker)
+{
+    if (worker->gone == NULL)
+        return;
+    (void)pthread_mutex_lock(&worker->lock);
+    while (worker->gone != NULL) {
+        struct worker_cell *cell = worker->gone;
+
+        worker->gone = cell->next;
+        worker->unread -= cell->is_unread ? 1 : 0;
+        place_put(cell);
+    }
+    (void)pthread_mutex_unlock(&worker->lock);
 }
 
 /* With the lock: what its death means for who wants another. */
@@ -240,7 +259,7 @@ note_death(struct worker_cell *cell, const char *reason)
         (void)pthread_cond_broadcast(&worker->changed);
         return;
     }
-    tenant->cells_lost++;
+    tenant->cells_lost += cell->given_ns != 0 ? 1 : 0;
     worker_reason(tenant->reason, "%s", reason);
     if (cell->has_ended_call || now_ns - cell->given_ns > WORKER_EARLY_NS)
         tenant->early_deaths = 0;
@@ -293,6 +312,21 @@ place_dismiss(struct worker_cell *cell, const char *reason)
 }
 
 void
+place_retire(struct worker_cell *cell)
+{
+    struct worker *worker = cell->worker;
+    bool is_idle;
+
+    (void)pthread_mutex_lock(&worker->lock);
+    is_idle = cell->tenant->calls == 0;
+    if (is_idle)
+        detach(cell);
+    (void)pthread_mutex_unlock(&worker->lock);
+    if (is_idle)
+        place_dismiss(cell, "idle");
+}
+
+void
 place_leave(struct worker_cell *cell)
 {
     struct worker *worker = cell->worker;
@@ -307,8 +341,7 @@ place_leave(struct worker_cell *cell)
 }
 
 static void
-describe(const struct worker_cell *cell, const struct jail_end *end,
-         char reason[WORKER_REASON_MAX])
+describe(const struct worker_cell *cell, const struct jail_end *end, char reason[WORKER_REASON_MAX])
 {
     uint64_t bytes = cell->tenant != NULL ? cell->tenant->limits.memory_bytes : 0;
 

@@ -93,7 +93,7 @@ start_jail(struct worker *worker, const struct task *task, int ends[2], struct j
                                  .context = &start,
                                  .descriptors = descriptors,
                                  .descriptor_count = ARRAY_COUNT(descriptors),
-                                 .stdio = {-1, -1, STDERR_FILENO},
+                                 .stdio = {-1, -1, -1},
                                  .limits = task->limits,
                                  .is_strict = worker->is_strict,
                                  .paths = paths};
@@ -101,8 +101,9 @@ start_jail(struct worker *worker, const struct task *task, int ends[2], struct j
     (void)snprintf(name, sizeof(name), "%s-%" PRIu64, worker->name, task->serial);
     start_init(&start);
     config.path_count = worker->is_dynamic ? list_libraries(paths) : 0;
-    if (fcntl(STDERR_FILENO, F_GETFD) < 0)
-        config.stdio[2] = -1;
+    /* Builds for testing report there what they find. */
+    if (worker->is_dynamic && fcntl(STDERR_FILENO, F_GETFD) >= 0)
+        config.stdio[2] = STDERR_FILENO;
     if (task->tenant != NULL)
         config.network = task->tenant->network;
     return jail_start(&config, jail, diag);
@@ -152,9 +153,9 @@ choose(struct worker *worker, struct task *task)
     if (worker->is_stopping)
         return false;
     task->tenant = own_wanted(worker);
-    if (task->tenant == NULL && (worker->ready + worker->greeting >=
-                                     worker->pool_size + worker->waiting_pool ||
-                                 clock_now_ns() < worker->retry_at_ns))
+    if (task->tenant == NULL &&
+        (worker->ready + worker->greeting >= worker->pool_size + worker->waiting_pool ||
+         clock_now_ns() < worker->retry_at_ns))
         return false;
     task->serial = worker->next_serial++;
     if (task->tenant == NULL) {
@@ -236,7 +237,7 @@ starter_run(void *context)
     struct worker *worker = context;
     struct task task;
 
-    (void)jail_sweep();
+    (void)!jail_sweep();
     (void)pthread_mutex_lock(&worker->lock);
     while (!worker->is_stopping || !worker->is_loop_over || worker->down != NULL) {
         if (!choose(worker, &task)) {

@@ -38,10 +38,18 @@ worker_wake(struct worker *worker)
     (void)!write(worker->wake_fd, &one, sizeof(one));
 }
 
+static _Thread_local const struct worker *loop_of;
+
 bool
 worker_is_loop(const struct worker *worker)
 {
-    return pthread_equal(worker->loop, pthread_self()) != 0;
+    return loop_of == worker;
+}
+
+void
+worker_set_loop(const struct worker *worker)
+{
+    loop_of = worker;
 }
 
 bool

@@ -20,27 +20,28 @@
 
 #include <pthread.h>
 
+#include "base/buffer.h"
 #include "net/net.h"
 #include "rpc/rpc.h"
 #include "worker/worker.h"
 
-#define WORKER_REASON_MAX      512
-#define WORKER_NAME_MAX        40u
-#define WORKER_TENANTS_MAX     65536u
-#define WORKER_FUNCTIONS_MAX   65536u /* of one tenant */
-#define WORKER_STRINGS_MAX     65536u
-#define WORKER_CALLS_MAX       (1u << 20)
-#define WORKER_WAITING_BYTES   (UINT64_C(128) << 20) /* of a tenant's calls without a cell */
-#define WORKER_PROGRAM_FD      4                     /* in the new process; 3 is the socket */
-#define WORKER_FILES_MAX       (1u << 20)
-#define WORKER_FRAMES_A_TURN   64u
-#define WORKER_READY_NS_MAX    UINT64_C(30000000000)
-#define WORKER_LEAVE_NS_MAX    UINT64_C(200000000)
-#define WORKER_STUBBORN_NS     UINT64_C(10000000000)
-#define WORKER_EARLY_NS        UINT64_C(1000000000)
-#define WORKER_EARLY_DEATHS    3u
-#define WORKER_RETRY_NS        UINT64_C(100000000)
-#define WORKER_RETRY_NS_MAX    UINT64_C(10000000000)
+#define WORKER_REASON_MAX    512
+#define WORKER_NAME_MAX      40u
+#define WORKER_TENANTS_MAX   65536u
+#define WORKER_FUNCTIONS_MAX 65536u /* of one tenant */
+#define WORKER_STRINGS_MAX   65536u
+#define WORKER_CALLS_MAX     (1u << 20)
+#define WORKER_WAITING_BYTES (UINT64_C(128) << 20) /* of a tenant's calls without a cell */
+#define WORKER_PROGRAM_FD    4                     /* in the new process; 3 is the socket */
+#define WORKER_FILES_MAX     (1u << 20)
+#define WORKER_FRAMES_A_TURN 64u
+#define WORKER_READY_NS_MAX  UINT64_C(30000000000)
+#define WORKER_LEAVE_NS_MAX  UINT64_C(200000000)
+#define WORKER_STUBBORN_NS   UINT64_C(10000000000)
+#define WORKER_EARLY_NS      UINT64_C(1000000000)
+#define WORKER_EARLY_DEATHS  3u
+#define WORKER_RETRY_NS      UINT64_C(100000000)
+#define WORKER_RETRY_NS_MAX  UINT64_C(10000000000)
 
 enum cell_state {
     CELL_GREETING, /* its process runs, and has not said yet that it is ready */
@@ -59,11 +60,12 @@ struct worker_cell {
     uint64_t serial;
     uint32_t references; /* the worker's own, and of who uses it without the lock */
     enum cell_state state;
-    bool is_own;                  /* started for its tenant, not for the pool */
-    bool is_set_up;               /* it said so */
-    bool has_ended_call;          /* it was of use */
-    bool is_unread;               /* the loop's: more frames may be there */
-    bool is_ended;                /* the loop's: its process has */
+    bool is_own;         /* started for its tenant, not for the pool */
+    bool is_set_up;      /* it said so */
+    bool has_ended_call; /* it was of use */
+    bool is_unread;      /* the loop's: more frames may be there */
+    bool is_ended;       /* the loop's: its process has */
+    bool is_watching_out;
     struct worker_tenant *tenant; /* NULL: nobody's */
     struct worker_record *calls;  /* sent to it, in no order */
     uint64_t deadline_ns;         /* of GREETING and of LEAVING */
@@ -143,7 +145,7 @@ struct worker {
     uint32_t pool_size, files;
     uint64_t idle_ns;
     int epoll_fd, wake_fd;
-    pthread_t loop, starter;
+    pthread_t loop, starter; /* see worker_is_loop */
     pthread_mutex_t lock;
     pthread_cond_t work;    /* for the starter */
     pthread_cond_t changed; /* the pool, or a tenant that is being removed */
@@ -151,6 +153,10 @@ struct worker {
     bool is_loop_over;
     struct worker_cell *cells; /* up to OPEN */
     struct worker_cell *leaving, *down;
+    struct worker_cell *gone; /* the loop's: down as soon as its turn is over */
+    uint32_t unread;          /* the loop's: cells that may have more to say */
+    bool is_removal_due;      /* of a tenant */
+    bool is_cancel_due;       /* of a call that waits for a cell */
     uint32_t ready, greeting; /* cells that are nobody's */
     struct worker_tenant *tenants;
     struct worker_tenant *waiting, **waiting_end; /* for a cell */
@@ -159,7 +165,8 @@ struct worker {
     struct worker_record **table; /* calls by id */
     size_t table_size;            /* a power of two */
     uint32_t call_count;
-    uint64_t next_id, next_serial, next_function;
+    _Atomic uint64_t next_id;
+    uint64_t next_serial, next_function;
     uint64_t look_at_ns; /* when the loop looks at all deadlines */
     uint32_t failures;   /* of starts for the pool, in a row */
     uint64_t retry_at_ns;
@@ -170,6 +177,7 @@ struct worker {
 
 void worker_wake(struct worker *worker);
 bool worker_is_loop(const struct worker *worker);
+void worker_set_loop(const struct worker *worker);
 bool worker_is_name(const char *name);
 /* With the lock: the loop will look at deadlines then at the latest. */
 void worker_look_at(struct worker *worker, uint64_t at_ns);
@@ -191,8 +199,10 @@ void place_get(struct worker_cell *cell);
 void place_put(struct worker_cell *cell);
 /* Frees what the cell is made of. */
 void place_destroy(struct worker_cell *cell);
-/* After use of the jail: its end may have been overlooked in the meantime. */
+/* With the lock, after use of the jail: its end may have been overlooked meanwhile. */
 void place_rearm(struct worker_cell *cell);
+/* With the lock: whether the loop is to hear that its socket takes more. */
+void place_watch_out(struct worker_cell *cell, bool is_wanted);
 
 /* On the loop. All of them may free the cell's calls and hand it to the starter. */
 void place_ready(struct worker_cell *cell);
@@ -201,6 +211,12 @@ void place_end(struct worker_cell *cell);
 void place_leave(struct worker_cell *cell);
 /* It says what no cell says, or is of no use: its calls end like this, it is killed. */
 void place_close(struct worker_cell *cell, enum worker_end_kind kind, const char *reason);
+/* It is not wanted any more: its calls end as CANCELLED. */
+void place_dismiss(struct worker_cell *cell, const char *reason);
+/* The same where it has none; else nothing. */
+void place_retire(struct worker_cell *cell);
+/* At the end of a turn: what is gone may be freed. */
+void place_forget(struct worker *worker);
 
 /* ---------------------------------------------------------------------------- open.c */
 
@@ -211,13 +227,10 @@ void open_waiting(struct worker *worker);
 /* ---------------------------------------------------------------------------- loop.c */
 
 void *loop_run(void *worker);
-/* With the lock. */
-void loop_tenant_idle(struct worker_tenant *tenant);
-
 /* ---------------------------------------------------------------------------- hear.c */
 
-/* On the loop: reads some of what it said. */
-void hear_cell(struct worker_cell *cell);
+/* On the loop: reads some of what it said, and whether there may be more. */
+bool hear_cell(struct worker_cell *cell);
 
 /* -------------------------------------------------------------------------- tenant.c */
 
@@ -249,12 +262,18 @@ void call_end(struct worker_record *call, struct worker_end *end);
 /* The same for one that its cell did not end. */
 void call_end_as(struct worker_record *call, enum worker_end_kind kind, int err,
                  const char *reason);
-/* All of a list, one by one: on_end may add more. */
+/* With the lock: out of its tenant's queue, to go into its cell's calls. */
+void call_unqueue(struct worker_record *call);
+/* All of a list, one by one. */
 void call_end_queue(struct worker_tenant *tenant, enum worker_end_kind kind, const char *reason);
 void call_end_all_of(struct worker_cell *cell, enum worker_end_kind kind, const char *reason);
-/* With the send_lock: marks it sent to this cell, with the put before where needed.
- * False: it is over, or the cell is no longer its tenant's. */
-bool call_begin_send(struct worker_cell *cell, uint64_t id, int *err);
+/* On the loop: calls that were cancelled while they waited. */
+void call_end_cancelled(struct worker *worker);
+/* With the send_lock: sends the function before where the cell lacks it; from here on
+ * the cell may end the call. -EPIPE: it is over, or the cell is its tenant's no more. */
+int call_begin_send(struct worker_cell *cell, uint64_t id, bool *is_cancelled) MUST_CHECK;
+/* With the send_lock, after it was sent. */
+void call_sent(struct worker_cell *cell, uint64_t id, bool is_cancelled);
 void call_free(struct worker_record *call);
 
 #endif
