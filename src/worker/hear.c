@@ -21,9 +21,6 @@ hear_ready(struct worker_cell *cell, const Rpc__CellReply *reply)
 {
     const Rpc__CellReady *ready = reply->ready;
 
-    if (ready->is_set_up != (cell->state != CELL_GREETING) || cell->is_set_up ||
-        (cell->state != CELL_GREETING && cell->state != CELL_OPEN))
-        return "it said twice that it is ready";
     if (ready->error[0] != '\0') {
         char reason[WORKER_REASON_MAX];
 
@@ -31,6 +28,9 @@ hear_ready(struct worker_cell *cell, const Rpc__CellReply *reply)
         place_close(cell, WORKER_FAILED, reason);
         return told_why;
     }
+    if (ready->is_set_up != (cell->state != CELL_GREETING) || cell->is_set_up ||
+        (cell->state != CELL_GREETING && cell->state != CELL_OPEN))
+        return "it said twice that it is ready";
     if (ready->version != RPC__CELL_VERSION__CELL_VERSION)
         return "it is of another version";
     if (cell->state == CELL_GREETING)

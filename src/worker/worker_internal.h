@@ -28,7 +28,7 @@
 #define WORKER_REASON_MAX    512
 #define WORKER_NAME_MAX      40u
 #define WORKER_TENANTS_MAX   65536u
-#define WORKER_FUNCTIONS_MAX 65536u /* of one tenant */
+#define WORKER_FUNCTIONS_MAX 4096u /* of one tenant; a cell has room for no more */
 #define WORKER_STRINGS_MAX   65536u
 #define WORKER_CALLS_MAX     (1u << 20)
 #define WORKER_WAITING_BYTES (UINT64_C(128) << 20) /* of a tenant's calls without a cell */
