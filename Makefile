@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# make              build/weft, build/weft-compiler
+# make              build/weft, build/weft-compiler, build/weft-cell
 # make check        everything that must pass (see also check-*)
 # make demo         the main job on real programs
 # make help         all targets
@@ -26,7 +26,7 @@ LLVMLIBS := -Wl,--as-needed $(shell $(LLVM) --libs --link-shared 2>/dev/null | s
 ROOMS    := $(shell sed -n 's/^\([a-z]*\):.*/\1/p' ROOMS)
 SOURCES  := $(filter-out %_test.c src/cmd/%,$(wildcard $(ROOMS:%=src/%/*.c)) $(wildcard $(ROOMS:%=src/%/*.S)))
 OBJECTS  := $(patsubst src/%,$(B)/obj/%.o,$(SOURCES))
-PROGRAMS := $(B)/weft $(B)/weft-compiler
+PROGRAMS := $(B)/weft $(B)/weft-compiler $(B)/weft-cell
 TESTS    := $(patsubst src/%.c,$(B)/test/%,$(wildcard src/*/*_test.c)) \
             $(patsubst tests/%.c,$(B)/test/tests/%,$(wildcard tests/*_test.c))
 
@@ -60,10 +60,15 @@ $(B)/libweft.a: $(OBJECTS)
 	@rm -f $@
 	@ar rcs $@ $^
 
-$(B)/weft: $(patsubst src/%,$(B)/obj/%.o,$(filter-out %_test.c src/cmd/compiler_main.c,$(wildcard src/cmd/*.c))) $(B)/libweft.a
+$(B)/weft: $(patsubst src/%,$(B)/obj/%.o,$(filter-out %_test.c src/cmd/compiler_main.c src/cmd/cell_main.c,$(wildcard src/cmd/*.c))) $(B)/libweft.a
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(B)/weft-compiler: $(B)/obj/cmd/compiler_main.c.o $(B)/libweft.a
 	$(CC) $(LDFLAGS) $^ $(LLVMLIBS) $(LDLIBS) -o $@
+# Its root is empty, so it brings all its libraries (sanitizers cannot be brought along). The
+# linker would warn of name look-ups in them that nobody calls.
+CELLLIBS := $(if $(SAN),$(LDLIBS),-static-pie -Wl,--no-warnings -ldw -lelf -lz -lbz2 -llzma -lseccomp -lcap-ng -lcrypto -lzstd -lprotobuf-c)
+$(B)/weft-cell: $(B)/obj/cmd/cell_main.c.o $(B)/libweft.a
+	$(CC) $(LDFLAGS) $^ $(CELLLIBS) -o $@
 
 $(B)/test/%: $(B)/obj/%.c.o $(B)/libweft.a
 	@mkdir -p $(@D)

@@ -275,7 +275,8 @@ open_watcher(struct cell *cell)
 {
     struct epoll_event event = {.events = EPOLLIN};
 
-    cell->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (cell->epoll < 0)
+        cell->epoll = epoll_create1(EPOLL_CLOEXEC);
     cell->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (cell->epoll < 0 || cell->event < 0 ||
         epoll_ctl(cell->epoll, EPOLL_CTL_ADD, cell->event, &event) != 0)
@@ -343,9 +344,13 @@ cell_create(const struct cell_config *config, struct cell **out, struct diag *di
     struct cell *cell = calloc(1, sizeof(*cell));
     int err;
 
-    if (cell == NULL)
+    if (cell == NULL) {
+        if (config->epoll > 0)
+            (void)close(config->epoll);
         return diag_set(diag, -ENOMEM, "no memory for a cell");
-    cell->epoll = cell->event = -1;
+    }
+    cell->epoll = config->epoll > 0 ? config->epoll : -1;
+    cell->event = -1;
     cell->slots_max = config->slots_max != 0 ? config->slots_max : CELL_SLOTS_DEFAULT;
     cell->tick_ns = config->tick_ns != 0 ? config->tick_ns : CELL_TICK_NS;
     cell->calls_max = config->calls_max;

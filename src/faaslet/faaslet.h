@@ -193,6 +193,10 @@ struct faaslet_outcome {
  * SIGBUS, SIGILL, SIGFPE and the kill signal. Idempotent. */
 int faaslet_thread_init(void) MUST_CHECK;
 
+/* Opens what this process needs later and cannot open once it is sealed (jail_seal);
+ * faaslet_thread_init of this thread with it. */
+int faaslet_prepare(void) MUST_CHECK;
+
 /* Prepares a call: of the instance's INIT, or of an exported function. args are
  * slots as abi.h says. -ENOENT: no such export, or not a function. -EINVAL:
  * slot_count is not what its type needs. -EBUSY: another call is not over. */

@@ -153,4 +153,7 @@ unsigned mem_snapshot_window_count(const struct mem_snapshot *snapshot);
 uint64_t mem_snapshot_stored_bytes(const struct mem_snapshot *snapshot);
 void mem_snapshot_destroy(struct mem_snapshot *snapshot);
 
+/* Opens what a process that is sealed later (jail_seal) cannot open any more. */
+void mem_prepare(void);
+
 #endif

@@ -59,30 +59,55 @@ budget_free(void *budget, void *bytes)
     free(bytes);
 }
 
-/* The shortest form of each character only, no surrogates, none past U+10FFFF. */
+/* Bytes of the character; 0: it is none. The shortest form only, no surrogates, none
+ * past U+10FFFF. */
+static size_t
+character_bytes(const uint8_t *at)
+{
+    uint8_t first = at[0], low = 0x80, high = 0xbf;
+    size_t count = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+
+    if (first >= 0x80 && (first < 0xc2 || first > 0xf4))
+        return 0;
+    low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : low;
+    high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : high;
+    for (size_t i = 1; i < count; i++) {
+        if (at[i] < low || at[i] > high)
+            return 0;
+        low = 0x80;
+        high = 0xbf;
+    }
+    return count;
+}
+
 static bool
 is_utf8(const char *text)
 {
     const uint8_t *at = (const uint8_t *)text;
+    size_t bytes;
 
-    while (*at != 0) {
-        uint8_t first = *at++;
-        uint8_t low = 0x80, high = 0xbf;
-        unsigned more = first < 0x80 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
-
-        if (first >= 0x80 && (first < 0xc2 || first > 0xf4))
+    for (; *at != 0; at += bytes) {
+        bytes = character_bytes(at);
+        if (bytes == 0)
             return false;
-        low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : low;
-        high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : high;
-        for (; more > 0; more--) {
-            if (*at < low || *at > high)
-                return false;
-            at++;
-            low = 0x80;
-            high = 0xbf;
-        }
     }
     return true;
+}
+
+char *
+rpc_text(const char *text)
+{
+    char *out = strdup(text);
+    uint8_t *at = (uint8_t *)out;
+
+    while (at != NULL && *at != 0) {
+        size_t bytes = character_bytes(at);
+
+        if (bytes == 0)
+            *at = '?';
+        at += bytes > 0 ? bytes : 1;
+    }
+    return out;
 }
 
 static bool message_is_valid(const ProtobufCMessage *message);

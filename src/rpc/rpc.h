@@ -18,6 +18,10 @@
 int rpc_send(struct net_connection *connection, const ProtobufCMessage *message, const int *fds,
              size_t fd_count) MUST_CHECK;
 
+/* A copy for a field of text, which has to be UTF-8: what is not becomes '?'. The caller
+ * frees it. NULL: no memory. */
+char *rpc_text(const char *text) MUST_CHECK;
+
 /* The frame's message; NULL: it is none of that type, is not UTF-8 where it should be,
  * has an enum's value that the schema does not know, would take much more memory than
  * its frame, or has no content (a oneof that nobody set, or that is not known here).

@@ -215,6 +215,17 @@ test_strings_are_utf8(void **state)
 }
 
 static void
+test_a_text_is_made_utf8(void **state)
+{
+    char *text = rpc_text("gr\xc3\xbc\xc3\x9f \xff\xe2\x82");
+
+    (void)state;
+    assert_string_equal(text, "gr\xc3\xbc\xc3\x9f ???");
+    assert_true(is_text(text));
+    free(text);
+}
+
+static void
 test_repeated_strings_are_checked_each(void **state)
 {
     (void)state;
@@ -259,6 +270,7 @@ main(void)
         cmocka_unit_test(test_what_is_no_message_is_refused),
         cmocka_unit_test(test_a_message_without_content_is_refused),
         cmocka_unit_test(test_strings_are_utf8),
+        cmocka_unit_test(test_a_text_is_made_utf8),
         cmocka_unit_test(test_repeated_strings_are_checked_each),
         cmocka_unit_test(test_an_enum_has_a_known_value),
         cmocka_unit_test(test_a_message_does_not_take_much_more_than_its_frame),
