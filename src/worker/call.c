@@ -253,22 +253,12 @@ call_end_cancelled(struct worker *worker)
 
 /* ---------------------------------------------------------------------------- messages */
 
-static bool
-are_strings(const char *const *strings, size_t count)
-{
-    if (count > WORKER_STRINGS_MAX || (count > 0 && strings == NULL))
-        return false;
-    for (size_t i = 0; i < count; i++)
-        if (strings[i] == NULL)
-            return false;
-    return true;
-}
-
 static int
 check(const struct worker_call *call)
 {
-    if (call->on_end == NULL || !are_strings(call->args, call->arg_count) ||
-        !are_strings(call->env, call->env_count) || call->value_count > WORKER_VALUES_MAX ||
+    if (call->on_end == NULL || !worker_is_text(call->entry) ||
+        !worker_are_texts(call->args, call->arg_count) ||
+        !worker_are_texts(call->env, call->env_count) || call->value_count > WORKER_VALUES_MAX ||
         call->result_slots > WORKER_VALUES_MAX || (call->value_count > 0 && call->values == NULL) ||
         (call->input_bytes > 0 && call->input == NULL))
         return -EINVAL;

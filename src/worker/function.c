@@ -102,15 +102,12 @@ static bool
 is_valid(const struct worker_function_config *config)
 {
     if (config->image_fd < 0 || config->directory_count > WORKER_DIRECTORIES_MAX ||
-        config->env_count > WORKER_STRINGS_MAX ||
         (config->directory_count > 0 && config->directories == NULL) ||
-        (config->env_count > 0 && config->env == NULL))
+        !worker_is_text(config->entry) || !worker_are_texts(config->env, config->env_count))
         return false;
     for (size_t i = 0; i < config->directory_count; i++)
-        if (config->directories[i].fd < 0 || config->directories[i].guest_path == NULL)
-            return false;
-    for (size_t i = 0; i < config->env_count; i++)
-        if (config->env[i] == NULL)
+        if (config->directories[i].fd < 0 || config->directories[i].guest_path == NULL ||
+            !worker_is_text(config->directories[i].guest_path))
             return false;
     return true;
 }
@@ -217,7 +214,8 @@ worker_function_add(struct worker_tenant *tenant, const struct worker_function_c
     int err;
 
     if (!is_valid(config))
-        return diag_set(diag, -EINVAL, "a function has an image, and at most %u directories",
+        return diag_set(diag, -EINVAL,
+                        "a function has an image, at most %u directories, and text in UTF-8",
                         WORKER_DIRECTORIES_MAX);
     err = fault_point("worker.function");
     function = err != 0 ? NULL : calloc(1, sizeof(*function));

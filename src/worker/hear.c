@@ -69,7 +69,7 @@ is_end(const Rpc__CellEnd *end, const struct worker_record *call)
     bool has_results = end->kind == RPC__CELL_END_KIND__CELL_END_DONE;
 
     return end->kind != RPC__CELL_END_KIND__CELL_END_NONE &&
-           end->n_results == (has_results ? call->result_slots : 0);
+           end->n_results <= (has_results ? call->result_slots : 0);
 }
 
 static void

@@ -150,6 +150,8 @@ worker_tenant_add(struct worker *worker, const struct worker_tenant_config *conf
     if (!worker_is_name(config->name))
         return diag_set(diag, -EINVAL, "a tenant's name is 1 to %u letters, digits and -",
                         WORKER_NAME_MAX);
+    if (config->executors > WORKER_EXECUTORS_MAX)
+        return diag_set(diag, -EINVAL, "a cell has at most %u executors", WORKER_EXECUTORS_MAX);
     if (worker->is_strict && config->network.address != NULL &&
         (jail_features() & JAIL_NETWORK_RATE) == 0)
         return diag_set(diag, -EPERM, "tenant %s: missing on this machine: %s: %s", config->name,

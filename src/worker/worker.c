@@ -62,6 +62,27 @@ worker_is_name(const char *name)
            name[strspn(name, allowed)] == '\0';
 }
 
+bool
+worker_is_text(const char *text)
+{
+    char *mended = text != NULL ? rpc_text(text) : NULL;
+    bool is_text = text == NULL || (mended != NULL && strcmp(text, mended) == 0);
+
+    free(mended);
+    return is_text;
+}
+
+bool
+worker_are_texts(const char *const *texts, size_t count)
+{
+    if (count > WORKER_STRINGS_MAX || (count > 0 && texts == NULL))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (texts[i] == NULL || !worker_is_text(texts[i]))
+            return false;
+    return true;
+}
+
 void
 worker_look_at(struct worker *worker, uint64_t at_ns)
 {

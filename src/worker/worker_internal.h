@@ -29,6 +29,7 @@
 #define WORKER_NAME_MAX      40u
 #define WORKER_TENANTS_MAX   65536u
 #define WORKER_FUNCTIONS_MAX 4096u /* of one tenant; a cell has room for no more */
+#define WORKER_EXECUTORS_MAX 1024u
 #define WORKER_STRINGS_MAX   65536u
 #define WORKER_CALLS_MAX     (1u << 20)
 #define WORKER_WAITING_BYTES (UINT64_C(128) << 20) /* of a tenant's calls without a cell */
@@ -179,6 +180,10 @@ void worker_wake(struct worker *worker);
 bool worker_is_loop(const struct worker *worker);
 void worker_set_loop(const struct worker *worker);
 bool worker_is_name(const char *name);
+/* UTF-8, as texts of messages are: a cell takes what is not for a broken rule. NULL is
+ * fine. */
+bool worker_is_text(const char *text);
+bool worker_are_texts(const char *const *texts, size_t count);
 /* With the lock: the loop will look at deadlines then at the latest. */
 void worker_look_at(struct worker *worker, uint64_t at_ns);
 /* How long to wait after so many failures in a row. */
