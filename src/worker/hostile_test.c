@@ -40,9 +40,9 @@ neighbour_start(struct neighbour *neighbour, struct worker *worker)
 
     neighbour->tenant = testing_tenant(worker, "neighbour");
     neighbour->function = testing_function(neighbour->tenant);
-    testing_start(neighbour->function, (struct worker_call){.entry = "nothing"},
+    testing_begin(neighbour->function, (struct worker_call){.entry = "nothing"},
                   &neighbour->waiting);
-    assert_int_equal(testing_call(neighbour->function, "echo", &end), WORKER_DONE);
+    assert_int_equal(testing_ask(neighbour->function, "echo", &end), WORKER_DONE);
     neighbour->pid = testing_usage(neighbour->tenant).pid;
 }
 
@@ -52,7 +52,7 @@ neighbour_is_well(struct neighbour *neighbour)
     struct testing_end end;
 
     assert_int_equal(neighbour->waiting.count, 0);
-    assert_int_equal(testing_call(neighbour->function, "echo", &end), WORKER_DONE);
+    assert_int_equal(testing_ask(neighbour->function, "echo", &end), WORKER_DONE);
     assert_int_equal(testing_usage(neighbour->tenant).pid, neighbour->pid);
     assert_int_equal(testing_usage(neighbour->tenant).cells_lost, 0);
 }
@@ -70,9 +70,9 @@ test_a_cell_that_breaks_the_rules_harms_only_itself(void **state)
         struct worker_function *function = testing_function(tenant);
         struct testing_end ends[3], next;
 
-        testing_start(function, (struct worker_call){.entry = "nothing"}, &ends[0]);
-        testing_start(function, (struct worker_call){.entry = "nothing"}, &ends[1]);
-        testing_start(function, (struct worker_call){.entry = hostile[i].entry}, &ends[2]);
+        testing_begin(function, (struct worker_call){.entry = "nothing"}, &ends[0]);
+        testing_begin(function, (struct worker_call){.entry = "nothing"}, &ends[1]);
+        testing_begin(function, (struct worker_call){.entry = hostile[i].entry}, &ends[2]);
         for (unsigned j = 0; j < 3; j++) {
             testing_await(&ends[j]);
             if (ends[j].end.kind != WORKER_LOST ||
@@ -80,7 +80,7 @@ test_a_cell_that_breaks_the_rules_harms_only_itself(void **state)
                 fail_msg("%s: kind %d: %s", hostile[i].entry, (int)ends[j].end.kind,
                          ends[j].message);
         }
-        assert_int_equal(testing_call(function, "echo", &next), WORKER_DONE);
+        assert_int_equal(testing_ask(function, "echo", &next), WORKER_DONE);
         assert_int_equal(testing_usage(tenant).cells, 2);
         assert_int_equal(testing_usage(tenant).cells_lost, 1);
         neighbour_is_well(&neighbour);
@@ -99,8 +99,8 @@ test_a_call_is_not_ended_twice(void **state)
     struct testing_end other, end;
 
     (void)state;
-    testing_start(function, (struct worker_call){.entry = "nothing"}, &other);
-    assert_int_equal(testing_call(function, "twice", &end), WORKER_EXIT);
+    testing_begin(function, (struct worker_call){.entry = "nothing"}, &other);
+    assert_int_equal(testing_ask(function, "twice", &end), WORKER_EXIT);
     testing_await(&other);
     assert_int_equal(other.end.kind, WORKER_LOST);
     worker_destroy(worker);
@@ -117,7 +117,7 @@ test_a_cell_cannot_end_calls_of_another_tenant(void **state)
 
     (void)state;
     neighbour_start(&neighbour, worker);
-    testing_call_with(
+    testing_ask_with(
         function,
         (struct worker_call){.entry = "others", .values = &neighbour.waiting.id, .value_count = 1},
         &end);
@@ -136,18 +136,18 @@ test_descriptors_that_a_cell_sends_are_closed(void **state)
 
     (void)state;
     testing_await_ready(worker);
-    before = testing_fd_count();
+    before = testing_count_fds();
     for (unsigned i = 0; i < ARRAY_COUNT(counts); i++) {
         struct worker_tenant *tenant = testing_tenant(worker, "a");
 
-        testing_call_with(
+        testing_ask_with(
             testing_function(tenant),
             (struct worker_call){.entry = "fds", .values = &counts[i], .value_count = 1}, &end);
         assert_int_equal(end.end.kind, WORKER_LOST);
         worker_tenant_remove(tenant);
     }
     worker_destroy(worker);
-    assert_true(testing_fd_count() < before);
+    assert_true(testing_count_fds() < before);
 }
 
 static void
@@ -160,7 +160,7 @@ test_a_cell_that_talks_for_ever_does_not_stop_others(void **state)
 
     (void)state;
     neighbour_start(&neighbour, worker);
-    testing_start(function, (struct worker_call){.entry = "flood"}, &end);
+    testing_begin(function, (struct worker_call){.entry = "flood"}, &end);
     for (int i = 0; i < 50; i++)
         neighbour_is_well(&neighbour);
     worker_destroy(worker);
@@ -181,9 +181,9 @@ test_calls_of_a_killed_cell_end_with_the_signal(void **state)
     (void)state;
     neighbour_start(&neighbour, worker);
     for (int round = 0; round < 5; round++) {
-        assert_int_equal(testing_call(function, "echo", &end), WORKER_DONE);
+        assert_int_equal(testing_ask(function, "echo", &end), WORKER_DONE);
         for (unsigned i = 0; i < ARRAY_COUNT(ends); i++)
-            testing_start(function, (struct worker_call){.entry = "nothing"}, &ends[i]);
+            testing_begin(function, (struct worker_call){.entry = "nothing"}, &ends[i]);
         assert_int_equal(kill(testing_usage(tenant).pid, SIGKILL), 0);
         for (unsigned i = 0; i < ARRAY_COUNT(ends); i++) {
             testing_await(&ends[i]);
@@ -213,10 +213,10 @@ test_a_tenant_at_its_memory_limit_is_stopped_and_told(void **state)
         skip();
     }
     neighbour_start(&neighbour, worker);
-    assert_int_equal(testing_call(function, "memory", &end), WORKER_LOST);
+    assert_int_equal(testing_ask(function, "memory", &end), WORKER_LOST);
     assert_string_equal(end.message, "the tenant's memory limit of 64 MiB was reached");
     neighbour_is_well(&neighbour);
-    assert_int_equal(testing_call(function, "echo", &end), WORKER_DONE);
+    assert_int_equal(testing_ask(function, "echo", &end), WORKER_DONE);
     worker_destroy(worker);
 }
 
@@ -230,10 +230,10 @@ test_limits_change_while_a_cell_runs(void **state)
     struct testing_end end;
 
     (void)state;
-    assert_int_equal(testing_call(function, "echo", &end), WORKER_DONE);
+    assert_int_equal(testing_ask(function, "echo", &end), WORKER_DONE);
     assert_int_equal(worker_tenant_limit(tenant, &limits, NULL), 0);
     if ((jail_features() & JAIL_MEMORY) != 0) {
-        assert_int_equal(testing_call(function, "memory", &end), WORKER_LOST);
+        assert_int_equal(testing_ask(function, "memory", &end), WORKER_LOST);
         assert_string_equal(end.message, "the tenant's memory limit of 48 MiB was reached");
     } else {
         assert_int_equal(testing_usage(tenant).missing & JAIL_MEMORY, JAIL_MEMORY);
@@ -258,7 +258,7 @@ test_cells_that_die_at_once_are_not_started_for_ever(void **state)
     tenant = testing_tenant(worker, "a");
     function = testing_function(tenant);
     for (int i = 0; i < 1000; i++)
-        if (testing_call(function, "echo", &end) == WORKER_FAILED) {
+        if (testing_ask(function, "echo", &end) == WORKER_FAILED) {
             failed++;
             assert_non_null(strstr(end.message, "its cell ended with code 5"));
         }
@@ -281,7 +281,7 @@ expect_start_failure(const char *mood, const char *message)
     assert_int_equal(worker_await_ready(worker, clock_now_ns() + TESTING_PATIENCE_NS, &diag), -EIO);
     if (strstr(diag_text(&diag), message) == NULL)
         fail_msg("%s: %s", mood, diag_text(&diag));
-    assert_int_equal(testing_call(testing_function(testing_tenant(worker, "a")), "echo", &end),
+    assert_int_equal(testing_ask(testing_function(testing_tenant(worker, "a")), "echo", &end),
                      WORKER_FAILED);
     if (strstr(end.message, message) == NULL)
         fail_msg("%s: %s", mood, end.message);
@@ -308,7 +308,7 @@ test_a_cell_that_cannot_be_set_up_says_why(void **state)
     (void)state;
     (void)setenv("WEFT_STRESS", "no-set-up", 1);
     worker = testing_worker();
-    assert_int_equal(testing_call(testing_function(testing_tenant(worker, "a")), "nothing", &end),
+    assert_int_equal(testing_ask(testing_function(testing_tenant(worker, "a")), "nothing", &end),
                      WORKER_FAILED);
     assert_non_null(strstr(end.message, "too few threads"));
     (void)unsetenv("WEFT_STRESS");

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,12 +24,14 @@
 
 #define STRESS_MAX 64
 
+/* Names of jails are unique in a process, of which each may have several workers. */
+static _Atomic uint64_t names = 1;
+
 /* What is to be done next. */
 struct task {
     struct worker_cell *cell;     /* to take down */
     struct worker_tenant *tenant; /* to start a cell for, with a reference; NULL: for the pool */
     struct jail_limits limits;
-    uint64_t serial;
 };
 
 /* Handed over to the new process, which is a copy of this one. */
@@ -98,7 +101,8 @@ start_jail(struct worker *worker, const struct task *task, int ends[2], struct j
                                  .is_strict = worker->is_strict,
                                  .paths = paths};
 
-    (void)snprintf(name, sizeof(name), "%s-%" PRIu64, worker->name, task->serial);
+    (void)snprintf(name, sizeof(name), "%s-%" PRIu64, worker->name,
+                   atomic_fetch_add_explicit(&names, 1, memory_order_relaxed));
     start_init(&start);
     config.path_count = worker->is_dynamic ? list_libraries(paths) : 0;
     /* Builds for testing report there what they find. */
@@ -157,7 +161,6 @@ choose(struct worker *worker, struct task *task)
         (worker->ready + worker->greeting >= worker->pool_size + worker->waiting_pool ||
          clock_now_ns() < worker->retry_at_ns))
         return false;
-    task->serial = worker->next_serial++;
     if (task->tenant == NULL) {
         worker->greeting++;
         return true;

@@ -18,16 +18,16 @@ test_a_call_comes_back_with_what_the_cell_said(void **state)
     struct testing_end end;
 
     (void)state;
-    testing_call_with(function,
-                      (struct worker_call){.entry = "echo",
-                                           .args = args,
-                                           .arg_count = 3,
-                                           .values = values,
-                                           .value_count = 2,
-                                           .result_slots = 2,
-                                           .input = (const uint8_t *)"input",
-                                           .input_bytes = 5},
-                      &end);
+    testing_ask_with(function,
+                     (struct worker_call){.entry = "echo",
+                                          .args = args,
+                                          .arg_count = 3,
+                                          .values = values,
+                                          .value_count = 2,
+                                          .result_slots = 2,
+                                          .input = (const uint8_t *)"input",
+                                          .input_bytes = 5},
+                     &end);
     assert_int_equal(end.end.kind, WORKER_DONE);
     assert_int_equal(end.end.result_slots, 2);
     assert_true(end.results[0] == 7 && end.results[1] == UINT64_C(1) << 63);
@@ -50,11 +50,11 @@ test_a_tenant_has_no_process_until_its_first_call(void **state)
     testing_await_ready(worker);
     assert_int_equal(testing_usage(tenant).pid, 0);
     assert_int_equal(testing_usage(tenant).cells, 0);
-    assert_int_equal(testing_call(function, "echo", &end), WORKER_DONE);
+    assert_int_equal(testing_ask(function, "echo", &end), WORKER_DONE);
     pid = testing_usage(tenant).pid;
     assert_true(pid > 0);
     /* The next one takes the same. */
-    assert_int_equal(testing_call(function, "echo", &end), WORKER_DONE);
+    assert_int_equal(testing_ask(function, "echo", &end), WORKER_DONE);
     assert_int_equal(testing_usage(tenant).pid, pid);
     assert_int_equal(testing_usage(tenant).cells, 1);
     assert_int_equal(testing_usage(tenant).calls, 0);
@@ -75,7 +75,7 @@ test_the_pool_is_filled_again(void **state)
         (void)snprintf(name, sizeof(name), "t%d", i);
         tenants[i] = testing_tenant(worker, name);
         testing_await_ready(worker);
-        assert_int_equal(testing_call(testing_function(tenants[i]), "echo", &end), WORKER_DONE);
+        assert_int_equal(testing_ask(testing_function(tenants[i]), "echo", &end), WORKER_DONE);
     }
     testing_await_ready(worker);
     for (int i = 0; i < 3; i++)
@@ -93,7 +93,7 @@ test_without_a_pool_calls_start_cells(void **state)
 
     (void)state;
     testing_await_ready(worker);
-    assert_int_equal(testing_call(testing_function(testing_tenant(worker, "a")), "echo", &end),
+    assert_int_equal(testing_ask(testing_function(testing_tenant(worker, "a")), "echo", &end),
                      WORKER_DONE);
     worker_destroy(worker);
 }
@@ -110,7 +110,7 @@ test_an_idle_cell_ends_and_the_next_call_takes_another(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 3; i++) {
-        assert_int_equal(testing_call(function, "echo", &end), WORKER_DONE);
+        assert_int_equal(testing_ask(function, "echo", &end), WORKER_DONE);
         while (testing_usage(tenant).pid != 0)
             assert_true(clock_now_ns() < until_ns);
         assert_int_equal(testing_usage(tenant).cells, i + 1);
@@ -136,10 +136,10 @@ call_many(void *context)
     struct testing_end end;
 
     for (uint64_t i = 0; i < EACH; i++) {
-        testing_call_with(caller->function,
-                          (struct worker_call){
-                              .entry = "echo", .values = &i, .value_count = 1, .result_slots = 1},
-                          &end);
+        testing_ask_with(caller->function,
+                         (struct worker_call){
+                             .entry = "echo", .values = &i, .value_count = 1, .result_slots = 1},
+                         &end);
         caller->good += end.end.kind == WORKER_DONE && end.results[0] == i;
     }
     return NULL;
@@ -179,7 +179,7 @@ test_large_inputs_come_back_whole_and_in_order(void **state)
     assert_non_null(input);
     (void)memset(input, 'x', bytes);
     for (unsigned i = 0; i < 8; i++)
-        testing_start(function,
+        testing_begin(function,
                       (struct worker_call){.entry = "echo", .input = input, .input_bytes = bytes},
                       &ends[i]);
     for (unsigned i = 0; i < 8; i++) {
@@ -201,8 +201,8 @@ test_cancel_ends_a_call_that_runs(void **state)
     struct testing_end end, other;
 
     (void)state;
-    testing_start(function, (struct worker_call){.entry = "nothing"}, &end);
-    assert_int_equal(testing_call(function, "echo", &other), WORKER_DONE);
+    testing_begin(function, (struct worker_call){.entry = "nothing"}, &end);
+    assert_int_equal(testing_ask(function, "echo", &other), WORKER_DONE);
     assert_int_equal(worker_cancel(worker, end.id), 0);
     testing_await(&end);
     assert_int_equal(end.end.kind, WORKER_CANCELLED);
@@ -223,7 +223,7 @@ test_cancel_ends_a_call_that_waits_for_a_cell(void **state)
     worker = testing_worker();
     function = testing_function(testing_tenant(worker, "a"));
     (void)setenv("WEFT_STRESS", "", 1);
-    testing_start(function, (struct worker_call){.entry = "nothing"}, &end);
+    testing_begin(function, (struct worker_call){.entry = "nothing"}, &end);
     assert_int_equal(worker_cancel(worker, end.id), 0);
     testing_await(&end);
     assert_int_equal(end.end.kind, WORKER_CANCELLED);
@@ -242,8 +242,8 @@ test_removing_a_tenant_ends_its_calls_and_its_cell(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 4; i++)
-        testing_start(function, (struct worker_call){.entry = "nothing"}, &ends[i]);
-    assert_int_equal(testing_call(function, "echo", &ends[4]), WORKER_DONE);
+        testing_begin(function, (struct worker_call){.entry = "nothing"}, &ends[i]);
+    assert_int_equal(testing_ask(function, "echo", &ends[4]), WORKER_DONE);
     pid = testing_usage(tenant).pid;
     assert_int_equal(kill(pid, 0), 0);
     worker_tenant_remove(tenant);
@@ -252,7 +252,7 @@ test_removing_a_tenant_ends_its_calls_and_its_cell(void **state)
         assert_int_equal(ends[i].end.kind, WORKER_CANCELLED);
     }
     /* Its name is free again. */
-    assert_int_equal(testing_call(testing_function(testing_tenant(worker, "a")), "echo", &ends[0]),
+    assert_int_equal(testing_ask(testing_function(testing_tenant(worker, "a")), "echo", &ends[0]),
                      WORKER_DONE);
     worker_destroy(worker);
     assert_int_not_equal(kill(pid, 0), 0);
@@ -269,7 +269,7 @@ test_destroy_ends_calls_that_run_and_calls_that_wait(void **state)
         char name[8];
 
         (void)snprintf(name, sizeof(name), "t%u", i);
-        testing_start(testing_function(testing_tenant(worker, name)),
+        testing_begin(testing_function(testing_tenant(worker, name)),
                       (struct worker_call){.entry = "nothing"}, &ends[i]);
     }
     worker_destroy(worker);
@@ -341,7 +341,7 @@ test_on_end_may_remove_its_tenant(void **state)
 
     (void)state;
     testing_end_init(&remover.told);
-    testing_start(function, (struct worker_call){.entry = "nothing"}, &other);
+    testing_begin(function, (struct worker_call){.entry = "nothing"}, &other);
     assert_int_equal(worker_call(function, &call, &remover.told.id), 0);
     testing_await(&remover.told);
     testing_await(&other);
@@ -410,11 +410,11 @@ test_more_calls_than_the_tenant_may_have_are_refused(void **state)
 
     (void)state;
     for (int i = 0; i < 2; i++)
-        testing_start(function, (struct worker_call){.entry = "nothing"}, &ends[i]);
+        testing_begin(function, (struct worker_call){.entry = "nothing"}, &ends[i]);
     assert_int_equal(worker_call(function, &third, &id), -EAGAIN);
     assert_int_equal(worker_cancel(worker, ends[0].id), 0);
     testing_await(&ends[0]);
-    assert_int_equal(testing_call(function, "echo", &ends[0]), WORKER_DONE);
+    assert_int_equal(testing_ask(function, "echo", &ends[0]), WORKER_DONE);
     worker_destroy(worker);
 }
 

@@ -151,7 +151,7 @@ testing_on_end(void *context, const struct worker_end *end)
 }
 
 static inline void
-testing_start(struct worker_function *function, struct worker_call call, struct testing_end *end)
+testing_begin(struct worker_function *function, struct worker_call call, struct testing_end *end)
 {
     testing_end_init(end);
     call.on_end = testing_on_end;
@@ -177,17 +177,16 @@ testing_await(struct testing_end *end)
 }
 
 static inline void
-testing_call_with(struct worker_function *function, struct worker_call call,
-                  struct testing_end *end)
+testing_ask_with(struct worker_function *function, struct worker_call call, struct testing_end *end)
 {
-    testing_start(function, call, end);
+    testing_begin(function, call, end);
     testing_await(end);
 }
 
 static inline enum worker_end_kind
-testing_call(struct worker_function *function, const char *entry, struct testing_end *end)
+testing_ask(struct worker_function *function, const char *entry, struct testing_end *end)
 {
-    testing_call_with(function, (struct worker_call){.entry = entry}, end);
+    testing_ask_with(function, (struct worker_call){.entry = entry}, end);
     return end->end.kind;
 }
 
@@ -211,7 +210,7 @@ testing_await_ready(struct worker *worker)
 }
 
 static inline unsigned
-testing_fd_count(void)
+testing_count_fds(void)
 {
     unsigned count = 0;
 
