@@ -275,9 +275,10 @@ open_watcher(struct cell *cell)
 {
     struct epoll_event event = {.events = EPOLLIN};
 
-    if (cell->epoll < 0)
+    if (cell->epoll <= 0)
         cell->epoll = epoll_create1(EPOLL_CLOEXEC);
-    cell->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (cell->event <= 0)
+        cell->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (cell->epoll < 0 || cell->event < 0 ||
         epoll_ctl(cell->epoll, EPOLL_CTL_ADD, cell->event, &event) != 0)
         return -errno;
@@ -312,7 +313,7 @@ stop_threads(struct cell *cell)
     cell->is_over = true;
     (void)pthread_cond_broadcast(&cell->work);
     (void)pthread_mutex_unlock(&cell->lock);
-    done = cell->event >= 0 ? write(cell->event, &one, sizeof(one)) : 0;
+    done = cell->event > 0 ? write(cell->event, &one, sizeof(one)) : 0;
     (void)done;
     if (cell->has_watcher)
         (void)pthread_join(cell->watcher, NULL);
@@ -321,13 +322,18 @@ stop_threads(struct cell *cell)
 }
 
 static void
+close_given(int fd)
+{
+    if (fd > 0)
+        (void)close(fd);
+}
+
+static void
 free_cell(struct cell *cell)
 {
     stop_threads(cell);
-    if (cell->epoll >= 0)
-        (void)close(cell->epoll);
-    if (cell->event >= 0)
-        (void)close(cell->event);
+    close_given(cell->epoll);
+    close_given(cell->event);
     (void)pthread_mutex_destroy(&cell->lock);
     (void)pthread_cond_destroy(&cell->work);
     (void)pthread_cond_destroy(&cell->empty);
@@ -345,12 +351,12 @@ cell_create(const struct cell_config *config, struct cell **out, struct diag *di
     int err;
 
     if (cell == NULL) {
-        if (config->epoll > 0)
-            (void)close(config->epoll);
+        close_given(config->epoll);
+        close_given(config->event);
         return diag_set(diag, -ENOMEM, "no memory for a cell");
     }
-    cell->epoll = config->epoll > 0 ? config->epoll : -1;
-    cell->event = -1;
+    cell->epoll = config->epoll;
+    cell->event = config->event;
     cell->slots_max = config->slots_max != 0 ? config->slots_max : CELL_SLOTS_DEFAULT;
     cell->tick_ns = config->tick_ns != 0 ? config->tick_ns : CELL_TICK_NS;
     cell->calls_max = config->calls_max;

@@ -38,7 +38,8 @@ struct cell_config {
     uint32_t slots_max; /* Faaslets that hold a slot at one time; 0: the default */
     uint64_t tick_ns;   /* half a quantum; 0: the default */
     uint32_t calls_max; /* calls that exist at one time; 0: no limit */
-    int epoll;          /* taken, also on failure: a sealed process cannot make one; 0: none */
+    int epoll, event;   /* both taken, also on failure: an epoll and an eventfd that does not
+                         * wait, which a sealed process cannot make; 0: none */
 };
 
 /* -ENOMEM, -EAGAIN (no threads): diag says what. */

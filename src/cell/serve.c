@@ -98,6 +98,7 @@ set_up(struct serve *serve, const Rpc__CellSetup *setup, struct diag *diag)
         .slots_max = setup->slots_max,
         .tick_ns = setup->tick_ns,
         .epoll = serve->cell_epoll,
+        .event = serve->cell_event,
     };
     int err;
 
@@ -106,7 +107,7 @@ set_up(struct serve *serve, const Rpc__CellSetup *setup, struct diag *diag)
                         setup->version, RPC__CELL_VERSION__CELL_VERSION);
     if (config.executors > EXECUTORS_MAX)
         return diag_set(diag, -EPROTO, "%u executors: at most %u", config.executors, EXECUTORS_MAX);
-    serve->cell_epoll = -1;
+    serve->cell_epoll = serve->cell_event = -1;
     err = cell_create(&config, &serve->cell, diag);
     if (err != 0)
         return err;
@@ -234,7 +235,8 @@ prepare(struct serve *serve)
     serve->epoll = epoll_create1(EPOLL_CLOEXEC);
     serve->cell_epoll = epoll_create1(EPOLL_CLOEXEC);
     serve->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (serve->epoll < 0 || serve->cell_epoll < 0 || serve->event < 0)
+    serve->cell_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (serve->epoll < 0 || serve->cell_epoll < 0 || serve->event < 0 || serve->cell_event < 0)
         return -errno;
     err = watch(serve, serve->event);
     if (err == 0)
@@ -256,7 +258,7 @@ serve_create(int socket)
         free(serve);
         return NULL;
     }
-    serve->epoll = serve->cell_epoll = serve->event = -1;
+    serve->epoll = serve->event = serve->cell_epoll = serve->cell_event = -1;
     (void)pthread_mutex_init(&serve->lock, NULL);
     (void)pthread_cond_init(&serve->quiet, NULL);
     return serve;
@@ -279,6 +281,7 @@ serve_destroy(struct serve *serve)
     ASSERT(serve->call_count == 0 && serve->function_count == 0);
     close_one(serve->epoll);
     close_one(serve->cell_epoll);
+    close_one(serve->cell_event);
     close_one(serve->event);
     net_connection_destroy(serve->connection);
     (void)pthread_mutex_destroy(&serve->lock);

@@ -68,8 +68,9 @@ struct serve_call {
 
 struct serve {
     struct net_connection *connection;
-    int epoll, cell_epoll; /* owned; the cell's until it has it */
-    int event;             /* owned: the socket's thread is to look at `lost` */
+    int epoll;
+    int event;                  /* owned: the socket's thread is to look at `lost` */
+    int cell_epoll, cell_event; /* owned, until the cell has them */
     unsigned processors;
     _Atomic int lost; /* -errno: a reply could not be told, and there is no way to go on */
     struct cell *cell;

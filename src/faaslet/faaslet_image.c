@@ -28,6 +28,27 @@ static struct faaslet_image *registry; /* guarded by registry_lock */
 
 /* ------------------------------------------------------------------------ file */
 
+/* As sendfile, which a sealed process does not have. */
+static ssize_t
+copy_block(int to, int from, off_t *at)
+{
+    uint8_t block[16384];
+    ssize_t got = pread(from, block, sizeof(block), *at), put = 0;
+
+    while (put < got) {
+        ssize_t done = pwrite(to, block + put, (size_t)(got - put), *at + put);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return -1;
+        put += done;
+    }
+    if (got > 0)
+        *at += got;
+    return got;
+}
+
 static int
 copy_to_memory(int from, int64_t bytes, int *out)
 {
@@ -40,6 +61,8 @@ copy_to_memory(int from, int64_t bytes, int *out)
     while (at < bytes) {
         ssize_t done = sendfile(fd, from, &at, (size_t)(bytes - at));
 
+        if (done < 0 && errno == ENOSYS)
+            done = copy_block(fd, from, &at);
         if (done < 0 && errno == EINTR)
             continue;
         if (done <= 0) {

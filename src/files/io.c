@@ -94,7 +94,7 @@ stream_write_some(int fd, const struct iovec *iov, int count)
 #endif
 
 /* Whoever embeds us may not ignore SIGPIPE: it is held back during the write and
- * taken out if it was ours. */
+ * taken out if it was ours. (Who is sealed ignores it, and cannot ask.) */
 static ssize_t
 stream_write_quietly(int fd, const struct iovec *iov, int count)
 {
@@ -104,6 +104,7 @@ stream_write_quietly(int fd, const struct iovec *iov, int count)
     ssize_t got;
     int err;
 
+    (void)sigemptyset(&pending);
     (void)sigemptyset(&pipe_signal);
     (void)sigaddset(&pipe_signal, SIGPIPE);
     (void)pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
@@ -386,13 +387,16 @@ files_allocate(const struct files_entry *entry, uint64_t offset, uint64_t bytes)
 int
 files_advise(const struct files_entry *entry, uint64_t offset, uint64_t bytes, int advice)
 {
+    int err;
+
     if (entry->fd < 0)
         return no_descriptor(entry, -ESPIPE);
     if (entry->kind == FILES_DIRECTORY)
         return -EBADF;
     if (offset > INT64_MAX || bytes > INT64_MAX)
         return -EINVAL;
-    return -posix_fadvise(entry->fd, (off_t)offset, (off_t)bytes, advice);
+    err = posix_fadvise(entry->fd, (off_t)offset, (off_t)bytes, advice);
+    return err == ENOSYS ? 0 : -err; /* a sealed process cannot pass the advice on */
 }
 
 int

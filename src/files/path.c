@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -320,19 +321,49 @@ files_path_rename(const struct files_entry *old_directory, const char *old_path,
         (void)close(old_fd);
         return new_fd;
     }
-    err = renameat(old_fd, old_name, new_fd, new_name) != 0 ? -errno : 0;
+    /* The newer call, which is the one that a sealed process has; the C library would
+     * take the older one. */
+    err = syscall(SYS_renameat2, old_fd, old_name, new_fd, new_name, 0) != 0 ? -errno : 0;
     (void)close(new_fd);
     (void)close(old_fd);
     return err;
 }
 
+/* By its name, where that is still the object's: its parent is confined, and a link
+ * that somebody puts there is not followed. */
 static int
-link_object(int fd, int parent_fd, const char *name)
+link_by_name(const struct files_link *link, const struct stat *object, int parent_fd,
+             const char *name)
+{
+    const char *old_name;
+    struct stat stat;
+    int fd = open_parent(link->old_directory, link->old_path, &old_name);
+    int err;
+
+    if (fd < 0)
+        return fd;
+    err = fstatat(fd, old_name, &stat, AT_SYMLINK_NOFOLLOW) != 0 ? -errno : 0;
+    if (err == 0 && (stat.st_dev != object->st_dev || stat.st_ino != object->st_ino))
+        err = -ENOTSUP;
+    if (err == 0 && linkat(fd, old_name, parent_fd, name, 0) != 0)
+        err = -errno;
+    (void)close(fd);
+    return err;
+}
+
+/* A jail may have no /proc. */
+static int
+link_object(const struct files_link *link, int fd, const struct stat *object, int parent_fd,
+            const char *name)
 {
     char proc[PROC_PATH_BYTES];
 
     (void)snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
-    return linkat(AT_FDCWD, proc, parent_fd, name, AT_SYMLINK_FOLLOW) != 0 ? -errno : 0;
+    if (linkat(AT_FDCWD, proc, parent_fd, name, AT_SYMLINK_FOLLOW) == 0)
+        return 0;
+    if (errno != ENOENT)
+        return -errno;
+    return link_by_name(link, object, parent_fd, name);
 }
 
 /* A link to what old_path stands for, held by descriptor, so that nothing can be
@@ -350,7 +381,7 @@ link_from(const struct files_link *link, int parent_fd, const char *name)
         return fd;
     err = fstat(fd, &stat) != 0 ? -errno : 0;
     if (err == 0 && !S_ISLNK(stat.st_mode))
-        err = S_ISDIR(stat.st_mode) ? -EPERM : link_object(fd, parent_fd, name);
+        err = S_ISDIR(stat.st_mode) ? -EPERM : link_object(link, fd, &stat, parent_fd, name);
     (void)close(fd);
     if (err != 0 || !S_ISLNK(stat.st_mode))
         return err;

@@ -278,8 +278,11 @@ files_entry_classify(struct files_entry *entry, int fd)
 
     if (flags < 0 || fstat(fd, &stat) != 0)
         return -errno;
-    if (S_ISSOCK(stat.st_mode) && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) != 0)
-        return -errno;
+    if (S_ISSOCK(stat.st_mode) && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) != 0) {
+        if (errno != ENOSYS)
+            return -errno;
+        type = SOCK_STREAM; /* sealed: as good as all are */
+    }
     entry->kind = (uint8_t)kind_of(stat.st_mode);
     entry->mode = stat.st_mode;
     entry->device = stat.st_dev;

@@ -11,8 +11,9 @@
  * not die of a newer C library. (With EPERM it would not look for another way.)
  *
  * Not on the list because they can be done before: sockets and userfaultfd are
- * opened, epoll is created, the number of cores is asked before jail_seal; brk,
- * mremap, sched_yield and nanosleep have another way each (mmap, a copy, futex).
+ * opened, epoll and eventfd are created, the number of cores is asked before jail_seal;
+ * brk, mremap, sendfile, sched_yield and nanosleep have another way each (mmap, a copy,
+ * futex).
  */
 #include <assert.h>
 #include <errno.h>
@@ -53,6 +54,7 @@ static const int allowed[] = {
     SCMP_SYS(openat2),
     SCMP_SYS(close),
     SCMP_SYS(newfstatat),
+    SCMP_SYS(fstat), /* newer C libraries */
     SCMP_SYS(lseek),
     SCMP_SYS(getdents64),
     SCMP_SYS(unlinkat),
@@ -91,7 +93,6 @@ static const int allowed[] = {
     SCMP_SYS(poll),
     SCMP_SYS(epoll_wait),
     SCMP_SYS(epoll_ctl),
-    SCMP_SYS(eventfd2),
     SCMP_SYS(recvmsg),
     SCMP_SYS(sendmsg),
     SCMP_SYS(accept4),
@@ -107,6 +108,7 @@ static const struct {
 } filtered[] = {
 #define COMMAND(number) UINT32_MAX, (uint32_t)(number)
     {SCMP_SYS(ioctl), 1, COMMAND(FIONREAD)},
+    {SCMP_SYS(ioctl), 1, COMMAND(TCGETS)}, /* isatty */
     {SCMP_SYS(ioctl), 1, COMMAND(PAGEMAP_SCAN_CODE)},
     {SCMP_SYS(ioctl), 1, COMMAND(UFFDIO_REGISTER)},
     {SCMP_SYS(ioctl), 1, COMMAND(UFFDIO_UNREGISTER)},
@@ -225,6 +227,10 @@ add_rules(scmp_filter_ctx filter)
 
         err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, filtered[i].call, 1, match);
     }
+    /* The C library takes any result of brk for an address, and one below what it asked
+     * for as a no: -ENOSYS would be a heap at the end of the address space. */
+    if (err == 0)
+        err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(0), SCMP_SYS(brk), 0);
     /* Signals to its own threads: preemption and abort. */
     if (err == 0)
         err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, self);

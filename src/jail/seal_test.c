@@ -5,8 +5,6 @@
 #include <linux/sched.h>
 #include <pthread.h>
 #include <sched.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -31,14 +29,14 @@ add_one(void *context)
 static long
 work(int seals)
 {
-    int value = 0, event = eventfd(0, EFD_CLOEXEC);
+    int value = 0;
     struct timespec now;
     pthread_t thread;
     void *memory = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     char random[8], *block;
     int fd = memfd_create("work", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-    if (seals != 2 || event < 0 || fd < 0 || memory == MAP_FAILED)
+    if (seals != 2 || fd < 0 || memory == MAP_FAILED)
         return 1;
     if (pthread_create(&thread, NULL, add_one, &value) != 0)
         return 2;
@@ -54,10 +52,16 @@ work(int seals)
         return 6;
     block[0] = 1;
     free(block);
+    for (unsigned i = 0; i < 10000; i++) { /* more than what the heap had before */
+        block = malloc(1000);
+        if (block == NULL)
+            return 9;
+        block[999] = 1; /* and kept: they must come from somewhere new */
+    }
     if (clock_gettime(CLOCK_MONOTONIC, &now) != 0 ||
         getrandom(random, sizeof(random), 0) != sizeof(random))
         return 7;
-    if (close(fd) != 0 || close(event) != 0 || munmap(memory, 8192) != 0)
+    if (close(fd) != 0 || munmap(memory, 8192) != 0)
         return 8;
     return 0;
 }
