@@ -2,7 +2,7 @@
  *
  * Calls: from a caller to a cell, and to their end.
  *
- * A record is in the table from worker_call until call_take, and meanwhile in one
+ * A record is in the table from worker_call until worker_call_take, and meanwhile in one
  * list: its tenant's queue, or its cell's calls. Only the loop takes one out and ends
  * it; a caller takes out only what it could not send, and ends it by returning so.
  */
@@ -28,7 +28,7 @@ bucket(const struct worker *worker, uint64_t id)
 }
 
 struct worker_record *
-call_find(const struct worker *worker, uint64_t id)
+worker_call_find(const struct worker *worker, uint64_t id)
 {
     struct worker_record *call = *bucket(worker, id);
 
@@ -61,7 +61,7 @@ grow_table(struct worker *worker)
 }
 
 void
-call_link(struct worker_record *call, struct worker_record **list)
+worker_call_link(struct worker_record *call, struct worker_record **list)
 {
     call->next = *list;
     call->link = list;
@@ -93,7 +93,7 @@ queue_call(struct worker_record *call)
 }
 
 void
-call_unqueue(struct worker_record *call)
+worker_call_unqueue(struct worker_record *call)
 {
     struct worker_tenant *tenant = call->function->tenant;
 
@@ -122,7 +122,7 @@ enter(struct worker_record *call)
 }
 
 void
-call_take(struct worker_record *call)
+worker_call_take(struct worker_record *call)
 {
     struct worker_tenant *tenant = call->function->tenant;
     struct worker *worker = tenant->worker;
@@ -132,7 +132,7 @@ call_take(struct worker_record *call)
         at = &(*at)->hashed;
     *at = call->hashed;
     if (call->cell == NULL)
-        call_unqueue(call);
+        worker_call_unqueue(call);
     else
         unlink_call(call);
     worker->call_count--;
@@ -143,7 +143,7 @@ call_take(struct worker_record *call)
 }
 
 void
-call_free(struct worker_record *call)
+worker_call_free(struct worker_record *call)
 {
     for (size_t i = 0; i < call->fd_count; i++)
         file_close(&call->fds[i]);
@@ -154,7 +154,7 @@ call_free(struct worker_record *call)
 /* -------------------------------------------------------------------------------- ends */
 
 void
-call_end(struct worker_record *call, struct worker_end *end)
+worker_call_end(struct worker_record *call, struct worker_end *end)
 {
     struct worker *worker = call->function->tenant->worker;
 
@@ -162,20 +162,21 @@ call_end(struct worker_record *call, struct worker_end *end)
     end->total_ns = clock_now_ns() - call->begin_ns;
     call->on_end(call->context, end);
     (void)pthread_mutex_lock(&worker->lock);
-    function_put(call->function);
+    worker_function_put(call->function);
     (void)pthread_mutex_unlock(&worker->lock);
-    call_free(call);
+    worker_call_free(call);
 }
 
 void
-call_end_as(struct worker_record *call, enum worker_end_kind kind, int err, const char *reason)
+worker_call_end_as(struct worker_record *call, enum worker_end_kind kind, int err,
+                   const char *reason)
 {
     struct worker_end end = {.kind = kind, .err = err, .message = reason, .backtrace = ""};
 
     /* Who cancelled it has what he wanted. */
     if (call->is_cancelled && kind == WORKER_LOST)
         end.kind = WORKER_CANCELLED;
-    call_end(call, &end);
+    worker_call_end(call, &end);
 }
 
 static int
@@ -186,7 +187,7 @@ err_of(enum worker_end_kind kind)
 
 /* Those that are there now, but not what on_end adds: that comes later. */
 void
-call_end_queue(struct worker_tenant *tenant, enum worker_end_kind kind, const char *reason)
+worker_call_end_queue(struct worker_tenant *tenant, enum worker_end_kind kind, const char *reason)
 {
     struct worker *worker = tenant->worker;
     struct worker_record *call;
@@ -196,18 +197,18 @@ call_end_queue(struct worker_tenant *tenant, enum worker_end_kind kind, const ch
         (void)pthread_mutex_lock(&worker->lock);
         call = tenant->queue;
         if (call != NULL && call->id < end_id)
-            call_take(call);
+            worker_call_take(call);
         else if (call != NULL)
-            tenant_wait(tenant);
+            worker_tenant_wait(tenant);
         (void)pthread_mutex_unlock(&worker->lock);
         if (call == NULL || call->id >= end_id)
             return;
-        call_end_as(call, kind, err_of(kind), reason);
+        worker_call_end_as(call, kind, err_of(kind), reason);
     }
 }
 
 void
-call_end_all_of(struct worker_cell *cell, enum worker_end_kind kind, const char *reason)
+worker_call_end_all_of(struct worker_cell *cell, enum worker_end_kind kind, const char *reason)
 {
     struct worker *worker = cell->worker;
     struct worker_record *call;
@@ -216,10 +217,10 @@ call_end_all_of(struct worker_cell *cell, enum worker_end_kind kind, const char 
         (void)pthread_mutex_lock(&worker->lock);
         call = cell->calls;
         if (call != NULL)
-            call_take(call);
+            worker_call_take(call);
         (void)pthread_mutex_unlock(&worker->lock);
         if (call != NULL)
-            call_end_as(call, kind, err_of(kind), reason);
+            worker_call_end_as(call, kind, err_of(kind), reason);
     } while (call != NULL);
 }
 
@@ -230,14 +231,14 @@ take_cancelled(struct worker *worker)
     for (struct worker_tenant *tenant = worker->waiting; tenant != NULL; tenant = tenant->waits)
         for (struct worker_record *call = tenant->queue; call != NULL; call = call->next)
             if (call->is_cancelled) {
-                call_take(call);
+                worker_call_take(call);
                 return call;
             }
     return NULL;
 }
 
 void
-call_end_cancelled(struct worker *worker)
+worker_call_end_cancelled(struct worker *worker)
 {
     struct worker_record *call;
 
@@ -247,7 +248,7 @@ call_end_cancelled(struct worker *worker)
         worker->is_cancel_due = call != NULL;
         (void)pthread_mutex_unlock(&worker->lock);
         if (call != NULL)
-            call_end_as(call, WORKER_CANCELLED, 0, "cancelled");
+            worker_call_end_as(call, WORKER_CANCELLED, 0, "cancelled");
     } while (call != NULL);
 }
 
@@ -351,8 +352,8 @@ place_call(struct worker_record *record)
     if (cell != NULL && cell->state == CELL_OPEN) {
         enter(record);
         record->cell = cell;
-        call_link(record, &cell->calls);
-        place_get(cell);
+        worker_call_link(record, &cell->calls);
+        worker_place_get(cell);
         worker_look_at(tenant->worker, record->deadline_ns);
         return cell;
     }
@@ -361,13 +362,13 @@ place_call(struct worker_record *record)
     enter(record);
     queue_call(record);
     if (cell == NULL)
-        tenant_wait(tenant);
+        worker_tenant_wait(tenant);
     return NULL;
 }
 
 /* With the send_lock: from here on the cell may end it. */
 int
-call_begin_send(struct worker_cell *cell, uint64_t id, bool *is_cancelled)
+worker_call_begin_send(struct worker_cell *cell, uint64_t id, bool *is_cancelled)
 {
     struct worker *worker = cell->worker;
     struct worker_function *function = NULL;
@@ -375,7 +376,7 @@ call_begin_send(struct worker_cell *cell, uint64_t id, bool *is_cancelled)
     int err = 0;
 
     (void)pthread_mutex_lock(&worker->lock);
-    call = call_find(worker, id);
+    call = worker_call_find(worker, id);
     if (call == NULL || call->function->tenant->cell != cell) {
         err = -EPIPE;
     } else {
@@ -396,7 +397,7 @@ call_begin_send(struct worker_cell *cell, uint64_t id, bool *is_cancelled)
     (void)pthread_mutex_lock(&worker->lock);
     if (err != 0 && function->put_serial == cell->serial)
         function->put_serial = 0;
-    function_put(function);
+    worker_function_put(function);
     (void)pthread_mutex_unlock(&worker->lock);
     return err;
 }
@@ -414,7 +415,7 @@ send_cancel(struct worker_cell *cell, uint64_t id)
 }
 
 void
-call_sent(struct worker_cell *cell, uint64_t id, bool is_cancelled)
+worker_call_sent(struct worker_cell *cell, uint64_t id, bool is_cancelled)
 {
     /* Where not even this can be sent, the deadline ends it. */
     if (is_cancelled)
@@ -422,7 +423,7 @@ call_sent(struct worker_cell *cell, uint64_t id, bool is_cancelled)
     if (net_queued(cell->connection) == 0)
         return;
     (void)pthread_mutex_lock(&cell->worker->lock);
-    place_watch_out(cell, true);
+    worker_place_watch_out(cell, true);
     (void)pthread_mutex_unlock(&cell->worker->lock);
 }
 
@@ -433,10 +434,10 @@ abandon(struct worker *worker, uint64_t id, int err)
     struct worker_record *record;
 
     (void)pthread_mutex_lock(&worker->lock);
-    record = call_find(worker, id);
+    record = worker_call_find(worker, id);
     if (record != NULL) {
-        call_take(record);
-        function_put(record->function);
+        worker_call_take(record);
+        worker_function_put(record->function);
     }
     (void)pthread_mutex_unlock(&worker->lock);
     if (record == NULL)
@@ -453,14 +454,14 @@ send_to(struct worker_cell *cell, const Rpc__CellRequest *request, const int *st
     int err;
 
     (void)pthread_mutex_lock(&cell->send_lock);
-    err = call_begin_send(cell, id, &is_cancelled);
+    err = worker_call_begin_send(cell, id, &is_cancelled);
     if (err == 0)
         err = rpc_send(cell->connection, &request->base, stdio, stdio != NULL ? 3 : 0);
     if (err == 0)
-        call_sent(cell, id, is_cancelled);
+        worker_call_sent(cell, id, is_cancelled);
     (void)pthread_mutex_unlock(&cell->send_lock);
     (void)pthread_mutex_lock(&worker->lock);
-    place_put(cell);
+    worker_place_put(cell);
     (void)pthread_mutex_unlock(&worker->lock);
     /* A connection that is over: the loop ends all its calls. */
     return err == 0 || err == -EPIPE ? 0 : abandon(worker, id, err);
@@ -529,7 +530,7 @@ worker_call(struct worker_function *function, const struct worker_call *call, ui
     *id = record->id;
     err = start(record, &request, call->stdio);
     if (err != 0)
-        call_free(record);
+        worker_call_free(record);
     return err;
 }
 
@@ -551,7 +552,7 @@ mark_cancelled(struct worker_record *call)
     if (patience_ns < call->deadline_ns)
         call->deadline_ns = patience_ns;
     worker_look_at(worker, call->deadline_ns);
-    place_get(call->cell);
+    worker_place_get(call->cell);
     return call->cell;
 }
 
@@ -563,7 +564,7 @@ worker_cancel(struct worker *worker, uint64_t id)
     bool is_sent;
 
     (void)pthread_mutex_lock(&worker->lock);
-    call = call_find(worker, id);
+    call = worker_call_find(worker, id);
     if (call != NULL)
         cell = mark_cancelled(call);
     (void)pthread_mutex_unlock(&worker->lock);
@@ -573,14 +574,14 @@ worker_cancel(struct worker *worker, uint64_t id)
         return 0;
     (void)pthread_mutex_lock(&cell->send_lock);
     (void)pthread_mutex_lock(&worker->lock);
-    call = call_find(worker, id);
+    call = worker_call_find(worker, id);
     is_sent = call != NULL && call->is_sent;
     (void)pthread_mutex_unlock(&worker->lock);
     if (is_sent)
-        call_sent(cell, id, true);
+        worker_call_sent(cell, id, true);
     (void)pthread_mutex_unlock(&cell->send_lock);
     (void)pthread_mutex_lock(&worker->lock);
-    place_put(cell);
+    worker_place_put(cell);
     (void)pthread_mutex_unlock(&worker->lock);
     return 0;
 }

@@ -18,7 +18,7 @@ static_assert(WORKER_DIRECTORIES_MAX + 2 <= NET_FRAME_FDS_MAX,
               "a function's descriptors go in one frame");
 
 struct worker_function *
-function_find(const struct worker_tenant *tenant, uint64_t number)
+worker_function_find(const struct worker_tenant *tenant, uint64_t number)
 {
     struct worker_function *function = tenant->functions;
 
@@ -52,11 +52,11 @@ send_drop(const struct worker_function *function)
     request.drop = &drop;
     /* A queue that is full costs the cell some memory, no more. */
     if (rpc_send(cell->connection, &request.base, NULL, 0) == 0 && net_queued(cell->connection) > 0)
-        place_watch_out(cell, true);
+        worker_place_watch_out(cell, true);
 }
 
 void
-function_put(struct worker_function *function)
+worker_function_put(struct worker_function *function)
 {
     struct worker_tenant *tenant = function->tenant;
 
@@ -67,12 +67,12 @@ function_put(struct worker_function *function)
     send_drop(function);
     free_function(function);
     tenant->function_count--;
-    tenant_put(tenant);
+    worker_tenant_put(tenant);
 }
 
 /* Its tenant lists only those that are the user's. */
 void
-function_dismiss(struct worker_function *function)
+worker_function_dismiss(struct worker_function *function)
 {
     struct worker_function **at = &function->tenant->functions;
 
@@ -80,7 +80,7 @@ function_dismiss(struct worker_function *function)
         at = &(*at)->next;
     *at = function->next;
     function->is_removed = true;
-    function_put(function);
+    worker_function_put(function);
 }
 
 void
@@ -92,7 +92,7 @@ worker_function_remove(struct worker_function *function)
         return;
     worker = function->tenant->worker;
     (void)pthread_mutex_lock(&worker->lock);
-    function_dismiss(function);
+    worker_function_dismiss(function);
     (void)pthread_mutex_unlock(&worker->lock);
 }
 

@@ -25,7 +25,7 @@ hear_ready(struct worker_cell *cell, const Rpc__CellReply *reply)
         char reason[WORKER_REASON_MAX];
 
         worker_reason(reason, "its cell is of no use: %.400s", ready->error);
-        place_close(cell, WORKER_FAILED, reason);
+        worker_place_close(cell, WORKER_FAILED, reason);
         return told_why;
     }
     if (ready->is_set_up != (cell->state != CELL_GREETING) || cell->is_set_up ||
@@ -34,7 +34,7 @@ hear_ready(struct worker_cell *cell, const Rpc__CellReply *reply)
     if (ready->version != RPC__CELL_VERSION__CELL_VERSION)
         return "it is of another version";
     if (cell->state == CELL_GREETING)
-        place_ready(cell);
+        worker_place_ready(cell);
     else
         cell->is_set_up = true;
     return NULL;
@@ -54,7 +54,7 @@ hear_put_done(struct worker_cell *cell, const Rpc__CellReply *reply)
         return "it spoke of a function before it was set up";
     (void)pthread_mutex_lock(&worker->lock);
     is_known = done->function != 0 && done->function < worker->next_function;
-    function = function_find(cell->tenant, done->function);
+    function = worker_function_find(cell->tenant, done->function);
     if (function != NULL && function->put_serial == cell->serial)
         worker_reason(function->refused, "%.400s", done->err != 0 ? done->message : "");
     (void)pthread_mutex_unlock(&worker->lock);
@@ -101,7 +101,7 @@ end_call(struct worker_record *call, const Rpc__CellEnd *end)
 
     if (end->kind == RPC__CELL_END_KIND__CELL_END_FAILED && end->message[0] == '\0')
         out.message = call->function->refused;
-    call_end(call, &out);
+    worker_call_end(call, &out);
 }
 
 static const char *
@@ -113,11 +113,11 @@ hear_end(struct worker_cell *cell, const Rpc__CellReply *reply)
     bool is_known, is_good = false;
 
     (void)pthread_mutex_lock(&worker->lock);
-    call = call_find(worker, end->call);
+    call = worker_call_find(worker, end->call);
     is_known = call != NULL && call->cell == cell && call->is_sent;
     if (is_known && (is_good = is_end(end, call))) {
         cell->has_ended_call = true;
-        call_take(call);
+        worker_call_take(call);
     }
     (void)pthread_mutex_unlock(&worker->lock);
     if (!is_known)
@@ -161,7 +161,7 @@ accuse(struct worker_cell *cell, const char *what)
     if (what == told_why)
         return;
     worker_reason(reason, "its cell broke the rules of its connection: %s", what);
-    place_close(cell, WORKER_LOST, reason);
+    worker_place_close(cell, WORKER_LOST, reason);
 }
 
 static void
@@ -177,7 +177,7 @@ hear_frame(struct worker_cell *cell, struct net_frame *frame)
 }
 
 bool
-hear_cell(struct worker_cell *cell)
+worker_hear_cell(struct worker_cell *cell)
 {
     for (unsigned i = 0; i < WORKER_FRAMES_A_TURN; i++) {
         struct net_frame frame;
@@ -191,9 +191,9 @@ hear_cell(struct worker_cell *cell)
         if (err == -EPROTO)
             accuse(cell, "no frame of it, or descriptors");
         else if (err == -ENOMEM || err == -EMFILE)
-            place_close(cell, WORKER_LOST, "no memory for what its cell said");
+            worker_place_close(cell, WORKER_LOST, "no memory for what its cell said");
         else if (err != 0)
-            place_leave(cell);
+            worker_place_leave(cell);
         if (err != 0)
             return false;
         hear_frame(cell, &frame);

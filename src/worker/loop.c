@@ -18,12 +18,12 @@ static void
 process_ended(struct worker_cell *cell)
 {
     cell->is_ended = true;
-    while (cell->state < CELL_LEAVING && hear_cell(cell))
+    while (cell->state < CELL_LEAVING && worker_hear_cell(cell))
         continue;
     if (cell->state < CELL_LEAVING)
-        place_leave(cell);
+        worker_place_leave(cell);
     else if (cell->state == CELL_LEAVING)
-        place_end(cell);
+        worker_place_end(cell);
 }
 
 static void
@@ -31,7 +31,7 @@ hear_some(struct worker_cell *cell)
 {
     bool was_unread = cell->is_unread;
 
-    cell->is_unread = hear_cell(cell);
+    cell->is_unread = worker_hear_cell(cell);
     cell->worker->unread += cell->is_unread ? 1 : 0;
     cell->worker->unread -= was_unread ? 1 : 0;
 }
@@ -46,7 +46,7 @@ socket_event(struct worker_cell *cell, uint32_t events)
         (void)!net_flush(cell->connection);
         (void)pthread_mutex_lock(&worker->lock);
         if (net_queued(cell->connection) == 0)
-            place_watch_out(cell, false);
+            worker_place_watch_out(cell, false);
         (void)pthread_mutex_unlock(&worker->lock);
     }
     hear_some(cell);
@@ -126,14 +126,14 @@ static void
 act(struct worker_cell *cell, bool is_idle)
 {
     if (cell->state == CELL_GREETING)
-        place_close(cell, WORKER_FAILED,
-                    "a new cell did not say that it is ready, or cannot be watched");
+        worker_place_close(cell, WORKER_FAILED,
+                           "a new cell did not say that it is ready, or cannot be watched");
     else if (cell->state == CELL_OPEN && is_idle)
-        place_retire(cell);
+        worker_place_retire(cell);
     else if (cell->state == CELL_OPEN)
-        place_close(cell, WORKER_LOST, "its cell did not end a call in its time");
+        worker_place_close(cell, WORKER_LOST, "its cell did not end a call in its time");
     else
-        place_end(cell);
+        worker_place_end(cell);
 }
 
 /* Where somebody else uses the jail of a cell that leaves, its turn comes again. */
@@ -195,32 +195,32 @@ is_stopping(struct worker *worker)
 static void
 end_all(struct worker *worker)
 {
-    tenant_remove_due(worker);
+    worker_tenant_remove_due(worker);
     while (worker->cells != NULL)
-        place_dismiss(worker->cells, "the worker ends");
+        worker_place_dismiss(worker->cells, "the worker ends");
     while (worker->leaving != NULL)
-        place_dismiss(worker->leaving, "the worker ends");
+        worker_place_dismiss(worker->leaving, "the worker ends");
     (void)pthread_mutex_lock(&worker->lock);
     while (worker->waiting != NULL) {
         struct worker_tenant *tenant = worker->waiting;
 
         tenant->references++;
-        tenant_wait_over(tenant);
+        worker_tenant_wait_over(tenant);
         (void)pthread_mutex_unlock(&worker->lock);
-        call_end_queue(tenant, WORKER_CANCELLED, "the worker ends");
+        worker_call_end_queue(tenant, WORKER_CANCELLED, "the worker ends");
         (void)pthread_mutex_lock(&worker->lock);
-        tenant_put(tenant);
+        worker_tenant_put(tenant);
     }
     (void)pthread_mutex_unlock(&worker->lock);
-    tenant_remove_due(worker);
-    place_forget(worker);
+    worker_tenant_remove_due(worker);
+    worker_place_forget(worker);
     (void)pthread_mutex_lock(&worker->lock);
     worker->is_loop_over = true;
     (void)pthread_mutex_unlock(&worker->lock);
 }
 
 void *
-loop_run(void *context)
+worker_loop_run(void *context)
 {
     struct epoll_event events[EVENTS_MAX];
     struct worker *worker = context;
@@ -232,10 +232,10 @@ loop_run(void *context)
         handle(events, count > 0 ? count : 0);
         hear_rest(worker);
         look(worker);
-        tenant_remove_due(worker);
-        call_end_cancelled(worker);
-        open_waiting(worker);
-        place_forget(worker);
+        worker_tenant_remove_due(worker);
+        worker_call_end_cancelled(worker);
+        worker_open_waiting(worker);
+        worker_place_forget(worker);
     }
     end_all(worker);
     return NULL;

@@ -90,7 +90,7 @@ choose(struct worker *worker, struct gift *gift)
             continue;
         gift->tenant = tenant;
         tenant->references++;
-        tenant_wait_over(tenant);
+        worker_tenant_wait_over(tenant);
         if (gift->cell != NULL)
             give(worker, gift, now_ns);
         break;
@@ -128,7 +128,7 @@ take_back(struct gift *gift, bool is_pools)
         return;
     cell->tenant = NULL;
     cell->worker->ready++;
-    tenant_put(tenant);
+    worker_tenant_put(tenant);
 }
 
 /* A cell of the pool whose limit of open files cannot be changed, by this user or at
@@ -143,7 +143,7 @@ change_to_own(struct gift *gift, int err)
     (void)pthread_mutex_lock(&worker->lock);
     take_back(gift, true);
     gift->tenant->is_own = true;
-    tenant_wait(gift->tenant);
+    worker_tenant_wait(gift->tenant);
     (void)pthread_mutex_unlock(&worker->lock);
     return true;
 }
@@ -158,8 +158,8 @@ refuse(struct gift *gift, const char *reason)
     take_back(gift, !is_own);
     (void)pthread_mutex_unlock(&worker->lock);
     if (is_own)
-        place_dismiss(gift->cell, reason);
-    call_end_queue(gift->tenant, WORKER_FAILED, reason);
+        worker_place_dismiss(gift->cell, reason);
+    worker_call_end_queue(gift->tenant, WORKER_FAILED, reason);
 }
 
 static int
@@ -187,13 +187,13 @@ next_waiting(struct gift *gift)
         gift->cell->state = CELL_OPEN;
         return NULL;
     }
-    call_unqueue(call);
+    worker_call_unqueue(call);
     call->cell = gift->cell;
     /* Its time begins now. */
     if (call->deadline_ns != CLOCK_NEVER_NS)
         call->deadline_ns += clock_now_ns() - call->begin_ns;
     worker_look_at(gift->cell->worker, call->deadline_ns);
-    call_link(call, &gift->cell->calls);
+    worker_call_link(call, &gift->cell->calls);
     return call;
 }
 
@@ -213,18 +213,18 @@ send_waiting(struct gift *gift)
         (void)pthread_mutex_unlock(&worker->lock);
         if (call == NULL)
             return;
-        err = call_begin_send(cell, call->id, &is_cancelled);
+        err = worker_call_begin_send(cell, call->id, &is_cancelled);
         if (err == 0)
             err = net_send(cell->connection, call->packed.bytes, call->packed.count, call->fds,
                            call->fd_count);
         if (err == 0)
-            call_sent(cell, call->id, is_cancelled);
+            worker_call_sent(cell, call->id, is_cancelled);
         if (err == 0 || err == -EPIPE)
             continue; /* where it is over, reading says so */
         (void)pthread_mutex_lock(&worker->lock);
-        call_take(call);
+        worker_call_take(call);
         (void)pthread_mutex_unlock(&worker->lock);
-        call_end_as(call, WORKER_FAILED, err, "the call cannot be sent to its cell");
+        worker_call_end_as(call, WORKER_FAILED, err, "the call cannot be sent to its cell");
     }
 }
 
@@ -254,11 +254,11 @@ open_cell(struct gift *gift)
         send_waiting(gift);
     (void)pthread_mutex_unlock(&cell->send_lock);
     if (err != 0 && err != -EPIPE)
-        place_close(cell, WORKER_FAILED, "its cell cannot be set up");
+        worker_place_close(cell, WORKER_FAILED, "its cell cannot be set up");
 }
 
 void
-open_waiting(struct worker *worker)
+worker_open_waiting(struct worker *worker)
 {
     struct gift gift;
 
@@ -274,9 +274,9 @@ open_waiting(struct worker *worker)
         if (gift.cell != NULL)
             open_cell(&gift);
         else
-            call_end_queue(gift.tenant, WORKER_FAILED, gift.reason);
+            worker_call_end_queue(gift.tenant, WORKER_FAILED, gift.reason);
         (void)pthread_mutex_lock(&worker->lock);
-        tenant_put(gift.tenant);
+        worker_tenant_put(gift.tenant);
         (void)pthread_mutex_unlock(&worker->lock);
     }
 }

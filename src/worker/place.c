@@ -2,8 +2,8 @@
  *
  * The life of a cell, from its start to the starter that takes it down.
  *
- * All but place_add, place_rearm, place_watch_out and the references is done on the
- * loop, so a cell that the loop looks at stays.
+ * All but worker_place_add, worker_place_rearm, worker_place_watch_out and the references is done
+ * on the loop, so a cell that the loop looks at stays.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -25,14 +25,14 @@
 /* ------------------------------------------------------------------------- references */
 
 void
-place_get(struct worker_cell *cell)
+worker_place_get(struct worker_cell *cell)
 {
     ASSERT(cell->references > 0);
     cell->references++;
 }
 
 void
-place_put(struct worker_cell *cell)
+worker_place_put(struct worker_cell *cell)
 {
     ASSERT(cell->references > 0);
     if (--cell->references > 0)
@@ -44,7 +44,7 @@ place_put(struct worker_cell *cell)
 }
 
 void
-place_destroy(struct worker_cell *cell)
+worker_place_destroy(struct worker_cell *cell)
 {
     ASSERT(cell->references == 0 && cell->calls == NULL && cell->tenant == NULL);
     net_connection_destroy(cell->connection);
@@ -87,7 +87,7 @@ watch(struct worker_cell *cell)
 }
 
 void
-place_watch_out(struct worker_cell *cell, bool is_wanted)
+worker_place_watch_out(struct worker_cell *cell, bool is_wanted)
 {
     uint32_t events = SOCKET_EVENTS | (is_wanted ? (uint32_t)EPOLLOUT : 0);
 
@@ -97,7 +97,7 @@ place_watch_out(struct worker_cell *cell, bool is_wanted)
 }
 
 void
-place_rearm(struct worker_cell *cell)
+worker_place_rearm(struct worker_cell *cell)
 {
     if (cell->state != CELL_DOWN)
         (void)control(cell, EPOLL_CTL_MOD, cell->pidfd, PROCESS_EVENTS);
@@ -127,7 +127,7 @@ allocate(struct worker *worker, struct jail *jail, int socket)
 }
 
 int
-place_add(struct worker *worker, struct worker_tenant *tenant, struct jail *jail, int socket)
+worker_place_add(struct worker *worker, struct worker_tenant *tenant, struct jail *jail, int socket)
 {
     struct worker_cell *cell = allocate(worker, jail, socket);
     int err;
@@ -155,13 +155,13 @@ place_add(struct worker *worker, struct worker_tenant *tenant, struct jail *jail
     (void)pthread_mutex_unlock(&worker->lock);
     if (err != 0) {
         jail_destroy(jail);
-        place_destroy(cell);
+        worker_place_destroy(cell);
     }
     return err;
 }
 
 void
-place_ready(struct worker_cell *cell)
+worker_place_ready(struct worker_cell *cell)
 {
     struct worker *worker = cell->worker;
 
@@ -199,7 +199,7 @@ detach(struct worker_cell *cell)
     if (tenant != NULL && tenant->cell == cell) {
         tenant->cell = NULL;
         if (tenant->queue != NULL)
-            tenant_wait(tenant);
+            worker_tenant_wait(tenant);
     }
     unlink_from(&worker->cells, cell);
     cell->next = worker->leaving;
@@ -224,12 +224,12 @@ hand_over(struct worker_cell *cell)
     cell->next = worker->gone;
     worker->gone = cell;
     if (tenant != NULL)
-        tenant_put(tenant);
+        worker_tenant_put(tenant);
 }
 
 /* Until here an event of the same turn may name it. */
 void
-place_forget(struct worker *worker)
+worker_place_forget(struct worker *worker)
 {
     if (worker->gone == NULL)
         return;
@@ -239,7 +239,7 @@ place_forget(struct worker *worker)
 
         worker->gone = cell->next;
         worker->unread -= cell->is_unread ? 1 : 0;
-        place_put(cell);
+        worker_place_put(cell);
     }
     (void)pthread_mutex_unlock(&worker->lock);
 }
@@ -280,14 +280,14 @@ finish(struct worker_cell *cell, enum worker_end_kind kind, const char *reason)
 {
     struct worker *worker = cell->worker;
 
-    call_end_all_of(cell, kind, reason);
+    worker_call_end_all_of(cell, kind, reason);
     (void)pthread_mutex_lock(&worker->lock);
     hand_over(cell);
     (void)pthread_mutex_unlock(&worker->lock);
 }
 
 void
-place_close(struct worker_cell *cell, enum worker_end_kind kind, const char *reason)
+worker_place_close(struct worker_cell *cell, enum worker_end_kind kind, const char *reason)
 {
     struct worker *worker = cell->worker;
 
@@ -300,7 +300,7 @@ place_close(struct worker_cell *cell, enum worker_end_kind kind, const char *rea
 }
 
 void
-place_dismiss(struct worker_cell *cell, const char *reason)
+worker_place_dismiss(struct worker_cell *cell, const char *reason)
 {
     struct worker *worker = cell->worker;
 
@@ -312,7 +312,7 @@ place_dismiss(struct worker_cell *cell, const char *reason)
 }
 
 void
-place_retire(struct worker_cell *cell)
+worker_place_retire(struct worker_cell *cell)
 {
     struct worker *worker = cell->worker;
     bool is_idle;
@@ -323,11 +323,11 @@ place_retire(struct worker_cell *cell)
         detach(cell);
     (void)pthread_mutex_unlock(&worker->lock);
     if (is_idle)
-        place_dismiss(cell, "idle");
+        worker_place_dismiss(cell, "idle");
 }
 
 void
-place_leave(struct worker_cell *cell)
+worker_place_leave(struct worker_cell *cell)
 {
     struct worker *worker = cell->worker;
 
@@ -337,7 +337,7 @@ place_leave(struct worker_cell *cell)
     worker_look_at(worker, cell->deadline_ns);
     (void)pthread_mutex_unlock(&worker->lock);
     if (cell->is_ended)
-        place_end(cell);
+        worker_place_end(cell);
 }
 
 static void
@@ -359,13 +359,13 @@ describe(const struct worker_cell *cell, const struct jail_end *end, char reason
 }
 
 void
-place_end(struct worker_cell *cell)
+worker_place_end(struct worker_cell *cell)
 {
     struct worker *worker = cell->worker;
     char reason[WORKER_REASON_MAX];
     struct jail_end end = {0};
 
-    /* Who holds it says so when he is done (place_rearm). */
+    /* Who holds it says so when he is done (worker_place_rearm). */
     if (pthread_mutex_trylock(&cell->jail_lock) != 0)
         return;
     if (jail_poll(cell->jail, &end) != 0)
@@ -374,5 +374,5 @@ place_end(struct worker_cell *cell)
     (void)pthread_mutex_lock(&worker->lock);
     describe(cell, &end, reason);
     (void)pthread_mutex_unlock(&worker->lock);
-    place_close(cell, WORKER_LOST, reason);
+    worker_place_close(cell, WORKER_LOST, reason);
 }

@@ -127,7 +127,7 @@ start_cell(struct worker *worker, const struct task *task, struct diag *diag)
     err = start_jail(worker, task, ends, &jail, diag);
     file_close(&ends[1]);
     if (err == 0)
-        return place_add(worker, task->tenant, jail, ends[0]);
+        return worker_place_add(worker, task->tenant, jail, ends[0]);
     file_close(&ends[0]);
     return err;
 }
@@ -213,7 +213,7 @@ static void
 take_down(struct worker_cell *cell)
 {
     jail_destroy(cell->jail);
-    place_destroy(cell);
+    worker_place_destroy(cell);
 }
 
 static void
@@ -230,12 +230,12 @@ start(struct worker *worker, const struct task *task)
     if (err != 0)
         note_failure(worker, task, &diag);
     if (task->tenant != NULL)
-        tenant_put(task->tenant);
+        worker_tenant_put(task->tenant);
     (void)pthread_mutex_unlock(&worker->lock);
 }
 
 void *
-starter_run(void *context)
+worker_starter_run(void *context)
 {
     struct worker *worker = context;
     struct task task;

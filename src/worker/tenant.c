@@ -14,7 +14,7 @@
 /* ---------------------------------------------------------------------------- waiting */
 
 void
-tenant_wait(struct worker_tenant *tenant)
+worker_tenant_wait(struct worker_tenant *tenant)
 {
     struct worker *worker = tenant->worker;
 
@@ -31,7 +31,7 @@ tenant_wait(struct worker_tenant *tenant)
 }
 
 void
-tenant_wait_over(struct worker_tenant *tenant)
+worker_tenant_wait_over(struct worker_tenant *tenant)
 {
     struct worker *worker = tenant->worker;
     struct worker_tenant **at = &worker->waiting;
@@ -60,7 +60,7 @@ free_tenant(struct worker_tenant *tenant)
 }
 
 void
-tenant_put(struct worker_tenant *tenant)
+worker_tenant_put(struct worker_tenant *tenant)
 {
     struct worker *worker = tenant->worker;
     struct worker_tenant **at = &worker->tenants;
@@ -72,7 +72,7 @@ tenant_put(struct worker_tenant *tenant)
     if (tenant->references > 0)
         return;
     ASSERT(tenant->is_removed && tenant->calls == 0 && tenant->cell == NULL);
-    tenant_wait_over(tenant);
+    worker_tenant_wait_over(tenant);
     while (*at != tenant)
         at = &(*at)->next;
     *at = tenant->next;
@@ -186,14 +186,14 @@ worker_tenant_remove(struct worker_tenant *tenant)
     ASSERT(!tenant->is_removed);
     tenant->is_removed = true;
     while (tenant->functions != NULL)
-        function_dismiss(tenant->functions);
+        worker_function_dismiss(tenant->functions);
     tenant->has_waiter = !worker_is_loop(worker);
     worker->is_removal_due = true;
     worker_wake(worker);
     while (tenant->has_waiter && tenant->references > 1)
         (void)pthread_cond_wait(&worker->changed, &worker->lock);
     tenant->has_waiter = false;
-    tenant_put(tenant);
+    worker_tenant_put(tenant);
     (void)pthread_mutex_unlock(&worker->lock);
 }
 
@@ -217,14 +217,14 @@ find_queue_due(const struct worker *worker)
     for (struct worker_tenant *tenant = worker->waiting; tenant != NULL; tenant = tenant->waits)
         if (tenant->is_removed) {
             tenant->references++;
-            tenant_wait_over(tenant);
+            worker_tenant_wait_over(tenant);
             return tenant;
         }
     return NULL;
 }
 
 void
-tenant_remove_due(struct worker *worker)
+worker_tenant_remove_due(struct worker *worker)
 {
     struct worker_tenant *tenant;
     struct worker_cell *cell;
@@ -236,12 +236,12 @@ tenant_remove_due(struct worker *worker)
         worker->is_removal_due = cell != NULL || tenant != NULL;
         (void)pthread_mutex_unlock(&worker->lock);
         if (cell != NULL)
-            place_dismiss(cell, "its tenant was removed");
+            worker_place_dismiss(cell, "its tenant was removed");
         if (tenant != NULL)
-            call_end_queue(tenant, WORKER_CANCELLED, "its tenant was removed");
+            worker_call_end_queue(tenant, WORKER_CANCELLED, "its tenant was removed");
         (void)pthread_mutex_lock(&worker->lock);
         if (tenant != NULL)
-            tenant_put(tenant);
+            worker_tenant_put(tenant);
     }
     (void)pthread_mutex_unlock(&worker->lock);
 }
@@ -253,7 +253,7 @@ static struct worker_cell *
 borrow_cell(struct worker_tenant *tenant)
 {
     if (tenant->cell != NULL)
-        place_get(tenant->cell);
+        worker_place_get(tenant->cell);
     return tenant->cell;
 }
 
@@ -263,8 +263,8 @@ give_back(struct worker_cell *cell)
     struct worker *worker = cell->worker;
 
     (void)pthread_mutex_lock(&worker->lock);
-    place_rearm(cell);
-    place_put(cell);
+    worker_place_rearm(cell);
+    worker_place_put(cell);
     (void)pthread_mutex_unlock(&worker->lock);
 }
 

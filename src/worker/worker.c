@@ -305,10 +305,10 @@ worker_create(const struct worker_config *config, struct worker **out, struct di
     if (err == 0)
         err = open_loop(worker);
     if (err == 0)
-        err = start_thread(&worker->loop, loop_run, worker, "weft-loop");
+        err = start_thread(&worker->loop, worker_loop_run, worker, "weft-loop");
     if (err != 0)
         goto release_worker;
-    err = start_thread(&worker->starter, starter_run, worker, "weft-starter");
+    err = start_thread(&worker->starter, worker_starter_run, worker, "weft-starter");
     if (err != 0)
         goto end_loop;
     *out = worker;
@@ -334,8 +334,8 @@ free_tenants(struct worker *worker)
         if (!tenant->is_removed) {
             tenant->is_removed = true;
             while (tenant->functions != NULL)
-                function_dismiss(tenant->functions);
-            tenant_put(tenant);
+                worker_function_dismiss(tenant->functions);
+            worker_tenant_put(tenant);
         }
         ASSERT(worker->tenants != tenant);
     }

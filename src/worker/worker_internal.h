@@ -192,93 +192,96 @@ void worker_reason(char reason[WORKER_REASON_MAX], const char *format, ...) PRIN
 
 /* ------------------------------------------------------------------------- starter.c */
 
-void *starter_run(void *worker);
+void *worker_starter_run(void *worker);
 
 /* --------------------------------------------------------------------------- place.c */
 
 /* A new cell of this process and socket, GREETING and watched; takes both, also on
  * failure. */
-int place_add(struct worker *worker, struct worker_tenant *tenant, struct jail *jail, int socket);
+int worker_place_add(struct worker *worker, struct worker_tenant *tenant, struct jail *jail,
+                     int socket);
 /* With the lock. The starter frees a cell that nobody uses any more. */
-void place_get(struct worker_cell *cell);
-void place_put(struct worker_cell *cell);
+void worker_place_get(struct worker_cell *cell);
+void worker_place_put(struct worker_cell *cell);
 /* Frees what the cell is made of. */
-void place_destroy(struct worker_cell *cell);
+void worker_place_destroy(struct worker_cell *cell);
 /* With the lock, after use of the jail: its end may have been overlooked meanwhile. */
-void place_rearm(struct worker_cell *cell);
+void worker_place_rearm(struct worker_cell *cell);
 /* With the lock: whether the loop is to hear that its socket takes more. */
-void place_watch_out(struct worker_cell *cell, bool is_wanted);
+void worker_place_watch_out(struct worker_cell *cell, bool is_wanted);
 
 /* On the loop. All of them may free the cell's calls and hand it to the starter. */
-void place_ready(struct worker_cell *cell);
-void place_end(struct worker_cell *cell);
+void worker_place_ready(struct worker_cell *cell);
+void worker_place_end(struct worker_cell *cell);
 /* Its connection is over; why comes later. */
-void place_leave(struct worker_cell *cell);
+void worker_place_leave(struct worker_cell *cell);
 /* It says what no cell says, or is of no use: its calls end like this, it is killed. */
-void place_close(struct worker_cell *cell, enum worker_end_kind kind, const char *reason);
+void worker_place_close(struct worker_cell *cell, enum worker_end_kind kind, const char *reason);
 /* It is not wanted any more: its calls end as CANCELLED. */
-void place_dismiss(struct worker_cell *cell, const char *reason);
+void worker_place_dismiss(struct worker_cell *cell, const char *reason);
 /* The same where it has none; else nothing. */
-void place_retire(struct worker_cell *cell);
+void worker_place_retire(struct worker_cell *cell);
 /* At the end of a turn: what is gone may be freed. */
-void place_forget(struct worker *worker);
+void worker_place_forget(struct worker *worker);
 
 /* ---------------------------------------------------------------------------- open.c */
 
 /* On the loop: gives cells to tenants that wait, and ends the calls of those that
  * cannot have one. */
-void open_waiting(struct worker *worker);
+void worker_open_waiting(struct worker *worker);
 
 /* ---------------------------------------------------------------------------- loop.c */
 
-void *loop_run(void *worker);
+void *worker_loop_run(void *worker);
 /* ---------------------------------------------------------------------------- hear.c */
 
 /* On the loop: reads some of what it said, and whether there may be more. */
-bool hear_cell(struct worker_cell *cell);
+bool worker_hear_cell(struct worker_cell *cell);
 
 /* -------------------------------------------------------------------------- tenant.c */
 
 /* With the lock: it wants a cell. */
-void tenant_wait(struct worker_tenant *tenant);
-void tenant_wait_over(struct worker_tenant *tenant);
+void worker_tenant_wait(struct worker_tenant *tenant);
+void worker_tenant_wait_over(struct worker_tenant *tenant);
 /* With the lock: one reference less; frees it where it was the last. */
-void tenant_put(struct worker_tenant *tenant);
+void worker_tenant_put(struct worker_tenant *tenant);
 /* On the loop: of all tenants that are being removed. */
-void tenant_remove_due(struct worker *worker);
+void worker_tenant_remove_due(struct worker *worker);
 
 /* ------------------------------------------------------------------------ function.c */
 
 /* With the lock. */
-void function_put(struct worker_function *function);
+void worker_function_put(struct worker_function *function);
 /* With the lock: what the user calls removal. */
-void function_dismiss(struct worker_function *function);
-struct worker_function *function_find(const struct worker_tenant *tenant, uint64_t number);
+void worker_function_dismiss(struct worker_function *function);
+struct worker_function *worker_function_find(const struct worker_tenant *tenant, uint64_t number);
 
 /* ---------------------------------------------------------------------------- call.c */
 
 /* With the lock. */
-struct worker_record *call_find(const struct worker *worker, uint64_t id);
-void call_link(struct worker_record *call, struct worker_record **list);
+struct worker_record *worker_call_find(const struct worker *worker, uint64_t id);
+void worker_call_link(struct worker_record *call, struct worker_record **list);
 /* With the lock: out of all lists and tables; the caller ends it. */
-void call_take(struct worker_record *call);
-/* On the loop, without the lock, after call_take: on_end, and gone. */
-void call_end(struct worker_record *call, struct worker_end *end);
+void worker_call_take(struct worker_record *call);
+/* On the loop, without the lock, after worker_call_take: on_end, and gone. */
+void worker_call_end(struct worker_record *call, struct worker_end *end);
 /* The same for one that its cell did not end. */
-void call_end_as(struct worker_record *call, enum worker_end_kind kind, int err,
-                 const char *reason);
+void worker_call_end_as(struct worker_record *call, enum worker_end_kind kind, int err,
+                        const char *reason);
 /* With the lock: out of its tenant's queue, to go into its cell's calls. */
-void call_unqueue(struct worker_record *call);
+void worker_call_unqueue(struct worker_record *call);
 /* All of a list, one by one. */
-void call_end_queue(struct worker_tenant *tenant, enum worker_end_kind kind, const char *reason);
-void call_end_all_of(struct worker_cell *cell, enum worker_end_kind kind, const char *reason);
+void worker_call_end_queue(struct worker_tenant *tenant, enum worker_end_kind kind,
+                           const char *reason);
+void worker_call_end_all_of(struct worker_cell *cell, enum worker_end_kind kind,
+                            const char *reason);
 /* On the loop: calls that were cancelled while they waited. */
-void call_end_cancelled(struct worker *worker);
+void worker_call_end_cancelled(struct worker *worker);
 /* With the send_lock: sends the function before where the cell lacks it; from here on
  * the cell may end the call. -EPIPE: it is over, or the cell is its tenant's no more. */
-int call_begin_send(struct worker_cell *cell, uint64_t id, bool *is_cancelled) MUST_CHECK;
+int worker_call_begin_send(struct worker_cell *cell, uint64_t id, bool *is_cancelled) MUST_CHECK;
 /* With the send_lock, after it was sent. */
-void call_sent(struct worker_cell *cell, uint64_t id, bool is_cancelled);
-void call_free(struct worker_record *call);
+void worker_call_sent(struct worker_cell *cell, uint64_t id, bool is_cancelled);
+void worker_call_free(struct worker_record *call);
 
 #endif
