@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cmd/run_internal.h"
 
@@ -69,7 +70,7 @@ describe(const struct faaslet_outcome *outcome, struct buffer *text)
 
 static void
 report_json(const struct run_command *command, const struct faaslet_outcome *outcome,
-            const struct buffer *backtrace)
+            const char *backtrace)
 {
     struct buffer text = {0}, what = {0};
 
@@ -84,7 +85,7 @@ report_json(const struct run_command *command, const struct faaslet_outcome *out
         (double)command->report.wall_ns / 1e6,
         (double)(command->created_ns - command->loaded_ns) / 1e6,
         (double)(command->ended_ns - command->created_ns) / 1e6, faaslet_stress_moves());
-    cmd_json_string(&text, (const char *)backtrace->bytes, backtrace->count);
+    cmd_json_string(&text, backtrace, strlen(backtrace));
     buffer_append_format(&text, "}\n");
     (void)fwrite(text.bytes, 1, text.count, stderr);
     buffer_fini(&text);
@@ -95,19 +96,31 @@ int
 run_report(const struct run_command *command, const struct faaslet *faaslet,
            const struct faaslet_outcome *outcome)
 {
-    bool is_bad = outcome->kind == FAASLET_TRAP || outcome->kind == FAASLET_KILLED;
-    struct buffer text = {0}, backtrace = {0};
+    struct buffer backtrace = {0};
+    int code;
 
-    if (is_bad)
+    if (outcome->kind == FAASLET_TRAP || outcome->kind == FAASLET_KILLED)
         faaslet_backtrace(faaslet, &backtrace);
-    if (command->is_json) {
-        report_json(command, outcome, &backtrace);
-    } else if (is_bad) {
-        describe(outcome, &text);
-        (void)fprintf(stderr, "weft: %s: %.*s\n%.*s", command->path, (int)text.count, text.bytes,
-                      (int)backtrace.count, backtrace.bytes);
-    }
+    buffer_append(&backtrace, "", 1);
+    code =
+        run_report_text(command, outcome, backtrace.err == 0 ? (const char *)backtrace.bytes : "");
     buffer_fini(&backtrace);
+    return code;
+}
+
+int
+run_report_text(const struct run_command *command, const struct faaslet_outcome *outcome,
+                const char *backtrace)
+{
+    struct buffer text = {0};
+
+    if (command->is_json) {
+        report_json(command, outcome, backtrace);
+    } else if (outcome->kind == FAASLET_TRAP || outcome->kind == FAASLET_KILLED) {
+        describe(outcome, &text);
+        (void)fprintf(stderr, "weft: %s: %.*s\n%s", command->path, (int)text.count, text.bytes,
+                      backtrace);
+    }
     buffer_fini(&text);
     return exit_code(outcome);
 }
