@@ -175,11 +175,6 @@ set_option(struct run_command *command, int option, char *value, struct diag *di
     case OPTION_FROM:
         command->from = value;
         return true;
-    case OPTION_JAIL:
-    case OPTION_CPU_PERCENT:
-    case OPTION_JAIL_MEMORY:
-    case OPTION_STRICT:
-        return set_jail_option(command, option, value);
     case 'i':
         command->invoke = value;
         return true;
@@ -190,6 +185,8 @@ set_option(struct run_command *command, int option, char *value, struct diag *di
         command->is_profiled = true;
         return true;
     default:
+        if (option >= OPTION_JAIL && option <= OPTION_STRICT)
+            return set_jail_option(command, option, value);
         return cmd_compile_option(option, value, &command->request, diag);
     }
 }
@@ -214,31 +211,32 @@ check(struct run_command *command)
     return 0;
 }
 
+static const struct option options[] = {
+    {"help", no_argument, NULL, 'h'},
+    {"json", no_argument, NULL, 'j'},
+    {"dir", required_argument, NULL, 'd'},
+    {"env", required_argument, NULL, 'e'},
+    {"mem", required_argument, NULL, 'm'},
+    {"stack", required_argument, NULL, 's'},
+    {"timeout", required_argument, NULL, 't'},
+    {"cpu-time", required_argument, NULL, OPTION_CPU_TIME},
+    {"output", required_argument, NULL, OPTION_OUTPUT},
+    {"save", required_argument, NULL, OPTION_SAVE},
+    {"save-at", required_argument, NULL, OPTION_SAVE_AT},
+    {"from", required_argument, NULL, OPTION_FROM},
+    {"invoke", required_argument, NULL, 'i'},
+    {"jail", no_argument, NULL, OPTION_JAIL},
+    {"cpu-percent", required_argument, NULL, OPTION_CPU_PERCENT},
+    {"jail-memory", required_argument, NULL, OPTION_JAIL_MEMORY},
+    {"strict", no_argument, NULL, OPTION_STRICT},
+    {"perf", no_argument, NULL, 'p'},
+    CMD_COMPILE_OPTIONS,
+    {NULL, 0, NULL, 0}};
+
 /* The same. */
 static int
 parse(struct run_command *command, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"help", no_argument, NULL, 'h'},
-        {"json", no_argument, NULL, 'j'},
-        {"dir", required_argument, NULL, 'd'},
-        {"env", required_argument, NULL, 'e'},
-        {"mem", required_argument, NULL, 'm'},
-        {"stack", required_argument, NULL, 's'},
-        {"timeout", required_argument, NULL, 't'},
-        {"cpu-time", required_argument, NULL, OPTION_CPU_TIME},
-        {"output", required_argument, NULL, OPTION_OUTPUT},
-        {"save", required_argument, NULL, OPTION_SAVE},
-        {"save-at", required_argument, NULL, OPTION_SAVE_AT},
-        {"from", required_argument, NULL, OPTION_FROM},
-        {"invoke", required_argument, NULL, 'i'},
-        {"jail", no_argument, NULL, OPTION_JAIL},
-        {"cpu-percent", required_argument, NULL, OPTION_CPU_PERCENT},
-        {"jail-memory", required_argument, NULL, OPTION_JAIL_MEMORY},
-        {"strict", no_argument, NULL, OPTION_STRICT},
-        {"perf", no_argument, NULL, 'p'},
-        CMD_COMPILE_OPTIONS,
-        {NULL, 0, NULL, 0}};
     struct diag diag;
     int option;
 

@@ -352,7 +352,8 @@ test_a_guest_sees_its_tenants_directory_and_no_other(void **state)
         assert_int_equal(mkdir(folders[i], 0755), 0);
         make_file(folders[i], i == 0 ? "mine" : "yours");
     }
-    assert_int_equal(symlink("../b/yours", strcat(strcpy(path, folders[0]), "/link")), 0);
+    (void)snprintf(path, sizeof(path), "%s/link", folders[0]);
+    assert_int_equal(symlink("../b/yours", path), 0);
     functions[0] = add_with_folder(testing_tenant(worker, "a"), folders[0]);
     functions[1] = add_with_folder(testing_tenant(worker, "b"), folders[1]);
     assert_int_equal(open_in(functions[0], "mine"), 0);

@@ -47,7 +47,6 @@ is_hopeless(const struct worker *worker, const struct worker_tenant *tenant, uin
 struct gift {
     struct worker_tenant *tenant; /* with a reference; NULL: nobody can be served now */
     struct worker_cell *cell;     /* NULL: hopeless */
-    struct jail_limits limits;
     char reason[WORKER_REASON_MAX];
 };
 
@@ -67,9 +66,6 @@ give(struct worker *worker, struct gift *gift, uint64_t now_ns)
     cell->given_ns = now_ns;
     tenant->cell = cell;
     tenant->cells++;
-    gift->limits = tenant->limits;
-    /* Nobody holds it for long: it was nobody's. */
-    (void)pthread_mutex_lock(&cell->jail_lock);
     (void)pthread_cond_signal(&worker->work);
 }
 
@@ -103,15 +99,27 @@ choose(struct worker *worker, struct gift *gift)
 /* The tenant's limits on its cell. A tenant without a limit of files has the pool's:
  * there is nothing to change then, which as root takes a right of its own. */
 static int
-limit(const struct worker_cell *cell, struct jail_limits limits, struct diag *diag)
+limit(const struct gift *gift, struct diag *diag)
 {
+    struct worker_cell *cell = gift->cell;
+    struct worker *worker = cell->worker;
     int err = fault_point("worker.open");
+    struct jail_limits limits;
 
     if (err != 0)
         return diag_set(diag, err, "cannot set limits: %s", strerror(-err));
+    (void)pthread_mutex_lock(&worker->lock);
+    limits = gift->tenant->limits;
+    (void)pthread_mutex_unlock(&worker->lock);
     if (limits.files == 0)
-        limits.files = cell->worker->files;
-    return jail_limit(cell->jail, &limits, diag);
+        limits.files = worker->files;
+    (void)pthread_mutex_lock(&cell->jail_lock);
+    err = jail_limit(cell->jail, &limits, diag);
+    (void)pthread_mutex_lock(&worker->lock);
+    gift->tenant->missing = jail_missing(cell->jail);
+    (void)pthread_mutex_unlock(&worker->lock);
+    (void)pthread_mutex_unlock(&cell->jail_lock);
+    return err;
 }
 
 /* With the lock: a cell that nobody else has used goes back, or ends. */
@@ -124,6 +132,7 @@ take_back(struct gift *gift, bool is_pools)
     tenant->cell = NULL;
     tenant->cells--;
     cell->state = CELL_READY;
+    (void)pthread_cond_broadcast(&cell->worker->changed);
     if (!is_pools)
         return;
     cell->tenant = NULL;
@@ -185,6 +194,7 @@ next_waiting(struct gift *gift)
 
     if (call == NULL) {
         gift->cell->state = CELL_OPEN;
+        (void)pthread_cond_broadcast(&gift->cell->worker->changed);
         return NULL;
     }
     worker_call_unqueue(call);
@@ -232,16 +242,11 @@ static void
 open_cell(struct gift *gift)
 {
     struct worker_cell *cell = gift->cell;
-    struct worker *worker = cell->worker;
     struct diag diag;
     int err;
 
     diag_init(&diag);
-    err = limit(cell, gift->limits, &diag);
-    (void)pthread_mutex_lock(&worker->lock);
-    gift->tenant->missing = jail_missing(cell->jail);
-    (void)pthread_mutex_unlock(&worker->lock);
-    (void)pthread_mutex_unlock(&cell->jail_lock);
+    err = limit(gift, &diag);
     if (err != 0 && change_to_own(gift, err))
         return;
     if (err != 0) {

@@ -144,8 +144,11 @@ worker_place_add(struct worker *worker, struct worker_tenant *tenant, struct jai
         cell->references = 1;
         cell->is_own = tenant != NULL;
         cell->tenant = tenant;
-        if (tenant != NULL)
-            tenant->references++;
+        cell->owner = tenant;
+        if (tenant != NULL) {
+            tenant->references += 2;
+            tenant->own_cells++;
+        }
         /* One that cannot be watched is late at once: the loop may know it by now. */
         cell->deadline_ns = watch(cell) == 0 ? clock_now_ns() + WORKER_READY_NS_MAX : 0;
         worker_look_at(worker, cell->deadline_ns);
@@ -205,6 +208,7 @@ detach(struct worker_cell *cell)
     cell->next = worker->leaving;
     worker->leaving = cell;
     cell->state = CELL_LEAVING;
+    (void)pthread_cond_broadcast(&worker->changed);
     (void)pthread_cond_signal(&worker->work);
 }
 

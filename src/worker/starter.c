@@ -134,12 +134,12 @@ start_cell(struct worker *worker, const struct task *task, struct diag *diag)
 
 /* ------------------------------------------------------------------- what to do next */
 
-/* The first tenant that waits for a cell of its own. */
+/* The first tenant that waits for a cell of its own, and has none that still is there. */
 static struct worker_tenant *
 own_wanted(const struct worker *worker)
 {
     for (struct worker_tenant *tenant = worker->waiting; tenant != NULL; tenant = tenant->waits)
-        if (tenant->is_own && !tenant->is_starting && !tenant->is_removed)
+        if (tenant->is_own && !tenant->is_starting && !tenant->is_removed && tenant->own_cells == 0)
             return tenant;
     return NULL;
 }
@@ -212,7 +212,15 @@ note_failure(struct worker *worker, const struct task *task, const struct diag *
 static void
 take_down(struct worker_cell *cell)
 {
+    struct worker *worker = cell->worker;
+
     jail_destroy(cell->jail);
+    (void)pthread_mutex_lock(&worker->lock);
+    if (cell->owner != NULL) {
+        cell->owner->own_cells--;
+        worker_tenant_put(cell->owner);
+    }
+    (void)pthread_mutex_unlock(&worker->lock);
     worker_place_destroy(cell);
 }
 

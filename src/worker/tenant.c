@@ -294,6 +294,9 @@ worker_tenant_limit(struct worker_tenant *tenant, const struct jail_limits *limi
 
     (void)pthread_mutex_lock(&tenant->limit_lock);
     (void)pthread_mutex_lock(&worker->lock);
+    /* The loop sets the limits of a cell that it opens. */
+    while (tenant->cell != NULL && tenant->cell->state == CELL_OPENING && !worker_is_loop(worker))
+        (void)pthread_cond_wait(&worker->changed, &worker->lock);
     cell = borrow_cell(tenant);
     if (cell == NULL)
         tenant->limits = *limits;

@@ -11,9 +11,9 @@
  *   cell: GREETING --ready--> READY --a tenant's--> OPENING --queue sent--> OPEN
  *         any --its connection ends--> LEAVING --its process ended--> DOWN --starter--> gone
  *
- * Locks, in this order: tenant->limit_lock, cell->send_lock, worker->lock; and
- * cell->jail_lock after limit_lock. worker->lock is held for moments only; the loop
- * takes the other two only where nobody holds them for long.
+ * Locks, in this order: tenant->limit_lock, cell->jail_lock or cell->send_lock,
+ * worker->lock. The last is held for moments only; the loop takes the two of a cell only
+ * where nobody holds them for long.
  */
 #ifndef WEFT_WORKER_INTERNAL_H
 #define WEFT_WORKER_INTERNAL_H
@@ -68,6 +68,7 @@ struct worker_cell {
     bool is_ended;       /* the loop's: its process has */
     bool is_watching_out;
     struct worker_tenant *tenant; /* NULL: nobody's */
+    struct worker_tenant *owner;  /* for which it was started; until it is taken down */
     struct worker_record *calls;  /* sent to it, in no order */
     uint64_t deadline_ns;         /* of GREETING and of LEAVING */
     uint64_t given_ns;            /* when it became its tenant's */
@@ -94,6 +95,7 @@ struct worker_tenant {
     bool is_starting;            /* the starter makes one for it */
     bool is_waiting;             /* in worker->waiting */
     struct worker_tenant *waits; /* the next one there */
+    uint32_t own_cells;          /* started for it, and not taken down yet */
     struct worker_cell *cell;    /* READY no more and not LEAVING yet; NULL */
     struct worker_function *functions;
     uint32_t function_count;

@@ -310,8 +310,7 @@ test_on_end_may_start_calls(void **state)
     (void)state;
     testing_end_init(&chain.last);
     assert_int_equal(worker_call(chain.function, &call, &id), 0);
-    while (chain.last.count == 0)
-        (void)usleep(1000);
+    testing_await_told(&chain.last);
     assert_int_equal(chain.last.end.kind, WORKER_DONE);
     worker_destroy(worker);
 }
@@ -352,48 +351,69 @@ test_on_end_may_remove_its_tenant(void **state)
 /* ------------------------------------------------------------------------------ refusals */
 
 static void
-test_what_is_wrong_is_refused(void **state)
+test_tenants_and_functions_that_are_wrong_are_refused(void **state)
 {
+    static const struct worker_function_config bad[] = {
+        {.image_fd = -1, .proto_fd = -1},
+        {.image_fd = 1000, .proto_fd = -1},
+        {.image_fd = STDIN_FILENO, .proto_fd = -1, .entry = "\xff"},
+        {.image_fd = STDIN_FILENO, .proto_fd = -1, .directory_count = WORKER_DIRECTORIES_MAX + 1},
+    };
     struct worker *worker = testing_worker();
     struct worker_tenant *tenant = testing_tenant(worker, "a"), *second = NULL;
-    struct worker_function *function = testing_function(tenant), *other = NULL;
-    struct worker_call call = {.entry = "echo", .on_end = testing_on_end};
+    struct worker_tenant_config config = {.name = "a"};
+    struct worker_function *other = NULL;
+
+    (void)state;
+    assert_int_equal(worker_tenant_add(worker, &config, &second, NULL), -EEXIST);
+    config.name = "a/b";
+    assert_int_equal(worker_tenant_add(worker, &config, &second, NULL), -EINVAL);
+    config.name = "b";
+    config.executors = 100000;
+    assert_int_equal(worker_tenant_add(worker, &config, &second, NULL), -EINVAL);
+    assert_null(second);
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++)
+        assert_int_equal(worker_function_add(tenant, &bad[i], &other, NULL), -EINVAL);
+    assert_null(other);
+    worker_destroy(worker);
+}
+
+static void
+test_calls_that_are_wrong_are_refused(void **state)
+{
     const char *bad_text[] = {"\xff\xfe"};
-    struct diag diag;
+    const struct {
+        int err;
+        struct worker_call call;
+    } bad[] = {
+        {-EINVAL, {.on_end = NULL}},
+        {-EINVAL, {.value_count = WORKER_VALUES_MAX + 1}},
+        {-EINVAL, {.result_slots = WORKER_VALUES_MAX + 1}},
+        {-EINVAL, {.args = bad_text, .arg_count = 1}},
+        {-EINVAL, {.env = bad_text, .env_count = 1}},
+        {-EINVAL, {.entry = bad_text[0]}},
+        {-EINVAL, {.stdio = (const int[]){0, 1, -1}}},
+        {-EINVAL, {.stdio = (const int[]){0, 1, 1000}}},
+        {-E2BIG, {.input = (const uint8_t *)"", .input_bytes = WORKER_INPUT_BYTES_MAX + 1u}},
+    };
+    struct worker *worker = testing_worker();
+    struct worker_tenant *tenant = testing_tenant(worker, "a");
+    struct worker_function *function = testing_function(tenant);
+    struct testing_end end;
     uint64_t id;
 
     (void)state;
-    diag_init(&diag);
-    assert_int_equal(
-        worker_tenant_add(worker, &(struct worker_tenant_config){.name = "a"}, &second, &diag),
-        -EEXIST);
-    assert_int_equal(
-        worker_tenant_add(worker, &(struct worker_tenant_config){.name = "a/b"}, &second, NULL),
-        -EINVAL);
-    assert_null(second);
-    assert_int_equal(
-        worker_function_add(tenant, &(struct worker_function_config){.image_fd = -1}, &other, NULL),
-        -EINVAL);
-    assert_int_equal(worker_function_add(
-                         tenant, &(struct worker_function_config){.image_fd = 1000, .proto_fd = -1},
-                         &other, NULL),
-                     -EINVAL);
-    assert_null(other);
-    call.value_count = WORKER_VALUES_MAX + 1;
-    assert_int_equal(worker_call(function, &call, &id), -EINVAL);
-    call.value_count = 0;
-    call.input = (const uint8_t *)"";
-    call.input_bytes = WORKER_INPUT_BYTES_MAX + 1u;
-    assert_int_equal(worker_call(function, &call, &id), -E2BIG);
-    call.input_bytes = 0;
-    call.args = bad_text;
-    call.arg_count = 1;
-    assert_int_equal(worker_call(function, &call, &id), -EINVAL);
-    call.arg_count = 0;
-    call.stdio = (const int[]){0, 1, -1};
-    assert_int_equal(worker_call(function, &call, &id), -EINVAL);
-    call.stdio = (const int[]){0, 1, 1000};
-    assert_int_equal(worker_call(function, &call, &id), -EINVAL);
+    /* Without a cell, and with one: not the same way. */
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+            struct worker_call call = bad[i].call;
+
+            call.on_end = i == 0 ? NULL : testing_on_end;
+            assert_int_equal(worker_call(function, &call, &id), bad[i].err);
+        }
+        assert_int_equal(testing_usage(tenant).calls, 0);
+        assert_int_equal(testing_ask(function, "echo", &end), WORKER_DONE);
+    }
     worker_destroy(worker);
 }
 
@@ -476,7 +496,8 @@ main(void)
         cmocka_unit_test(test_destroy_ends_calls_that_run_and_calls_that_wait),
         cmocka_unit_test(test_on_end_may_start_calls),
         cmocka_unit_test(test_on_end_may_remove_its_tenant),
-        cmocka_unit_test(test_what_is_wrong_is_refused),
+        cmocka_unit_test(test_tenants_and_functions_that_are_wrong_are_refused),
+        cmocka_unit_test(test_calls_that_are_wrong_are_refused),
         cmocka_unit_test(test_more_calls_than_the_tenant_may_have_are_refused),
         cmocka_unit_test(test_a_program_that_is_none_is_refused),
         cmocka_unit_test(test_strict_refuses_where_the_machine_lacks_a_protection),
