@@ -15,7 +15,7 @@
 /*   add     a + b
  *   leave   exits with its argument
  *   spin    for ever
- *   count   adds up so many times
+ *   count   draws so many random numbers, which no compiler can do in one step
  *   hog     takes memory and writes to it until there is no more, then for ever again
  *   trap    unreachable
  *   copy    standard input to standard output
@@ -48,11 +48,12 @@ static const char guest_text[] =
     "(func (export \"leave\") (param i64) (call $exit (i32.wrap_i64 (local.get 0))))\n"
     "(func (export \"_start\") (call $exit (i32.const 3)))\n"
     "(func (export \"spin\") (loop (br 0)))\n"
-    "(func (export \"count\") (param $n i64) (result i64) (local $sum i64)\n"
-    "  (loop $next (i64.store (i32.const 64) (i64.add (i64.load (i32.const 64)) (local.get $n)))\n"
+    "(func (export \"count\") (param $n i64) (result i64)\n"
+    "  (global.set $seed (local.get $n))\n"
+    "  (loop $next (drop (call $random))\n"
     "    (br_if $next (i64.ne (i64.const 0)\n"
     "      (local.tee $n (i64.sub (local.get $n) (i64.const 1))))))\n"
-    "  (i64.load (i32.const 64)))\n"
+    "  (global.get $seed))\n"
     "(func (export \"hog\") (local $at i32)\n"
     "  (loop $again\n"
     "    (drop (memory.grow (i32.const 16)))\n"

@@ -19,7 +19,7 @@
 #define MEASURE_NS  4000000000u
 #define TRIES       3
 #define AT_ONCE     8u
-#define COUNT       2000000u
+#define COUNT       1000000u
 #define CHECK_NS    10000000000u
 #define CHECKS      16u
 #define CHECK_SLOTS 3u
