@@ -118,11 +118,7 @@ resolve(const char *module, size_t module_bytes, const char *name, size_t name_b
 
     (void)module;
     (void)module_bytes;
-    for (size_t i = 0; i < ARRAY_COUNT(functions); i++)
-        if (strlen(functions[i].name) == name_bytes &&
-            memcmp(functions[i].name, name, name_bytes) == 0)
-            return &functions[i];
-    return NULL;
+    return faaslet_host_find(functions, ARRAY_COUNT(functions), name, name_bytes);
 }
 
 /* --------------------------------------------------------------------------- cells */

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # make bench-start      create, host call, freeze, thaw, clone; from Proto-Faaslets to
+<<<<<<< HEAD
 #                       results beside posix_spawn; resets; calls through a worker:
+=======
+#                       results beside posix_spawn; resets; CPython (bench-python):
+>>>>>>> rpc
 #                       build/bench/start.jsonl
 # make bench-density    50,000 Faaslets that wait: build/bench/density.jsonl
 # make bench-switch     two Faaslets that wake each other: build/bench/switch.jsonl
@@ -37,8 +41,41 @@ bench-start: $(B)/bench/start $(B)/bench/proto $(B)/bench/noop.image $(B)/bench/
 	$(B)/bench/start --out $(B)/bench/start.jsonl
 	$(B)/bench/proto start --out $(B)/bench/start.jsonl --image $(B)/bench/noop.image \
 	    --noop $(B)/bench/noop
+<<<<<<< HEAD
 	$(B)/bench/worker --out $(B)/bench/start.jsonl --image $(B)/bench/call.image \
 	    --cell $(B)/weft-cell
+=======
+	$(MAKE) --no-print-directory bench-python
+>>>>>>> rpc
 bench-density bench-switch: bench-%: $(B)/bench/proto $(B)/bench/noop.image
 	@rm -f $(B)/bench/$*.jsonl
 	$(B)/bench/proto $* --out $(B)/bench/$*.jsonl --image $(B)/bench/noop.image
+
+# CPython from its Proto-Faaslet, at the first read of its input: a handler that says
+# hello and leaves at once, and a script after which the interpreter takes itself down.
+BENCH_PYTHON := build/npm/python-wasi-3.12.0/package/dist/python.wasm
+PYTHON_HANDLER := import sys, os, json, re; line = sys.stdin.readline(); \
+    print('hello', line.strip(), flush=True); os._exit(0)
+PYTHON_SCRIPT := import sys, os, json, re; exec(sys.stdin.read())
+
+$(B)/bench/python: $(B)/obj/bench/python.c.o $(B)/libweft.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(BENCH_PYTHON):
+	tests/programs/fetch
+$(B)/bench/python.image: $(BENCH_PYTHON) $(B)/weft $(B)/weft-compiler
+	@mkdir -p $(@D)
+	$(B)/weft compile $< -o $@
+$(B)/bench/python-handler.proto: $(B)/bench/python.image
+	$(B)/weft run --save $@ --save-at fd_read:0 $(BENCH_PYTHON) -c "$(PYTHON_HANDLER)"
+$(B)/bench/python-script.proto: $(B)/bench/python.image
+	$(B)/weft run --save $@ --save-at fd_read:0 $(BENCH_PYTHON) -c "$(PYTHON_SCRIPT)"
+
+.PHONY: bench-python
+bench-python: $(B)/bench/python $(B)/bench/python-handler.proto $(B)/bench/python-script.proto
+	$(B)/bench/python --out $(B)/bench/start.jsonl --image $(B)/bench/python.image \
+	    --proto $(B)/bench/python-handler.proto --name "CPython handler says hello" \
+	    --input weft --expect "hello weft"
+	$(B)/bench/python --out $(B)/bench/start.jsonl --image $(B)/bench/python.image \
+	    --proto $(B)/bench/python-script.proto --name "CPython script says hello and ends" \
+	    --input 'print("hello")' --expect hello

@@ -239,6 +239,46 @@ test_a_call_sleeps(void **state)
 }
 
 static void
+test_every_clock_has_a_resolution(void **state)
+{
+    struct client client;
+
+    (void)state;
+    client_open(&client, 1);
+    client_put_guest(&client, 1, NULL);
+    for (uint64_t clock = 0; clock < 4; clock++)
+        expect_result(&client, call_with_result(&client, 1, "resolution", clock), 1);
+    assert_int_equal(client_close(&client), 0);
+}
+
+static void
+test_standard_streams_may_be_sockets(void **state)
+{
+    Rpc__CellCall call = RPC__CELL_CALL__INIT;
+    struct client client;
+    char got[16] = "";
+    uint64_t number;
+    int ends[2];
+
+    (void)state;
+    client_open(&client, 1);
+    client_put_guest(&client, 1, NULL);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    call.function = 1;
+    call.entry = (char *)(uintptr_t)"echo";
+    call.result_slots = 1;
+    number = client_call(&client, call, (int[]){ends[1], ends[1], ends[1]});
+    (void)close(ends[1]);
+    assert_int_equal(write(ends[0], "socket", 6), 6);
+    assert_int_equal(read(ends[0], got, sizeof(got)), 6);
+    assert_string_equal(got, "socket");
+    assert_int_equal(shutdown(ends[0], SHUT_WR), 0);
+    expect_result(&client, number, 6);
+    (void)close(ends[0]);
+    assert_int_equal(client_close(&client), 0);
+}
+
+static void
 test_each_end_is_told_with_its_reason(void **state)
 {
     struct client client;
@@ -281,6 +321,7 @@ test_limits_are_named_with_their_values(void **state)
 {
     Rpc__CellLimits limits = RPC__CELL_LIMITS__INIT;
     struct client client;
+    Rpc__CellReply *reply;
 
     (void)state;
     client_open(&client, 2);
@@ -296,7 +337,10 @@ test_limits_are_named_with_their_values(void **state)
     expect_limit(&client, call_with_result(&client, 2, "sleep", 60000 * MS),
                  RPC__CELL_LIMIT__CELL_LIMIT_TIME, "it ran longer than its time limit of 0.2 s");
     expect_result(&client, call_with_result(&client, 2, "grow", 19), 1);
-    expect_result(&client, call_with_result(&client, 2, "grow", 20), UINT32_MAX);
+    reply = client_end(&client, call_with_result(&client, 2, "grow", 20));
+    assert_int_equal(reply->end->results[0], UINT32_MAX);
+    assert_int_equal(reply->end->refused, RPC__CELL_LIMIT__CELL_LIMIT_MEMORY);
+    reply_free(reply);
     if (HAS_PREEMPTION) {
         expect_limit(&client, client_call_entry(&client, 2, "spin", NO_VALUE),
                      RPC__CELL_LIMIT__CELL_LIMIT_TIME,
@@ -374,10 +418,14 @@ static void
 test_many_calls_on_many_threads(void **state)
 {
     enum { COUNT = 600 };
+    Rpc__CellSetup setup = RPC__CELL_SETUP__INIT;
     struct client client;
 
     (void)state;
-    client_open(&client, 8);
+    setup.executors = 8;
+    setup.slots_max = 64; /* stress mode has not many places to move to */
+    client_connect(&client);
+    client_setup(&client, setup);
     client_put_guest(&client, 1, NULL);
     for (uint64_t i = 0; i < COUNT; i++)
         (void)call_add(&client, 1, i, 1000);
@@ -508,6 +556,30 @@ test_calls_wait_for_a_put_which_holds_nobody_else_up(void **state)
     reply_free(reply);
     expect_result(&client, waiting, 7);
     slow_close(&slow);
+    assert_int_equal(client_close(&client), 0);
+}
+
+static void
+test_initialisation_that_takes_too_long_is_ended(void **state)
+{
+    static const char text[] = "(module (func (export \"_initialize\") (loop (br 0))))";
+    Rpc__CellPut put = RPC__CELL_PUT__INIT;
+    struct client client;
+    Rpc__CellReply *reply;
+    int image = compile(text);
+
+    (void)state;
+    if (!HAS_PREEMPTION)
+        skip();
+    client_open(&client, 1);
+    put.function = 1;
+    put.init_ns_max = 30 * MS;
+    client_put(&client, put, &image, 1);
+    reply = client_await(&client, RPC__CELL_REPLY__IS_PUT_DONE);
+    assert_int_equal(reply->put_done->err, -EINVAL);
+    assert_non_null(strstr(reply->put_done->message, "0.03"));
+    reply_free(reply);
+    (void)close(image);
     assert_int_equal(client_close(&client), 0);
 }
 
@@ -696,59 +768,90 @@ expect_broken(struct client *client)
 }
 
 static void
-test_what_no_worker_says_is_the_end(void **state)
+say_garbage(struct client *client)
 {
+    assert_int_equal(net_send(client->connection, "\xff\xff", 2, NULL, 0), 0);
+}
+
+static void
+say_cancel(struct client *client)
+{
+    client_number(client, RPC__CELL_REQUEST__IS_CANCEL, 1);
+}
+
+static void
+say_setup_again(struct client *client)
+{
+    Rpc__CellRequest request = RPC__CELL_REQUEST__INIT;
     Rpc__CellSetup setup = RPC__CELL_SETUP__INIT;
+
+    setup.version = RPC__CELL_VERSION__CELL_VERSION;
+    request.is_case = RPC__CELL_REQUEST__IS_SETUP;
+    request.setup = &setup;
+    client_say(client, &request, NULL, 0);
+}
+
+static void
+say_put_without_image(struct client *client)
+{
+    client_put(client, (Rpc__CellPut)RPC__CELL_PUT__INIT, NULL, 0);
+}
+
+static void
+say_put_of_one_that_is_there(struct client *client)
+{
     Rpc__CellPut put = RPC__CELL_PUT__INIT;
+
+    put.function = 1;
+    client_put(client, put, (int[]){2}, 1);
+}
+
+static void
+say_too_many_values(struct client *client)
+{
     Rpc__CellCall call = RPC__CELL_CALL__INIT;
     uint64_t values[17] = {0};
+
+    call.n_values = 17;
+    call.values = values;
+    (void)client_call(client, call, NULL);
+}
+
+static void
+say_drop_of_nothing(struct client *client)
+{
+    client_number(client, RPC__CELL_REQUEST__IS_DROP, 5);
+}
+
+static void
+say_ask_with_descriptors(struct client *client)
+{
+    assert_int_equal(net_send(client->connection, "\x32\x00", 2, (int[]){2, 2, 2}, 3), 0);
+}
+
+static void
+test_what_no_worker_says_is_the_end(void **state)
+{
+    static void (*const before_setup[])(struct client *) = {say_garbage, say_cancel};
+    static void (*const after_setup[])(struct client *) = {say_garbage,
+                                                           say_setup_again,
+                                                           say_put_without_image,
+                                                           say_put_of_one_that_is_there,
+                                                           say_too_many_values,
+                                                           say_drop_of_nothing,
+                                                           say_ask_with_descriptors};
     struct client client;
-    int fds[3] = {2, 2, 2};
 
     (void)state;
-    for (unsigned i = 0; i < 8; i++) {
-        if (i < 2) {
-            client_connect(&client);
-        } else {
-            client_open(&client, 1);
-            client_put_guest(&client, 1, NULL);
-        }
-        switch (i) {
-        case 0:
-            assert_int_equal(net_send(client.connection, "\xff\xff", 2, NULL, 0), 0);
-            break;
-        case 1:
-            client_number(&client, RPC__CELL_REQUEST__IS_CANCEL, 1); /* before the setup */
-            break;
-        case 2:
-            setup.executors = 1;
-            {
-                Rpc__CellRequest request = RPC__CELL_REQUEST__INIT;
-
-                request.is_case = RPC__CELL_REQUEST__IS_SETUP;
-                request.setup = &setup;
-                client_say(&client, &request, NULL, 0);
-            }
-            break;
-        case 3:
-            client_put(&client, put, NULL, 0); /* without its image */
-            break;
-        case 4:
-            put.function = 1;
-            client_put(&client, put, fds, 1); /* there is one */
-            break;
-        case 5:
-            call.n_values = 17;
-            call.values = values;
-            (void)client_call(&client, call, NULL);
-            break;
-        case 6:
-            client_number(&client, RPC__CELL_REQUEST__IS_DROP, 5);
-            break;
-        default:
-            assert_int_equal(net_send(client.connection, "\x32\x00", 2, fds, 3), 0);
-            break;
-        }
+    for (size_t i = 0; i < ARRAY_COUNT(before_setup); i++) {
+        client_connect(&client);
+        before_setup[i](&client);
+        expect_broken(&client);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(after_setup); i++) {
+        client_open(&client, 1);
+        client_put_guest(&client, 1, NULL);
+        after_setup[i](&client);
         expect_broken(&client);
     }
 }
@@ -780,7 +883,8 @@ test_a_worker_of_another_version_is_told(void **state)
         cmocka_unit_test(test_input_is_read_to_its_end), \
         cmocka_unit_test(test_a_call_waits_for_a_pipe), \
         cmocka_unit_test(test_more_calls_wait_than_there_are_slots), \
-        cmocka_unit_test(test_a_call_sleeps), \
+        cmocka_unit_test(test_a_call_sleeps), cmocka_unit_test(test_every_clock_has_a_resolution), \
+        cmocka_unit_test(test_standard_streams_may_be_sockets), \
         cmocka_unit_test(test_each_end_is_told_with_its_reason), \
         cmocka_unit_test(test_limits_are_named_with_their_values), \
         cmocka_unit_test(test_a_call_may_have_a_shorter_time_than_its_function), \
@@ -788,6 +892,7 @@ test_a_worker_of_another_version_is_told(void **state)
         cmocka_unit_test(test_computing_guests_let_others_run), \
         cmocka_unit_test(test_many_calls_on_many_threads), \
         cmocka_unit_test(test_a_function_that_cannot_be_put_says_why_and_so_do_its_calls), \
+        cmocka_unit_test(test_initialisation_that_takes_too_long_is_ended), \
         cmocka_unit_test(test_calls_wait_for_a_put_which_holds_nobody_else_up), \
         cmocka_unit_test( \
             test_a_function_dropped_while_it_is_put_serves_who_waits_and_is_never_told), \

@@ -3,6 +3,7 @@
  * abi: what compiled guest code and the host agree on.
  *
  * Neither the compiler nor the runtime knows the other; both know this door.
+ *
  * The slot. Every Faaslet has one reservation, and compiled code reaches all of
  * it as gs:[offset], with GS at the start of linear memory:
  *

@@ -208,12 +208,12 @@ serve(struct cell *cell, struct task *task)
 static void
 tick(struct executor *executor, uint64_t tick_ns)
 {
-    int err = 0;
-
-    if (executor->is_ticking != (tick_ns != 0))
-        err = faaslet_thread_tick(tick_ns);
-    ASSERT(err == 0);
-    executor->is_ticking = tick_ns != 0;
+    if (executor->is_ticking == (tick_ns != 0))
+        return;
+    /* Without memory for it guests are not taken off, but their deadlines hold; it is
+     * tried again after the next pause. */
+    if (faaslet_thread_tick(tick_ns) == 0)
+        executor->is_ticking = tick_ns != 0;
 }
 
 /* With the lock. Waits for work; NULL: it is over. */

@@ -26,9 +26,10 @@
 #include "base/macros.h"
 #include "faaslet/faaslet.h"
 
-#define CELL_SLOTS_DEFAULT 4096u
-#define CELL_TICK_NS       UINT64_C(1000000)
-#define CELL_RESULTS_MAX   16u
+#define CELL_SLOTS_DEFAULT   4096u
+#define CELL_TICK_NS         UINT64_C(1000000)
+#define CELL_INIT_NS_DEFAULT UINT64_C(10000000000)
+#define CELL_RESULTS_MAX     16u
 
 struct cell;
 struct cell_function;
@@ -60,11 +61,12 @@ struct cell_function_config {
      * borrowed until cell_function_create returns. */
     struct faaslet_config faaslet;
     uint64_t wall_ns_max; /* of one call; 0: none */
+    uint64_t init_ns_max; /* of initialisation, in all; 0: the default, 10 s */
     uint32_t warm_max;    /* Faaslets kept for the next call; 0: 16 */
 };
 
-/* Takes references of its own. -EINVAL with the reason where initialisation does not
- * end well. */
+/* Takes references of its own. Initialisation runs on this thread. -EINVAL with the
+ * reason where it does not end well, or not in time. */
 int cell_function_create(struct cell *cell, const struct cell_function_config *config,
                          struct cell_function **out, struct diag *diag) MUST_CHECK;
 /* No new calls; gone when the last one is over. NULL is fine. */
@@ -89,6 +91,7 @@ struct cell_end {
     int exit_code, err;
     enum abi_trap trap;
     enum faaslet_limit limit;
+    uint32_t refused;      /* limits at which it was refused something: faaslet_refused */
     const char *message;   /* or ""; valid during on_end, as all here */
     const char *backtrace; /* or "" */
     const uint64_t *results;
@@ -133,7 +136,7 @@ struct cell_usage {
     uint64_t slots, parked; /* Faaslets with a slot; calls without */
     uint64_t warm;          /* Faaslets without a call */
     uint64_t parked_bytes;
-    uint64_t starts_warm, starts_cold; /* since the beginning */
+    uint64_t starts_warm, starts_cold; /* of calls, since the beginning; each is one */
 };
 void cell_usage(struct cell *cell, struct cell_usage *out);
 

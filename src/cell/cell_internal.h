@@ -143,6 +143,8 @@ void function_put(struct cell_function *function);
  * without the lock. */
 struct warm *function_take_warm(struct cell_function *function);
 void warm_destroy(struct warm *warm); /* a chain by beneath */
+/* With the lock. Takes one out of its function and the cell: its slot is the taker's. */
+struct faaslet *warm_take(struct warm *warm);
 
 /* Waiting: without the lock; the task is still running. True: something was ready
  * already. */

@@ -113,11 +113,7 @@ resolve(const char *module, size_t module_bytes, const char *name, size_t name_b
 {
     (void)module;
     (void)module_bytes;
-    for (size_t i = 0; i < ARRAY_COUNT(functions); i++)
-        if (strlen(functions[i].name) == name_bytes &&
-            memcmp(functions[i].name, name, name_bytes) == 0)
-            return &functions[i];
-    return NULL;
+    return faaslet_host_find(functions, ARRAY_COUNT(functions), name, name_bytes);
 }
 
 /* ---------------------------------------------------------------------- one answer */
@@ -284,6 +280,44 @@ test_more_calls_wait_than_there_are_slots_and_all_are_woken(void **state)
     world_fini(&w);
 }
 
+/* Two on one slot: the second parks the first, which goes on where the second was, and
+ * that one in what the first has left. */
+static void
+test_going_on_after_being_parked_is_no_start(void **state)
+{
+    _Atomic bool may_go[2] = {false, false};
+    struct answer answers[2];
+    struct cell_usage usage;
+    uint64_t ids[2];
+    struct world w;
+
+    (void)state;
+    world_init(&w, 1, 1);
+    for (uint64_t i = 0; i < 2; i++) {
+        answer_init(&answers[i]);
+        ids[i] = start(&w,
+                       (struct cell_call){.entry = "wait",
+                                          .args = (uint64_t[]){i},
+                                          .slot_count = 1,
+                                          .result_slots = 1,
+                                          .process = &may_go[i]},
+                       &answers[i]);
+    }
+    do {
+        cell_usage(w.cell, &usage);
+        (void)usleep(1000);
+    } while (usage.parked == 0);
+    for (uint64_t i = 0; i < 2; i++) {
+        atomic_store(&may_go[i], true);
+        (void)cell_wake(w.cell, ids[i]);
+        answer_wait(&answers[i], 1);
+        assert_int_equal(answers[i].result, 1000 + i);
+    }
+    cell_usage(w.cell, &usage);
+    assert_int_equal(usage.starts_warm + usage.starts_cold, 2);
+    world_fini(&w);
+}
+
 static void
 test_computing_guests_do_not_keep_others_from_running(void **state)
 {
@@ -379,6 +413,35 @@ test_a_limit_that_is_reached_is_told(void **state)
     assert_int_equal(answer.result, 5);
     world_fini(&w);
     (void)fault_disarm();
+}
+
+static void
+test_initialisation_that_does_not_end_is_an_error_that_names_the_limit(void **state)
+{
+    static const char *const texts[][2] = {
+        {"(module (func (export \"_initialize\") (loop (br 0))))", "_initialize reached"},
+        {"(module (func $spin (loop (br 0))) (start $spin))", "initialisation reached"},
+    };
+    struct cell_function_config config = {.init_ns_max = 30000000};
+    struct cell_function *function = NULL;
+    struct world w;
+
+    (void)state;
+    if (!HAS_PREEMPTION)
+        skip();
+    world_init(&w, 1, 2);
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
+        struct diag diag;
+
+        diag_init(&diag);
+        config.image = testing_image(texts[i][0], ABI_STANDALONE);
+        assert_int_equal(cell_function_create(w.cell, &config, &function, &diag), -EINVAL);
+        assert_non_null(strstr(diag_text(&diag), texts[i][1]));
+        assert_non_null(strstr(diag_text(&diag), "its time limit of 0.030 s"));
+        faaslet_image_put(config.image);
+    }
+    assert_null(function);
+    world_fini(&w);
 }
 
 static void
@@ -493,6 +556,96 @@ test_destroying_ends_everything(void **state)
     }
 }
 
+/* ------------------------------------------------------------------ protos in mid-run */
+
+static atomic_uint thaws, restarts;
+
+static int
+record_freeze(void *process, struct buffer *out)
+{
+    uint64_t may_go = atomic_load((_Atomic bool *)process);
+
+    buffer_append(out, &may_go, sizeof(may_go));
+    return out->err;
+}
+
+static int
+record_make(bool may_go, void **out)
+{
+    _Atomic bool *record = malloc(sizeof(*record));
+
+    if (record == NULL)
+        return -ENOMEM;
+    atomic_init(record, may_go);
+    *out = record;
+    return 0;
+}
+
+static int
+record_thaw(const uint8_t *bytes, size_t count, void **out)
+{
+    assert_true(count == sizeof(uint64_t));
+    (void)atomic_fetch_add(&thaws, 1);
+    return record_make(bytes[0] != 0, out);
+}
+
+static int
+record_restart(const uint8_t *bytes, size_t count, const void *fresh, void **out)
+{
+    (void)bytes;
+    (void)count;
+    (void)atomic_fetch_add(&restarts, 1);
+    return record_make(atomic_load((const _Atomic bool *)fresh), out);
+}
+
+static const struct faaslet_process_ops ops = {
+    .freeze = record_freeze, .thaw = record_thaw, .destroy = free, .restart = record_restart};
+
+/* One that waits; the number that it waits with is 5. */
+static struct faaslet_frozen *
+freeze_in_mid_run(const struct faaslet_config *config)
+{
+    struct faaslet *faaslet = testing_create(image, config);
+    struct faaslet_frozen *frozen = NULL;
+
+    testing_init(faaslet, 0);
+    assert_int_equal(testing_call(faaslet, "wait", (uint64_t[]){5}, 1).kind, FAASLET_PENDING);
+    assert_int_equal(faaslet_freeze(faaslet, &frozen, NULL), 0);
+    faaslet_destroy(faaslet);
+    return frozen;
+}
+
+static void
+test_a_proto_in_mid_run_goes_on_with_one_record_for_each_call(void **state)
+{
+    _Atomic bool may_go = false;
+    struct cell_function_config config = {
+        .faaslet = {.resolve = resolve, .process = &may_go, .ops = &ops, .stack_bytes = 64 << 10}};
+    struct answer answer;
+    struct world w;
+
+    (void)state;
+    assert_int_equal(faaslet_thread_init(), 0);
+    config.frozen = freeze_in_mid_run(&config.faaslet);
+    world_init(&w, 1, 4);
+    cell_function_drop(w.function);
+    assert_int_equal(cell_function_create(w.cell, &config, &w.function, NULL), 0);
+    atomic_store(&may_go, true);
+    atomic_store(&thaws, 0);
+    atomic_store(&restarts, 0);
+    answer_init(&answer);
+    for (unsigned i = 1; i <= 3; i++) {
+        (void)start(&w, (struct cell_call){.process = &may_go, .result_slots = 1}, &answer);
+        answer_wait(&answer, i);
+        assert_int_equal(answer.end.kind, CELL_DONE);
+        assert_int_equal(answer.result, 1005);
+    }
+    assert_int_equal(atomic_load(&restarts), 3);
+    assert_true(atomic_load(&thaws) == 0 || getenv("WEFT_STRESS") != NULL); /* moves thaw */
+    world_fini(&w);
+    faaslet_frozen_destroy(config.frozen);
+}
+
 static int
 setup(void **state)
 {
@@ -515,12 +668,15 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many_calls_on_few_slots_all_give_their_results),
         cmocka_unit_test(test_more_calls_wait_than_there_are_slots_and_all_are_woken),
+        cmocka_unit_test(test_going_on_after_being_parked_is_no_start),
         cmocka_unit_test(test_computing_guests_do_not_keep_others_from_running),
         cmocka_unit_test(test_every_end_is_told),
         cmocka_unit_test(test_a_limit_that_is_reached_is_told),
+        cmocka_unit_test(test_initialisation_that_does_not_end_is_an_error_that_names_the_limit),
         cmocka_unit_test(test_times_and_descriptors_wake),
         cmocka_unit_test(test_two_faaslets_wake_each_other),
         cmocka_unit_test(test_nothing_of_a_call_is_seen_by_the_next),
+        cmocka_unit_test(test_a_proto_in_mid_run_goes_on_with_one_record_for_each_call),
         cmocka_unit_test(test_destroying_ends_everything),
     };
 

@@ -14,7 +14,9 @@
 #include "base/fault.h"
 #include "cell/serve_internal.h"
 
-#define EXECUTORS_MAX 1024u
+#define EXECUTORS_MAX      1024u
+#define OUTPUT_BYTES_SMALL 65536u
+#define QUEUE_BYTES_FULL   (NET_QUEUE_BYTES_MAX / 4 * 3)
 
 /* --------------------------------------------------------------------- replies */
 
@@ -30,10 +32,24 @@ give_up(struct serve *serve, int err)
     (void)done; /* full is as good */
 }
 
+/* Where the worker does not listen, outputs must not fill the queue to its end: that
+ * there was one can still be told then. */
+static int
+check_room(struct serve *serve, const Rpc__CellReply *reply)
+{
+    int err = fault_point("serve.reply");
+
+    if (err == 0 && reply->is_case == RPC__CELL_REPLY__IS_END &&
+        reply->end->output.len + reply->end->log.len > OUTPUT_BYTES_SMALL &&
+        net_queued(serve->connection) > QUEUE_BYTES_FULL)
+        err = -ENOBUFS;
+    return err;
+}
+
 void
 serve_reply(struct serve *serve, Rpc__CellReply *reply)
 {
-    int err = fault_point("serve.reply");
+    int err = check_room(serve, reply);
 
     if (err == 0)
         err = rpc_send(serve->connection, &reply->base, NULL, 0);
@@ -90,6 +106,7 @@ reply_usage(struct serve *serve)
 
 /* -------------------------------------------------------------------- requests */
 
+/* A failure leaves serve->cell NULL, and is the end. */
 static int
 set_up(struct serve *serve, const Rpc__CellSetup *setup, struct diag *diag)
 {
@@ -169,7 +186,7 @@ handle(struct serve *serve, struct net_frame *frame, struct diag *diag)
     return err;
 }
 
-/* All that came. -EAGAIN: no more now. */
+/* All that came; 0: no more now. */
 static int
 take_all(struct serve *serve, struct diag *diag)
 {
@@ -181,7 +198,7 @@ take_all(struct serve *serve, struct diag *diag)
         if (err == 0)
             err = net_receive(serve->connection, &frame);
         if (err != 0)
-            return err;
+            return err == -EAGAIN ? 0 : err;
         err = handle(serve, &frame, diag);
         net_frame_fini(&frame);
         if (err != 0)
@@ -205,7 +222,7 @@ listen_to_worker(struct serve *serve, struct diag *diag)
         err = atomic_load(&serve->lost);
         if (err == 0)
             err = take_all(serve, diag);
-    } while (err == -EAGAIN);
+    } while (err == 0);
     if (err == -EPIPE)
         return 0;
     return diag_set(diag, err, "the worker's socket: %s", strerror(-err));

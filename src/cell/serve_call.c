@@ -171,6 +171,28 @@ static const Rpc__CellEndKind kinds[] = {
     [CELL_FAILED] = RPC__CELL_END_KIND__CELL_END_FAILED,
 };
 
+static const struct {
+    enum faaslet_limit limit;
+    Rpc__CellLimit told;
+} limits_told[] = {
+    {FAASLET_LIMIT_TIME, RPC__CELL_LIMIT__CELL_LIMIT_TIME},
+    {FAASLET_LIMIT_CPU, RPC__CELL_LIMIT__CELL_LIMIT_CPU},
+    {FAASLET_LIMIT_OUTPUT, RPC__CELL_LIMIT__CELL_LIMIT_OUTPUT},
+    {FAASLET_LIMIT_MEMORY, RPC__CELL_LIMIT__CELL_LIMIT_MEMORY},
+    {FAASLET_LIMIT_FILES, RPC__CELL_LIMIT__CELL_LIMIT_FILES},
+};
+
+static uint32_t
+tell_refused(uint32_t refused)
+{
+    uint32_t told = 0;
+
+    for (size_t i = 0; i < ARRAY_COUNT(limits_told); i++)
+        if ((refused & (1u << limits_told[i].limit)) != 0)
+            told |= (uint32_t)limits_told[i].told;
+    return told;
+}
+
 static void
 take_output(const struct cell_end *from, Rpc__CellEnd *end)
 {
@@ -202,6 +224,7 @@ on_end(void *context, const struct cell_end *from)
     end.results = (uint64_t *)(uintptr_t)from->results;
     end.n_results = from->result_slots;
     take_output(from, &end);
+    end.refused = tell_refused(from->refused);
     end.wall_ns = from->wall_ns;
     end.cpu_ns = from->cpu_ns;
     call_end(call, &end);
@@ -291,12 +314,14 @@ serve_call_start(struct serve_call *call)
 /* -------------------------------------------------------------------- requests */
 
 static int
-check_call(struct serve *serve, const Rpc__CellCall *call, size_t fd_count, struct diag *diag)
+check_call(struct serve *serve, const Rpc__CellCall *call, const struct net_frame *frame,
+           struct diag *diag)
 {
     unsigned long long number = (unsigned long long)call->call;
 
-    if (fd_count != (call->has_stdio ? 3 : 0))
-        return diag_set(diag, -EPROTO, "call %llu came with %zu descriptors", number, fd_count);
+    if (frame->fd_count != (call->has_stdio ? 3 : 0) && !frame->is_short)
+        return diag_set(diag, -EPROTO, "call %llu came with %zu descriptors", number,
+                        frame->fd_count);
     if (call->n_values > CELL_RESULTS_MAX || call->result_slots > CELL_RESULTS_MAX)
         return diag_set(diag, -EPROTO, "call %llu has %zu values and %u results: at most %u",
                         number, call->n_values, call->result_slots, CELL_RESULTS_MAX);
@@ -330,7 +355,8 @@ call_create(struct serve *serve, Rpc__CellRequest **request, struct net_frame *f
 
 /* With the lock. What refuses the call without harm to others; 0: nothing does. */
 static int
-refuse(struct serve *serve, const struct served *served, char text[MESSAGE_BYTES_MAX])
+refuse(struct serve *serve, const struct served *served, const struct net_frame *frame,
+       char text[MESSAGE_BYTES_MAX])
 {
     if (serve->call_count >= serve->calls_max) {
         (void)snprintf(text, MESSAGE_BYTES_MAX, "the cell has %llu calls, which is its limit",
@@ -340,6 +366,10 @@ refuse(struct serve *serve, const struct served *served, char text[MESSAGE_BYTES
     if (served == NULL) {
         (void)snprintf(text, MESSAGE_BYTES_MAX, "the cell has no such function");
         return -ENOENT;
+    }
+    if (frame->is_short) {
+        (void)snprintf(text, MESSAGE_BYTES_MAX, "standard streams: " SERVE_NO_ROOM);
+        return -EMFILE;
     }
     return 0;
 }
@@ -368,10 +398,10 @@ serve_call(struct serve *serve, Rpc__CellRequest **request, struct net_frame *fr
 
     end.call = (*request)->call->call;
     (void)pthread_mutex_lock(&serve->lock);
-    err = check_call(serve, (*request)->call, frame->fd_count, diag);
+    err = check_call(serve, (*request)->call, frame, diag);
     if (err == 0) {
         served = served_find(serve, (*request)->call->function);
-        refused = refuse(serve, served, text);
+        refused = refuse(serve, served, frame, text);
         call = refused == 0 ? call_create(serve, request, frame) : NULL;
         if (call != NULL) {
             call_enter(serve, call, served);

@@ -222,6 +222,7 @@ create_function(struct serve *serve, struct served *served, struct cell_function
                                               .ops = &hostcall_process_ops,
                                               .stack_bytes = put->stack_bytes};
     config->warm_max = put->warm_max;
+    config->init_ns_max = put->init_ns_max;
     if (limits != NULL) {
         config->faaslet.memory_bytes_max = limits->memory_bytes;
         config->faaslet.cpu_ns_max = limits->cpu_ns;
@@ -339,6 +340,17 @@ put_main(void *object)
 }
 
 /* With the lock. */
+static void
+fail_put(struct serve *serve, struct served *served, int err, const char *reason)
+{
+    struct diag diag;
+
+    diag_init(&diag);
+    (void)diag_set(&diag, err, "cannot put the function: %s", reason);
+    end_put(serve, served, err, &diag);
+}
+
+/* With the lock. */
 static int
 start_put_thread(struct serve *serve)
 {
@@ -359,7 +371,6 @@ start_put_thread(struct serve *serve)
 static void
 queue_put(struct serve *serve, struct served *served)
 {
-    struct diag diag;
     int err = 0;
 
     served->references++;
@@ -373,23 +384,24 @@ queue_put(struct serve *serve, struct served *served)
     if (err == 0 || serve->put_threads > 0)
         return; /* one of those that there are takes it */
     ASSERT(next_put(serve) == served);
-    diag_init(&diag);
-    (void)diag_set(&diag, err, "cannot start a thread: %s", strerror(-err));
-    end_put(serve, served, err, &diag);
+    fail_put(serve, served, err, "no thread for it");
     served->references--;
 }
 
 /* -------------------------------------------------------------------- requests */
 
 static int
-check_put(struct serve *serve, const Rpc__CellPut *put, size_t fd_count, struct diag *diag)
+check_put(struct serve *serve, const Rpc__CellPut *put, const struct net_frame *frame,
+          struct diag *diag)
 {
+    size_t wanted = 1u + (put->has_proto ? 1 : 0) + put->n_directories;
+
     if (put->n_directories > SERVE_DIRECTORIES_MAX)
         return diag_set(diag, -EPROTO, "%zu directories: at most %u", put->n_directories,
                         SERVE_DIRECTORIES_MAX);
-    if (fd_count != 1u + (put->has_proto ? 1 : 0) + put->n_directories)
+    if (frame->fd_count > wanted || (frame->fd_count < wanted && !frame->is_short))
         return diag_set(diag, -EPROTO, "function %llu came with %zu descriptors",
-                        (unsigned long long)put->function, fd_count);
+                        (unsigned long long)put->function, frame->fd_count);
     if (serve->function_count >= SERVE_FUNCTIONS_MAX)
         return diag_set(diag, -EPROTO, "more than %u functions", SERVE_FUNCTIONS_MAX);
     if (served_find(serve, put->function) != NULL)
@@ -406,7 +418,7 @@ serve_put(struct serve *serve, Rpc__CellRequest **request, struct net_frame *fra
     int err;
 
     (void)pthread_mutex_lock(&serve->lock);
-    err = check_put(serve, (*request)->put, frame->fd_count, diag);
+    err = check_put(serve, (*request)->put, frame, diag);
     served = err == 0 ? calloc(1, sizeof(*served)) : NULL;
     if (err == 0 && served == NULL)
         err = diag_set(diag, -ENOMEM, "no memory for a function");
@@ -417,7 +429,10 @@ serve_put(struct serve *serve, Rpc__CellRequest **request, struct net_frame *fra
         (void)memcpy(served->fds, frame->fds, frame->fd_count * sizeof(int));
         frame->fd_count = 0;
         table_enter(serve, served);
-        queue_put(serve, served);
+        if (frame->is_short)
+            fail_put(serve, served, -EMFILE, "descriptors of it: " SERVE_NO_ROOM);
+        else
+            queue_put(serve, served);
     }
     (void)pthread_mutex_unlock(&serve->lock);
     return err;

@@ -27,6 +27,7 @@
 #define SERVE_DIRECTORIES_MAX  64u
 #define SERVE_INPUT_BYTES_MAX  (32u << 20)
 #define SERVE_PROTO_BYTES_MAX  (INT64_C(2) << 30)
+#define SERVE_NO_ROOM          "the cell has no room for more open files"
 #define SERVE_FDS_MAX          (2u + SERVE_DIRECTORIES_MAX)
 
 enum served_state {

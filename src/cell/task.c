@@ -201,7 +201,8 @@ task_create(struct cell_function *function, const struct cell_call *call)
     task->heap_index = CELL_NOT_IN_HEAP;
     task->begin_ns = now;
     task->deadline_ns = call->deadline_ns != 0 ? call->deadline_ns : CLOCK_NEVER_NS;
-    if (function->wall_ns_max != 0 && now + function->wall_ns_max < task->deadline_ns)
+    if (function->wall_ns_max != 0 && task->deadline_ns > now &&
+        function->wall_ns_max < task->deadline_ns - now)
         task->deadline_ns = now + function->wall_ns_max;
     if (call->slot_count > 0)
         (void)memcpy(task->args, call->args, call->slot_count * sizeof(*task->args));
@@ -274,8 +275,10 @@ task_end(struct cell *cell, struct task *task, struct cell_end *end)
     end->id = task->id;
     end->process = process_now(task);
     end->wall_ns = clock_now_ns() - task->begin_ns;
-    if (task->faaslet != NULL)
+    if (task->faaslet != NULL) {
         end->cpu_ns = faaslet_cpu_ns(task->faaslet);
+        end->refused = faaslet_refused(task->faaslet);
+    }
     /* From here on nobody finds the Faaslet by the task: cancelling must not. */
     (void)pthread_mutex_lock(&cell->lock);
     wait_forget(cell, task);

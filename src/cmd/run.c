@@ -30,6 +30,7 @@ static const char help[] =
     "  --stack SIZE         its stack (default 8M)\n"
     "  --timeout SEC        end it after so many seconds\n"
     "  --cpu-time SEC       end it after so many seconds of processor time\n"
+    "  --files N            limit the files that it has open at one time\n"
     "  --output SIZE        end it when it writes more than this to standard output and error\n"
     "  --save FILE          stop at its snapshot point (weft_snapshot) and keep it in FILE\n"
     "  --save-at CALL[:ARG] stop at this host call instead, e.g. fd_read:0, the first read of\n"
@@ -49,6 +50,7 @@ static const char help[] =
 enum {
     OPTION_CPU_TIME = 512,
     OPTION_OUTPUT,
+    OPTION_FILES,
     OPTION_SAVE,
     OPTION_SAVE_AT,
     OPTION_FROM,
@@ -117,6 +119,18 @@ set_seconds(const char *text, uint64_t *ns)
 }
 
 static bool
+set_count(const char *text, uint32_t *count)
+{
+    char *end = NULL;
+    unsigned long value = strtoul(text, &end, 10);
+
+    if (end == text || *end != '\0' || text[0] == '-' || value == 0 || value > UINT32_MAX)
+        return false;
+    *count = (uint32_t)value;
+    return true;
+}
+
+static bool
 set_save_at(struct run_command *command, char *text)
 {
     char *colon = strchr(text, ':');
@@ -129,6 +143,7 @@ set_save_at(struct run_command *command, char *text)
 }
 
 static bool
+<<<<<<< HEAD
 set_jail_option(struct run_command *command, int option, const char *value)
 {
     uint64_t number = 0;
@@ -150,12 +165,11 @@ set_jail_option(struct run_command *command, int option, const char *value)
 
 static bool
 set_option(struct run_command *command, int option, char *value, struct diag *diag)
+=======
+set_limit(struct run_command *command, int option, const char *value)
+>>>>>>> rpc
 {
     switch (option) {
-    case 'd':
-        return add_directory(command, value);
-    case 'e':
-        return add_variable(command, value);
     case 'm':
         return cmd_parse_size(value, &command->memory_bytes);
     case 's':
@@ -165,8 +179,28 @@ set_option(struct run_command *command, int option, char *value, struct diag *di
         return set_seconds(value, &command->timeout_ns);
     case OPTION_CPU_TIME:
         return set_seconds(value, &command->cpu_ns);
-    case OPTION_OUTPUT:
+    case OPTION_FILES:
+        return set_count(value, &command->files);
+    default: /* OPTION_OUTPUT */
         return cmd_parse_size(value, &command->output_bytes) && command->output_bytes > 0;
+    }
+}
+
+static bool
+set_option(struct run_command *command, int option, char *value, struct diag *diag)
+{
+    switch (option) {
+    case 'd':
+        return add_directory(command, value);
+    case 'e':
+        return add_variable(command, value);
+    case 'm':
+    case 's':
+    case 't':
+    case OPTION_CPU_TIME:
+    case OPTION_FILES:
+    case OPTION_OUTPUT:
+        return set_limit(command, option, value);
     case OPTION_SAVE:
         command->save = value;
         return true;
@@ -237,6 +271,26 @@ static const struct option options[] = {
 static int
 parse(struct run_command *command, int argc, char **argv)
 {
+<<<<<<< HEAD
+=======
+    static const struct option options[] = {{"help", no_argument, NULL, 'h'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"dir", required_argument, NULL, 'd'},
+                                            {"env", required_argument, NULL, 'e'},
+                                            {"mem", required_argument, NULL, 'm'},
+                                            {"stack", required_argument, NULL, 's'},
+                                            {"timeout", required_argument, NULL, 't'},
+                                            {"cpu-time", required_argument, NULL, OPTION_CPU_TIME},
+                                            {"files", required_argument, NULL, OPTION_FILES},
+                                            {"output", required_argument, NULL, OPTION_OUTPUT},
+                                            {"save", required_argument, NULL, OPTION_SAVE},
+                                            {"save-at", required_argument, NULL, OPTION_SAVE_AT},
+                                            {"from", required_argument, NULL, OPTION_FROM},
+                                            {"invoke", required_argument, NULL, 'i'},
+                                            {"perf", no_argument, NULL, 'p'},
+                                            CMD_COMPILE_OPTIONS,
+                                            {NULL, 0, NULL, 0}};
+>>>>>>> rpc
     struct diag diag;
     int option;
 
@@ -285,9 +339,10 @@ run_to_end(const struct run_command *command, struct faaslet *faaslet, uint64_t 
         faaslet_run(faaslet, deadline_ns, outcome);
         if (outcome->kind == FAASLET_PENDING)
             wait_for(&outcome->wait, deadline_ns);
-        else if (outcome->kind == FAASLET_SNAPSHOT && run_is_save_point(command, faaslet))
+        else if (run_is_save_point(command, faaslet, outcome))
             return;
-        else if (outcome->kind == FAASLET_SNAPSHOT && run_stop_at(command, faaslet, NULL) != 0)
+        else if (outcome->kind == FAASLET_SNAPSHOT && outcome->at_named &&
+                 run_stop_at(command, faaslet, NULL) != 0)
             return; /* cannot be: it was there before */
         else if (outcome->kind != FAASLET_PREEMPTED && outcome->kind != FAASLET_SNAPSHOT)
             return;
@@ -368,9 +423,9 @@ execute(struct run_command *command, struct faaslet *faaslet, struct faaslet_out
 }
 
 static int
-run_image(struct run_command *command, struct faaslet_image *image, int *code, struct diag *diag)
+create_process(struct run_command *command, struct diag *diag)
 {
-    struct hostcall_config host = {
+    const struct hostcall_config config = {
         .args = (const char *const *)command->args,
         .arg_count = command->invoke != NULL ? 1 : command->arg_count,
         .env = command->environment,
@@ -379,7 +434,15 @@ run_image(struct run_command *command, struct faaslet_image *image, int *code, s
         .directory_count = command->directory_count,
         .stdio = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO},
         .output_max = command->output_bytes,
+        .files_max = command->files,
     };
+
+    return hostcall_process_create(&config, &command->process, diag);
+}
+
+static int
+run_image(struct run_command *command, struct faaslet_image *image, int *code, struct diag *diag)
+{
     struct faaslet_config config = {.resolve = hostcall_resolve,
                                     .ops = &hostcall_process_ops,
                                     .stack_bytes = command->stack_bytes,
@@ -387,7 +450,7 @@ run_image(struct run_command *command, struct faaslet_image *image, int *code, s
                                     .cpu_ns_max = command->cpu_ns};
     struct faaslet *faaslet = NULL;
     struct faaslet_outcome outcome = {0};
-    int err = hostcall_process_create(&host, &command->process, diag);
+    int err = create_process(command, diag);
 
     config.process = command->process;
     if (err == 0)

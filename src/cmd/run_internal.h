@@ -23,6 +23,7 @@ struct run_command {
     uint64_t memory_bytes, stack_bytes;
     uint64_t timeout_ns, cpu_ns; /* 0: none */
     uint64_t output_bytes;
+    uint32_t files;          /* 0: no limit */
     const char *save, *from; /* files, or NULL */
     char *save_at;           /* CALL, or NULL */
     const char *save_arg;    /* its first argument, or NULL */
@@ -51,8 +52,9 @@ int run_jailed(struct run_command *command, int image_fd, int *code, struct diag
 /* Makes the Faaslet stop at the host call at which to save, in whatever module it is. */
 int run_stop_at(const struct run_command *command, struct faaslet *faaslet,
                 struct diag *diag) MUST_CHECK;
-/* Whether it stands at the point that was asked for. */
-bool run_is_save_point(const struct run_command *command, const struct faaslet *faaslet);
+/* Whether it stands at the point that was asked for, and not at another. */
+bool run_is_save_point(const struct run_command *command, const struct faaslet *faaslet,
+                       const struct faaslet_outcome *outcome);
 int run_save(const struct run_command *command, struct faaslet *faaslet,
              struct diag *diag) MUST_CHECK;
 /* A new one from --from, with this call's arguments and streams. */

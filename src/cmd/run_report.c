@@ -35,6 +35,8 @@ static const struct {
     [FAASLET_LIMIT_KILL] = {"killed", SIGKILL},
     [FAASLET_LIMIT_CPU] = {"processor time limit (--cpu-time)", SIGXCPU},
     [FAASLET_LIMIT_OUTPUT] = {"output limit (--output)", SIGXFSZ},
+    [FAASLET_LIMIT_MEMORY] = {"memory limit (--mem)", SIGKILL},
+    [FAASLET_LIMIT_FILES] = {"limit of open files (--files)", SIGKILL},
 };
 
 static int
@@ -68,14 +70,32 @@ describe(const struct faaslet_outcome *outcome, struct buffer *text)
         buffer_append_format(text, "done");
 }
 
+/* Limits that refused it something: often why it failed. */
 static void
+<<<<<<< HEAD
 report_json(const struct run_command *command, const struct faaslet_outcome *outcome,
             const char *backtrace)
+=======
+list_refused(uint32_t refused, struct buffer *text)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(limits); i++)
+        if ((refused & (1u << i)) != 0)
+            buffer_append_format(text, "%s%s", text->count > 0 ? ", " : "", limits[i].text);
+}
+
+static void
+report_json(const struct run_command *command, const struct faaslet *faaslet,
+            const struct faaslet_outcome *outcome, const struct buffer *backtrace)
+>>>>>>> rpc
 {
     struct buffer text = {0}, what = {0};
 
     describe(outcome, &what);
     buffer_append_format(&text, "{\"outcome\":");
+    cmd_json_string(&text, (const char *)what.bytes, what.count);
+    what.count = 0;
+    list_refused(faaslet_refused(faaslet), &what);
+    buffer_append_format(&text, ",\"refused\":");
     cmd_json_string(&text, (const char *)what.bytes, what.count);
     buffer_append_format(
         &text,
@@ -101,9 +121,25 @@ run_report(const struct run_command *command, const struct faaslet *faaslet,
 
     if (outcome->kind == FAASLET_TRAP || outcome->kind == FAASLET_KILLED)
         faaslet_backtrace(faaslet, &backtrace);
+<<<<<<< HEAD
     buffer_append(&backtrace, "", 1);
     code =
         run_report_text(command, outcome, backtrace.err == 0 ? (const char *)backtrace.bytes : "");
+=======
+    if (command->is_json) {
+        report_json(command, faaslet, outcome, &backtrace);
+    } else if (is_bad) {
+        describe(outcome, &text);
+        (void)fprintf(stderr, "weft: %s: %.*s\n%.*s", command->path, (int)text.count, text.bytes,
+                      (int)backtrace.count, backtrace.bytes);
+    }
+    if (!command->is_json && exit_code(outcome) != CMD_EXIT_OK && faaslet_refused(faaslet) != 0) {
+        text.count = 0;
+        list_refused(faaslet_refused(faaslet), &text);
+        (void)fprintf(stderr, "weft: %s: was refused more by its %.*s\n", command->path,
+                      (int)text.count, text.bytes);
+    }
+>>>>>>> rpc
     buffer_fini(&backtrace);
     return code;
 }

@@ -25,11 +25,12 @@ run_stop_at(const struct run_command *command, struct faaslet *faaslet, struct d
                     command->path, command->save_at);
 }
 
-/* Whether it stands at the point that was asked for. */
 bool
-run_is_save_point(const struct run_command *command, const struct faaslet *faaslet)
+run_is_save_point(const struct run_command *command, const struct faaslet *faaslet,
+                  const struct faaslet_outcome *outcome)
 {
-    if (command->save == NULL)
+    if (command->save == NULL || outcome->kind != FAASLET_SNAPSHOT ||
+        outcome->at_named != (command->save_at != NULL))
         return false;
     return command->save_arg == NULL ||
            (uint32_t)faaslet_args(faaslet)[0] == (uint32_t)strtoul(command->save_arg, NULL, 0);
@@ -59,6 +60,7 @@ run_start_from(struct run_command *command, struct faaslet_image *image,
                const struct faaslet_config *config, struct faaslet **out, struct diag *diag)
 {
     const struct faaslet_load load = {&image, 1, hostcall_resolve};
+    struct faaslet_config restarted = *config;
     void *process = NULL;
     struct faaslet_frozen *frozen;
     struct buffer bytes = {0};
@@ -77,10 +79,10 @@ run_start_from(struct run_command *command, struct faaslet_image *image,
     if (record != NULL)
         err = config->ops->restart(record, count, command->process, &process);
     command->restarted = process;
+    restarted.process = process;
+    restarted.process_is_given = true;
     if (err == 0)
-        err = faaslet_thaw(frozen, config, out, diag);
-    if (err == 0)
-        faaslet_process_set(*out, process);
+        err = faaslet_thaw(frozen, &restarted, out, diag);
     faaslet_frozen_destroy(frozen);
     return err == 0 ? 0 : diag_set(diag, err, "cannot start from %s", command->from);
 }

@@ -143,6 +143,11 @@ void unit_destroy(struct unit *unit);
 int unit_emit(struct unit *unit, struct diag *diag) MUST_CHECK;
 int unit_emit_glue(struct unit *unit, struct diag *diag) MUST_CHECK;
 
+/* Shows every instruction of the unit to `visit`, which may put others behind it; the
+ * builder is one to do that with. */
+typedef void (*unit_visit_fn)(LLVMBuilderRef builder, LLVMValueRef instruction);
+void unit_visit(struct unit *unit, unit_visit_fn visit);
+
 /* Moves the start of a vectorised sum behind the sum (reduction.c). */
 void unit_split_sums(struct unit *unit);
 

@@ -105,8 +105,11 @@ is_sum(LLVMValueRef instruction)
 static void
 split(LLVMBuilderRef builder, LLVMValueRef sum)
 {
-    LLVMValueRef total, scalar = take_scalar(LLVMGetOperand(sum, 0));
+    LLVMValueRef total, scalar;
 
+    if (!is_sum(sum))
+        return;
+    scalar = take_scalar(LLVMGetOperand(sum, 0));
     if (scalar == NULL)
         return;
     /* Built as x + x: the total must not replace itself. */
@@ -119,14 +122,5 @@ split(LLVMBuilderRef builder, LLVMValueRef sum)
 void
 unit_split_sums(struct unit *unit)
 {
-    LLVMBuilderRef builder = LLVMCreateBuilderInContext(unit->context);
-
-    for (LLVMValueRef f = LLVMGetFirstFunction(unit->llvm); f != NULL; f = LLVMGetNextFunction(f))
-        for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(f); b != NULL;
-             b = LLVMGetNextBasicBlock(b))
-            for (LLVMValueRef i = LLVMGetFirstInstruction(b); i != NULL;
-                 i = LLVMGetNextInstruction(i))
-                if (is_sum(i))
-                    split(builder, i);
-    LLVMDisposeBuilder(builder);
+    unit_visit(unit, split);
 }

@@ -21,22 +21,6 @@ shield_result(LLVMBuilderRef builder, LLVMValueRef instruction, shield_fn make)
     LLVMSetOperand(shield, 0, instruction);
 }
 
-typedef void (*visit_fn)(LLVMBuilderRef builder, LLVMValueRef instruction);
-
-static void
-visit_all(struct unit *unit, visit_fn visit)
-{
-    LLVMBuilderRef builder = LLVMCreateBuilderInContext(unit->context);
-
-    for (LLVMValueRef f = LLVMGetFirstFunction(unit->llvm); f != NULL; f = LLVMGetNextFunction(f))
-        for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(f); b != NULL;
-             b = LLVMGetNextBasicBlock(b))
-            for (LLVMValueRef i = LLVMGetFirstInstruction(b); i != NULL;
-                 i = LLVMGetNextInstruction(i))
-                visit(builder, i);
-    LLVMDisposeBuilder(builder);
-}
-
 /* --------------------------------------------------------------- converted floats */
 
 /* InstCombine makes a minimum or maximum of a choice between a constant and a
@@ -99,7 +83,7 @@ shield_conversion(LLVMBuilderRef builder, LLVMValueRef instruction)
 void
 unit_shield_conversions(struct unit *unit)
 {
-    visit_all(unit, shield_conversion);
+    unit_visit(unit, shield_conversion);
 }
 
 /* --------------------------------------------------------------------- atomics */
@@ -126,5 +110,5 @@ shield_atomic(LLVMBuilderRef builder, LLVMValueRef instruction)
 void
 unit_shield_atomics(struct unit *unit)
 {
-    visit_all(unit, shield_atomic);
+    unit_visit(unit, shield_atomic);
 }

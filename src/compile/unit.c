@@ -377,6 +377,20 @@ unit_intrinsic(struct unit *unit, const char *name, LLVMTypeRef *types, unsigned
     return LLVMGetIntrinsicDeclaration(unit->llvm, id, types, count);
 }
 
+void
+unit_visit(struct unit *unit, unit_visit_fn visit)
+{
+    LLVMBuilderRef builder = LLVMCreateBuilderInContext(unit->context);
+
+    for (LLVMValueRef f = LLVMGetFirstFunction(unit->llvm); f != NULL; f = LLVMGetNextFunction(f))
+        for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(f); b != NULL;
+             b = LLVMGetNextBasicBlock(b))
+            for (LLVMValueRef i = LLVMGetFirstInstruction(b); i != NULL;
+                 i = LLVMGetNextInstruction(i))
+                visit(builder, i);
+    LLVMDisposeBuilder(builder);
+}
+
 int
 unit_emit(struct unit *unit, struct diag *diag)
 {

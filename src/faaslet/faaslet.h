@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "abi/abi.h"
 #include "base/diag.h"
@@ -64,6 +65,8 @@ enum faaslet_limit {
     FAASLET_LIMIT_KILL,   /* faaslet_kill */
     FAASLET_LIMIT_CPU,    /* config.cpu_ns_max of guest and host calls together */
     FAASLET_LIMIT_OUTPUT, /* a host function said so */
+    FAASLET_LIMIT_MEMORY, /* config.memory_bytes_max: ends nobody, but refuses to grow */
+    FAASLET_LIMIT_FILES,  /* of open files: likewise */
 };
 
 /* One host call. Guest pointers are checked with faaslet_call_range before use
@@ -76,6 +79,7 @@ struct faaslet_call {
     uint64_t memory_bytes;
     void *process;     /* the config's */
     uint64_t *scratch; /* FAASLET_SCRATCH_COUNT values */
+    uint32_t *refused; /* 1 << enum faaslet_limit: to be set where one makes a call fail */
     struct faaslet_wait *wait;
     int exit_code;
     enum abi_trap trap;
@@ -109,6 +113,18 @@ typedef const struct faaslet_host_function *(*faaslet_resolve_fn)(const char *mo
                                                                   size_t module_bytes,
                                                                   const char *name,
                                                                   size_t name_bytes);
+
+/* The function of a name in such a table, or NULL. */
+static inline const struct faaslet_host_function *
+faaslet_host_find(const struct faaslet_host_function *functions, size_t count, const char *name,
+                  size_t name_bytes)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strlen(functions[i].name) == name_bytes &&
+            memcmp(functions[i].name, name, name_bytes) == 0)
+            return &functions[i];
+    return NULL;
+}
 
 /* How the record of host functions (open files and the like) goes with a frozen
  * Faaslet. freeze appends plain data without pointers; thaw makes a new record. */
@@ -145,9 +161,10 @@ struct faaslet_config {
     faaslet_resolve_fn resolve;
     void *process;                         /* borrowed by the Faaslet, or NULL */
     const struct faaslet_process_ops *ops; /* NULL: process stays the same object */
-    size_t stack_bytes;                    /* 0: default */
-    uint64_t memory_bytes_max;             /* 0: what the module declares */
-    uint64_t cpu_ns_max;                   /* of its thread while it runs, in all; 0: none */
+    bool process_is_given;     /* a thaw uses process, or what is set later, and makes none */
+    size_t stack_bytes;        /* 0: default */
+    uint64_t memory_bytes_max; /* 0: what the module declares */
+    uint64_t cpu_ns_max;       /* of its thread while it runs, in all; 0: none */
 };
 
 struct faaslet;
@@ -185,6 +202,7 @@ struct faaslet_outcome {
     int exit_code;
     enum abi_trap trap;
     enum faaslet_limit limit;
+    bool at_named;       /* SNAPSHOT: where faaslet_stop_at wanted, not a snapshot point */
     const char *message; /* static, or "" */
     struct faaslet_wait wait;
 };
@@ -223,7 +241,8 @@ int faaslet_results(const struct faaslet *faaslet, uint32_t instance, uint64_t *
 /* Preemption on this thread, until called again with 0: every tick_ns a timer looks
  * at what runs. A guest that was running at the last tick too, in the same
  * faaslet_run, leaves as PREEMPTED: a quantum is one to two ticks. Deadlines are then
- * looked at with the tick only, and faaslet_run makes no system call for them. */
+ * looked at with the tick only, and faaslet_run makes no system call for them. -ENOMEM:
+ * all is as before. */
 int faaslet_thread_tick(uint64_t tick_ns) MUST_CHECK;
 
 /* Makes the next call of this import end the run as SNAPSHOT before the host
@@ -320,6 +339,10 @@ void faaslet_process_set(struct faaslet *faaslet, void *process);
 
 /* Processor time that ticks have charged to it since it began (faaslet_thread_tick). */
 uint64_t faaslet_cpu_ns(const struct faaslet *faaslet);
+
+/* Limits at which it was refused something since it began, and went on: bits, 1 << enum
+ * faaslet_limit. Often why it failed later. */
+uint32_t faaslet_refused(const struct faaslet *faaslet);
 
 /* The record of host functions in use: the config's, or after a thaw with ops the
  * Faaslet's own, which it destroys. */

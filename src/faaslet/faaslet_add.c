@@ -464,7 +464,7 @@ check_addable(const struct faaslet *faaslet, const struct faaslet_image *image, 
 {
     if (faaslet->mode != ABI_LINKED || image->abi.meta->mode != ABI_LINKED)
         return diag_set(diag, -EINVAL, "the image was not compiled to be linked with others");
-    if (faaslet->state != STATE_IDLE)
+    if (faaslet->stand.state != STATE_IDLE)
         return diag_set(diag, -EBUSY, "a call is not over");
     if (faaslet->instance_count == FAASLET_INSTANCES_MAX)
         return diag_set(diag, -ENOMEM, "a Faaslet may have %u instances", FAASLET_INSTANCES_MAX);

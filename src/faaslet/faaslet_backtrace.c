@@ -250,9 +250,9 @@ faaslet_backtrace(const struct faaslet *faaslet, struct buffer *out)
     unsigned shown = 0;
 
     if (!faaslet->has_registers) {
-        if (faaslet->state != STATE_READY && faaslet->state != STATE_CALLING)
+        if (faaslet->stand.state != STATE_READY && faaslet->stand.state != STATE_CALLING)
             return;
-        registers_of_frame(faaslet, faaslet->stop_context, &registers);
+        registers_of_frame(faaslet, faaslet->stand.stop_context, &registers);
     }
     if (faaslet_image_at(faaslet, registers.pc) == NULL)
         return;

@@ -49,7 +49,7 @@ create_bare(const struct faaslet_config *config, enum abi_mode mode, struct faas
     if (faaslet->config.stack_bytes == 0)
         faaslet->config.stack_bytes = FAASLET_STACK_BYTES_DEFAULT;
     faaslet->mode = mode;
-    faaslet->stop_at = UINT32_MAX;
+    faaslet->stand.stop_at = UINT32_MAX;
     *out = faaslet;
     return 0;
 }

@@ -49,7 +49,8 @@ forget_place(struct faaslet *faaslet)
     faaslet->call = (struct faaslet_call){0};
     faaslet->has_registers = false;
     faaslet->machine = NULL;
-    faaslet->cpu_ns = 0;
+    faaslet->stand.cpu_ns = 0;
+    faaslet->stand.refused = 0;
     faaslet->deadline_ns = 0;
     atomic_init(&faaslet->runner, 0);
 }
@@ -83,16 +84,16 @@ fail:
 }
 
 bool
-has_stack(const struct faaslet *faaslet)
+has_stack(const struct stand *stand)
 {
-    return faaslet->state == STATE_READY || faaslet->state == STATE_CALLING;
+    return stand->state == STATE_READY || stand->state == STATE_CALLING;
 }
 
 /* The slot must look the same from anywhere: no host addresses. */
 uint64_t
 freeze_pointers(struct faaslet *faaslet)
 {
-    struct abi_context *stopped = context_at(faaslet, faaslet->stop_context);
+    struct abi_context *stopped = context_at(faaslet, faaslet->stand.stop_context);
     uint64_t sp = faaslet->instance_count > 0 ? stopped->guest_sp : 0;
 
     (void)memset(offset_at(faaslet, -(int64_t)ABI_HEADER_BYTES), 0, sizeof(struct abi_header));
@@ -100,7 +101,7 @@ freeze_pointers(struct faaslet *faaslet)
         context_at(faaslet, faaslet->contexts[i])->guest_sp = 0;
         context_at(faaslet, faaslet->contexts[i])->host_sp = 0;
     }
-    if (has_stack(faaslet))
+    if (has_stack(&faaslet->stand))
         stopped->guest_sp = faaslet->stack.top - sp;
     return sp;
 }
@@ -109,7 +110,7 @@ void
 thaw_pointers(struct faaslet *faaslet, uint64_t sp)
 {
     if (faaslet->instance_count > 0)
-        context_at(faaslet, faaslet->stop_context)->guest_sp = sp;
+        context_at(faaslet, faaslet->stand.stop_context)->guest_sp = sp;
     faaslet_header_fill(faaslet);
 }
 
@@ -120,7 +121,7 @@ freeze_memory(struct faaslet *faaslet, struct faaslet_frozen *frozen)
     int err = mem_freeze(faaslet->slot, &frozen->memory);
 
     thaw_pointers(faaslet, sp);
-    if (err == 0 && has_stack(faaslet)) {
+    if (err == 0 && has_stack(&faaslet->stand)) {
         buffer_append(&frozen->stack, (const void *)sp, faaslet->stack.top - sp);
         err = frozen->stack.err;
     }
@@ -201,7 +202,7 @@ faaslet_frozen_process(const struct faaslet_frozen *frozen, size_t *count)
 bool
 faaslet_frozen_is_running(const struct faaslet_frozen *frozen)
 {
-    return has_stack(&frozen->state);
+    return has_stack(&frozen->state.stand);
 }
 
 void
@@ -246,7 +247,7 @@ stack_restore(struct faaslet *faaslet, const struct buffer *bytes)
 
     if (bytes->count == 0)
         return 0;
-    context = context_at(faaslet, faaslet->stop_context);
+    context = context_at(faaslet, faaslet->stand.stop_context);
     if (bytes->count > faaslet->stack.top - faaslet->stack.first ||
         context->guest_sp != bytes->count)
         return -EINVAL;
@@ -290,7 +291,7 @@ faaslet_thaw(const struct faaslet_frozen *frozen, const struct faaslet_config *c
     /* A stack that was as large fits; the guest was promised what it had. */
     faaslet->config.stack_bytes = frozen->state.config.stack_bytes;
     err = frozen_restore(frozen, false, faaslet);
-    if (err == 0 && frozen->has_process && config->ops != NULL)
+    if (err == 0 && frozen->has_process && config->ops != NULL && !config->process_is_given)
         err = process_restore(faaslet, &frozen->process);
     if (err != 0) {
         faaslet_destroy(faaslet);

@@ -82,11 +82,7 @@ resolve(const char *module, size_t module_bytes, const char *name, size_t name_b
 {
     (void)module;
     (void)module_bytes;
-    for (size_t i = 0; i < ARRAY_COUNT(functions); i++)
-        if (strlen(functions[i].name) == name_bytes &&
-            memcmp(functions[i].name, name, name_bytes) == 0)
-            return &functions[i];
-    return NULL;
+    return faaslet_host_find(functions, ARRAY_COUNT(functions), name, name_bytes);
 }
 
 static int
@@ -96,9 +92,12 @@ record_freeze(void *process, struct buffer *out)
     return out->err;
 }
 
+static unsigned thaws;
+
 static int
 record_thaw(const uint8_t *bytes, size_t count, void **out)
 {
+    thaws++;
     assert_int_equal(count, sizeof(struct record));
     *out = malloc(count);
     if (*out == NULL)
@@ -382,6 +381,29 @@ test_failed_creations_leave_nothing(void **state)
     }
 }
 
+static void
+test_a_record_that_is_given_is_used_and_none_is_made(void **state)
+{
+    uint64_t expected = undisturbed();
+    struct faaslet *faaslet = stand_in_the_middle(), *thawed = NULL;
+    struct record given = {.asks_left = UINT64_MAX};
+    struct faaslet_config with = config;
+    struct faaslet_frozen *frozen = NULL;
+
+    (void)state;
+    with.process = &given;
+    with.process_is_given = true;
+    assert_int_equal(faaslet_freeze(faaslet, &frozen, NULL), 0);
+    faaslet_destroy(faaslet);
+    thaws = 0;
+    assert_int_equal(faaslet_thaw(frozen, &with, &thawed, NULL), 0);
+    assert_int_equal(thaws, 0);
+    assert_ptr_equal(faaslet_process(thawed), &given);
+    assert_int_equal(finish(thawed), expected);
+    faaslet_destroy(thawed); /* and does not free what was borrowed */
+    faaslet_frozen_destroy(frozen);
+}
+
 int
 main(void)
 {
@@ -390,6 +412,7 @@ main(void)
         cmocka_unit_test(test_freezing_changes_nothing),
         cmocka_unit_test(test_clones_in_mid_recursion_all_come_to_the_same),
         cmocka_unit_test(test_a_copy_has_a_record_of_its_own),
+        cmocka_unit_test(test_a_record_that_is_given_is_used_and_none_is_made),
         cmocka_unit_test(test_moving_at_every_call_changes_nothing),
         cmocka_unit_test(test_a_frozen_address_is_a_broken_promise),
         cmocka_unit_test(test_failed_copies_leave_the_original_whole),

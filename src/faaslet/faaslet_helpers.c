@@ -63,8 +63,11 @@ faaslet_helper_memory_grow(int64_t context, uint64_t delta)
     uint64_t limit = pages_limit(faaslet, memory);
     unsigned window = (unsigned)(memory->base / mem_window_offset(1));
 
-    if (old > limit || delta > limit - old)
+    if (old > limit || delta > limit - old) {
+        if (delta <= memory->pages_max - old) /* the module itself would allow it */
+            faaslet->stand.refused |= 1u << FAASLET_LIMIT_MEMORY;
         return REFUSED;
+    }
     if (mem_window_grow(faaslet->slot, window, (old + delta) * ABI_PAGE_BYTES) != 0)
         return REFUSED;
     memory->pages = old + delta;

@@ -2,6 +2,7 @@
 #ifndef WEFT_FAASLET_INTERNAL_H
 #define WEFT_FAASLET_INTERNAL_H
 
+#include <assert.h> /* static_assert */
 #include <stdatomic.h>
 #include <sys/types.h>
 
@@ -110,6 +111,23 @@ enum {
  * point part, which is set when it goes on. */
 struct machine;
 
+/* Where a Faaslet stands, in plain values. As a whole it is frozen, saved, parked and
+ * set back, so that no part of it is forgotten. Saved bytes have it as it is here. */
+struct stand {
+    int64_t call_context; /* of the call that was prepared */
+    int64_t stop_context; /* through which it stopped; guest_sp is there */
+    uint64_t scratch[FAASLET_SCRATCH_COUNT];
+    uint64_t cpu_ns;     /* charged so far, by ticks */
+    uint32_t call_slots; /* of the prepared call's results */
+    uint32_t stop_at;    /* import at which to end as SNAPSHOT, or UINT32_MAX */
+    enum state state;
+    enum faaslet_outcome_kind last; /* what the last run came to */
+    uint32_t is_init;               /* the prepared call is INIT */
+    uint32_t refused;               /* 1 << enum faaslet_limit */
+};
+static_assert(sizeof(struct stand) == 3 * 8 + FAASLET_SCRATCH_COUNT * 8 + 6 * 4,
+              "no gaps: it is saved");
+
 struct faaslet {
     struct faaslet_config config;
     bool process_is_own;
@@ -117,7 +135,6 @@ struct faaslet {
     struct mem_slot *slot; /* owned */
     uint8_t *origin;
     struct mem_stack stack; /* owned */
-    enum state state;
 
     struct instance **instances; /* owned; references */
     int64_t *contexts;           /* owned; of all instances, for abi_enter */
@@ -130,18 +147,12 @@ struct faaslet {
     struct buffer types;  /* LINKED: the signatures, see faaslet_link.c */
     uint32_t type_count;
 
-    int64_t call_context; /* of the call that was prepared */
-    uint32_t call_slots;  /* of its results */
-    bool is_init;
-    int64_t stop_context; /* through which it stopped; guest_sp is there */
-    enum abi_trap trap;   /* by a signal handler */
+    struct stand stand;
+    enum abi_trap trap; /* by a signal handler */
     struct guest_registers stopped;
     struct faaslet_call call;
-    uint64_t scratch[FAASLET_SCRATCH_COUNT];
     struct faaslet_outcome outcome;
     struct machine *machine; /* owned; preempted in the middle of its code, or NULL */
-    uint32_t stop_at;        /* import at which to end as SNAPSHOT, or UINT32_MAX */
-    uint64_t cpu_ns;         /* charged so far, by ticks */
     bool has_registers;      /* stopped is where it trapped or was killed */
     bool has_said;           /* outcome is what this run came to */
 
@@ -274,7 +285,7 @@ void state_fini(struct faaslet *faaslet);
  * slot; and back. */
 uint64_t freeze_pointers(struct faaslet *faaslet);
 void thaw_pointers(struct faaslet *faaslet, uint64_t sp);
-bool has_stack(const struct faaslet *faaslet);
+bool has_stack(const struct stand *stand);
 /* Gives the Faaslet a slot and a stack from the frozen one. */
 int frozen_restore(const struct faaslet_frozen *frozen, bool random_place,
                    struct faaslet *faaslet) MUST_CHECK;

@@ -20,12 +20,8 @@ struct faaslet_parked {
     struct buffer stack;           /* from guest_sp to the top */
     void *process;                 /* owned where process_is_own */
     const struct faaslet_process_ops *ops;
-    bool process_is_own, is_init;
-    enum state state;
-    uint32_t call_slots, stop_at;
-    int64_t call_context, stop_context;
-    uint64_t scratch[FAASLET_SCRATCH_COUNT];
-    uint64_t cpu_ns;
+    bool process_is_own;
+    struct stand stand;
 };
 
 /* ------------------------------------------------------------------------- reset */
@@ -37,18 +33,10 @@ state_reset(struct faaslet *faaslet, const struct faaslet *from)
 {
     free(faaslet->machine);
     faaslet->machine = NULL;
-    faaslet->state = from->state;
-    faaslet->call_context = from->call_context;
-    faaslet->stop_context = from->stop_context;
-    faaslet->call_slots = from->call_slots;
-    faaslet->stop_at = from->stop_at;
-    faaslet->is_init = from->is_init;
+    faaslet->stand = from->stand;
     faaslet->is_dead[0] = from->is_dead[0];
-    (void)memcpy(faaslet->scratch, from->scratch, sizeof(faaslet->scratch));
-    faaslet->outcome.kind = from->outcome.kind;
     faaslet->trap = ABI_TRAP_NONE;
     faaslet->has_registers = false;
-    faaslet->cpu_ns = 0;
     atomic_store(&faaslet->stop, STOP_NONE);
 }
 
@@ -114,7 +102,7 @@ park_memory(struct faaslet *faaslet, const struct faaslet_frozen *frozen,
     int err = mem_delta_take(faaslet->slot, frozen->memory, &parked->delta);
 
     thaw_pointers(faaslet, sp);
-    if (err == 0 && has_stack(faaslet)) {
+    if (err == 0 && has_stack(&faaslet->stand)) {
         buffer_append(&parked->stack, (const void *)sp, faaslet->stack.top - sp);
         buffer_trim(&parked->stack);
         err = parked->stack.err;
@@ -138,14 +126,7 @@ park_whole(struct faaslet *faaslet, struct faaslet_parked *parked, struct diag *
 static void
 park_values(struct faaslet *faaslet, struct faaslet_parked *parked)
 {
-    parked->state = faaslet->state;
-    parked->call_slots = faaslet->call_slots;
-    parked->stop_at = faaslet->stop_at;
-    parked->call_context = faaslet->call_context;
-    parked->stop_context = faaslet->stop_context;
-    parked->is_init = faaslet->is_init;
-    parked->cpu_ns = faaslet->cpu_ns;
-    (void)memcpy(parked->scratch, faaslet->scratch, sizeof(parked->scratch));
+    parked->stand = faaslet->stand;
     parked->ops = faaslet->config.ops;
     parked->process = faaslet->config.process;
     parked->process_is_own = faaslet->process_is_own;
@@ -180,14 +161,7 @@ faaslet_park(struct faaslet *faaslet, const struct faaslet_frozen *frozen,
 static void
 unpark_values(struct faaslet *faaslet, struct faaslet_parked *parked)
 {
-    faaslet->state = parked->state;
-    faaslet->call_slots = parked->call_slots;
-    faaslet->stop_at = parked->stop_at;
-    faaslet->call_context = parked->call_context;
-    faaslet->stop_context = parked->stop_context;
-    faaslet->is_init = parked->is_init;
-    faaslet->cpu_ns = parked->cpu_ns;
-    (void)memcpy(faaslet->scratch, parked->scratch, sizeof(parked->scratch));
+    faaslet->stand = parked->stand;
     if (faaslet->process_is_own)
         faaslet->config.ops->destroy(faaslet->config.process);
     faaslet->config.process = parked->process;

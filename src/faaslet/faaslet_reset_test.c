@@ -9,6 +9,7 @@
 #define TICK_NS     UINT64_C(1000000)
 #define SPIN_ROUNDS UINT64_C(60000000)
 #define PARKED      64u
+#define BURNT_NS    (20 * TICK_NS)
 
 /* spin mixes integers, floats and memory, in a loop without host calls. work waits
  * in its middle; snap is a snapshot point; bad traps; grow grows and fills. */
@@ -92,11 +93,7 @@ resolve(const char *module, size_t module_bytes, const char *name, size_t name_b
 {
     (void)module;
     (void)module_bytes;
-    for (size_t i = 0; i < ARRAY_COUNT(functions); i++)
-        if (strlen(functions[i].name) == name_bytes &&
-            memcmp(functions[i].name, name, name_bytes) == 0)
-            return &functions[i];
-    return NULL;
+    return faaslet_host_find(functions, ARRAY_COUNT(functions), name, name_bytes);
 }
 
 static struct faaslet_image *image;
@@ -262,6 +259,100 @@ test_time_and_processor_time_end_a_guest_with_ticks_too(void **state)
     faaslet_destroy(faaslet);
 }
 
+/* Makes this thread use processor time. */
+static void
+burn(uint64_t ns)
+{
+    struct timespec now;
+    uint64_t end = 0;
+
+    do {
+        (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+        if (end == 0)
+            end = ns + (uint64_t)now.tv_sec * CLOCK_NS_PER_SECOND + (uint64_t)now.tv_nsec;
+    } while ((uint64_t)now.tv_sec * CLOCK_NS_PER_SECOND + (uint64_t)now.tv_nsec < end);
+}
+
+/* What a guest is charged that runs for one quantum, which is two ticks at most. */
+static uint64_t
+charge_of_one_quantum(void)
+{
+    struct faaslet *faaslet = start();
+    struct faaslet_outcome outcome;
+    uint64_t cpu_ns;
+
+    assert_int_equal(faaslet_invoke(faaslet, 0, "spin", (uint64_t[]){UINT64_MAX}, 1), 0);
+    faaslet_run(faaslet, CLOCK_NEVER_NS, &outcome);
+    assert_int_equal(outcome.kind, FAASLET_PREEMPTED);
+    cpu_ns = faaslet_cpu_ns(faaslet);
+    faaslet_destroy(faaslet);
+    return cpu_ns;
+}
+
+static void *
+burn_and_run(void *object)
+{
+    uint64_t *charged = object;
+
+    assert_int_equal(faaslet_thread_init(), 0);
+    burn(BURNT_NS);
+    assert_int_equal(faaslet_thread_tick(TICK_NS), 0);
+    charged[0] = charge_of_one_quantum();
+    burn(BURNT_NS);
+    charged[1] = charge_of_one_quantum();
+    assert_int_equal(faaslet_thread_tick(0), 0);
+    return NULL;
+}
+
+static void
+test_a_guest_is_not_charged_what_its_thread_used_before(void **state)
+{
+    uint64_t charged[2];
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, burn_and_run, charged), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_in_range(charged[0], 1, BURNT_NS - 1); /* before there were ticks */
+    assert_in_range(charged[1], 1, BURNT_NS - 1); /* with ticks, but without a guest */
+}
+
+struct tickless {
+    struct faaslet_outcome outcome;
+    int err;
+};
+
+static void *
+run_where_ticks_fail(void *object)
+{
+    struct tickless *tickless = object;
+    struct faaslet *faaslet = start();
+
+    assert_int_equal(faaslet_thread_init(), 0);
+    fault_arm("faaslet.preempt", 1, -ENOMEM);
+    tickless->err = faaslet_thread_tick(TICK_NS);
+    (void)fault_disarm();
+    assert_int_equal(faaslet_invoke(faaslet, 0, "spin", (uint64_t[]){UINT64_MAX}, 1), 0);
+    faaslet_run(faaslet, clock_now_ns() + 3 * TICK_NS, &tickless->outcome);
+    faaslet_destroy(faaslet);
+    return NULL;
+}
+
+/* A thread that counted on ticks would set no timer, and the guest would never end. */
+static void
+test_deadlines_hold_where_ticks_could_not_be_had(void **state)
+{
+    struct tickless tickless;
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, run_where_ticks_fail, &tickless), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(tickless.err, -ENOMEM);
+    assert_int_equal(tickless.outcome.kind, FAASLET_KILLED);
+    assert_int_equal(tickless.outcome.limit, FAASLET_LIMIT_TIME);
+}
+
 /* --------------------------------------------------------------------------- reset */
 
 /* Brings the Faaslet into some state that is not the proto's. */
@@ -358,9 +449,16 @@ test_it_stops_at_the_import_that_was_named(void **state)
     (void)state;
     assert_int_equal(faaslet_stop_at(faaslet, "test", "nothing"), -ENOENT);
     assert_int_equal(faaslet_stop_at(faaslet, "test", "ask"), 0);
-    assert_int_equal(testing_call(faaslet, "work", (uint64_t[]){1}, 1).kind, FAASLET_SNAPSHOT);
+    outcome = testing_call(faaslet, "snap", (uint64_t[]){1}, 1);
+    assert_int_equal(outcome.kind, FAASLET_SNAPSHOT);
+    assert_false(outcome.at_named); /* by itself */
+    faaslet_run(faaslet, CLOCK_NEVER_NS, &outcome);
+    outcome = testing_call(faaslet, "work", (uint64_t[]){1}, 1);
+    assert_int_equal(outcome.kind, FAASLET_SNAPSHOT);
+    assert_true(outcome.at_named);
     faaslet_run(faaslet, CLOCK_NEVER_NS, &outcome);
     assert_int_equal(outcome.kind, FAASLET_PENDING);
+    assert_false(outcome.at_named);
     faaslet_run(faaslet, CLOCK_NEVER_NS, &outcome);
     assert_int_equal(outcome.kind, FAASLET_DONE);
     faaslet_destroy(faaslet);
@@ -409,6 +507,8 @@ main(void)
         cmocka_unit_test(test_a_preempted_guest_goes_on_where_it_was_on_any_thread),
         cmocka_unit_test(test_two_guests_share_a_thread),
         cmocka_unit_test(test_time_and_processor_time_end_a_guest_with_ticks_too),
+        cmocka_unit_test(test_a_guest_is_not_charged_what_its_thread_used_before),
+        cmocka_unit_test(test_deadlines_hold_where_ticks_could_not_be_had),
         cmocka_unit_test(test_after_a_reset_nothing_of_what_it_did_is_left),
         cmocka_unit_test(test_parked_faaslets_go_on_in_any_slot),
         cmocka_unit_test(test_a_snapshot_point_ends_the_run_and_copies_go_on),

@@ -36,9 +36,9 @@ prepare(struct faaslet *faaslet, const struct instance *instance, uint64_t wrapp
     context->wrapper = wrapper;
     context->target = target;
     prepare_stack(faaslet, instance->context, instance->image->abi.code[ABI_CODE_START]);
-    faaslet->call_context = faaslet->stop_context = instance->context;
+    faaslet->stand.call_context = faaslet->stand.stop_context = instance->context;
     faaslet->has_registers = false;
-    faaslet->state = STATE_READY;
+    faaslet->stand.state = STATE_READY;
 }
 
 int
@@ -48,11 +48,11 @@ faaslet_invoke_init(struct faaslet *faaslet, uint32_t instance)
 
     if (i == NULL)
         return -ENOENT;
-    if (faaslet->state != STATE_IDLE)
+    if (faaslet->stand.state != STATE_IDLE)
         return -EBUSY;
     prepare(faaslet, i, i->image->abi.code[ABI_CODE_INIT], 0);
-    faaslet->call_slots = 0;
-    faaslet->is_init = true;
+    faaslet->stand.call_slots = 0;
+    faaslet->stand.is_init = true;
     return 0;
 }
 
@@ -146,13 +146,13 @@ faaslet_invoke_export(struct faaslet *faaslet, uint32_t instance, uint32_t numbe
         return -ENOENT;
     if (slot_count != link_value_slots(&i->image->abi, type->params))
         return -EINVAL;
-    if (faaslet->state != STATE_IDLE)
+    if (faaslet->stand.state != STATE_IDLE)
         return -EBUSY;
     prepare(faaslet, i, i->image->abi.code[abi_code_wrapper(index)], record->code);
     if (slot_count > 0)
         (void)memcpy(context_at(faaslet, i->context)->args, args, slot_count * sizeof(*args));
-    faaslet->call_slots = link_value_slots(&i->image->abi, type->results);
-    faaslet->is_init = false;
+    faaslet->stand.call_slots = link_value_slots(&i->image->abi, type->results);
+    faaslet->stand.is_init = false;
     return 0;
 }
 
@@ -162,11 +162,11 @@ faaslet_results(const struct faaslet *faaslet, uint32_t instance, uint64_t *slot
 {
     if (faaslet_instance(faaslet, instance) == NULL)
         return -ENOENT;
-    if (faaslet->state != STATE_IDLE || faaslet->outcome.kind != FAASLET_DONE ||
-        slot_count != faaslet->call_slots)
+    if (faaslet->stand.state != STATE_IDLE || faaslet->stand.last != FAASLET_DONE ||
+        slot_count != faaslet->stand.call_slots)
         return -EINVAL;
     if (slot_count > 0)
-        (void)memcpy(slots, context_at(faaslet, faaslet->call_context)->args,
+        (void)memcpy(slots, context_at(faaslet, faaslet->stand.call_context)->args,
                      slot_count * sizeof(*slots));
     return 0;
 }
@@ -176,10 +176,11 @@ faaslet_results(const struct faaslet *faaslet, uint32_t instance, uint64_t *slot
 static void
 end_with(struct faaslet *faaslet, enum faaslet_outcome_kind kind, enum state state)
 {
-    faaslet->outcome.kind = kind;
+    faaslet->outcome.kind = faaslet->stand.last = kind;
     faaslet->outcome.message = "";
+    faaslet->outcome.at_named = false;
     faaslet->has_said = true;
-    faaslet->state = state;
+    faaslet->stand.state = state;
 }
 
 static void
@@ -189,8 +190,8 @@ end_with_trap(struct faaslet *faaslet, enum abi_trap trap, const char *message)
     faaslet->outcome.trap = trap;
     faaslet->outcome.message = message == NULL ? "" : message;
     faaslet->has_registers = true;
-    if (faaslet->is_init)
-        faaslet->is_dead[context_at(faaslet, faaslet->call_context)->instance] = 1;
+    if (faaslet->stand.is_init)
+        faaslet->is_dead[context_at(faaslet, faaslet->stand.call_context)->instance] = 1;
 }
 
 static void
@@ -210,10 +211,10 @@ apply_verdict(struct faaslet *faaslet, enum faaslet_verdict verdict)
 {
     switch (verdict) {
     case FAASLET_CALL_DONE:
-        faaslet->state = STATE_READY;
+        faaslet->stand.state = STATE_READY;
         return true;
     case FAASLET_CALL_TRAP:
-        registers_of_frame(faaslet, faaslet->stop_context, &faaslet->stopped);
+        registers_of_frame(faaslet, faaslet->stand.stop_context, &faaslet->stopped);
         end_with_trap(faaslet, faaslet->call.trap, faaslet->call.message);
         return false;
     case FAASLET_CALL_PENDING:
@@ -227,7 +228,7 @@ apply_verdict(struct faaslet *faaslet, enum faaslet_verdict verdict)
         end_with(faaslet, FAASLET_SNAPSHOT, STATE_CALLING);
         return false;
     case FAASLET_CALL_LIMIT:
-        registers_of_frame(faaslet, faaslet->stop_context, &faaslet->stopped);
+        registers_of_frame(faaslet, faaslet->stand.stop_context, &faaslet->stopped);
         faaslet->has_registers = true;
         end_with(faaslet, FAASLET_KILLED, STATE_OVER);
         faaslet->outcome.limit = faaslet->call.limit;
@@ -256,14 +257,14 @@ call_host(struct faaslet *faaslet, struct abi_context *context, faaslet_host_fn 
 static void
 clear_scratch(struct faaslet *faaslet)
 {
-    (void)memset(faaslet->scratch, 0, sizeof(faaslet->scratch));
+    (void)memset(faaslet->stand.scratch, 0, sizeof(faaslet->stand.scratch));
 }
 
 /* Makes the host call at which the Faaslet stands (again). */
 static bool
 call_again(struct faaslet *faaslet)
 {
-    struct abi_context *context = context_at(faaslet, faaslet->stop_context);
+    struct abi_context *context = context_at(faaslet, faaslet->stand.stop_context);
     const struct instance *instance = faaslet->instances[context->instance];
     enum faaslet_verdict verdict;
 
@@ -281,7 +282,7 @@ preempt(struct faaslet *faaslet)
     unsigned wish = STOP_PREEMPT;
 
     (void)atomic_compare_exchange_strong(&faaslet->stop, &wish, STOP_NONE);
-    end_with(faaslet, FAASLET_PREEMPTED, faaslet->state);
+    end_with(faaslet, FAASLET_PREEMPTED, faaslet->stand.state);
 }
 
 /* The handler left all registers in this thread's record; another takes its place. */
@@ -293,7 +294,7 @@ preempt_in_code(struct faaslet *faaslet)
     ASSERT(faaslet->machine == NULL);
     faaslet->machine = runner->machine;
     runner->machine = NULL;
-    faaslet->state = STATE_READY;
+    faaslet->stand.state = STATE_READY;
     preempt(faaslet);
 }
 
@@ -303,7 +304,7 @@ dispatch_special(struct faaslet *faaslet, int64_t context, uint32_t call)
 {
     unsigned stop = atomic_load(&faaslet->stop);
 
-    faaslet->stop_context = context;
+    faaslet->stand.stop_context = context;
     switch (call) {
     case ABI_CALL_DONE:
         end_with(faaslet, FAASLET_DONE, STATE_IDLE);
@@ -327,7 +328,7 @@ dispatch_special(struct faaslet *faaslet, int64_t context, uint32_t call)
         return 0;
     default:
         clear_scratch(faaslet);
-        faaslet->state = STATE_CALLING;
+        faaslet->stand.state = STATE_CALLING;
         return 0;
     }
 }
@@ -345,14 +346,15 @@ dispatch(int64_t offset)
     if (!LIKELY(number < instance->host_count))
         return dispatch_special(faaslet, offset, number);
     clear_scratch(faaslet);
-    faaslet->stop_context = offset;
-    if (!LIKELY(number != faaslet->stop_at)) {
-        faaslet->stop_at = UINT32_MAX;
+    faaslet->stand.stop_context = offset;
+    if (!LIKELY(number != faaslet->stand.stop_at)) {
+        faaslet->stand.stop_at = UINT32_MAX;
         end_with(faaslet, FAASLET_SNAPSHOT, STATE_CALLING);
+        faaslet->outcome.at_named = true;
         return 0;
     }
     if (!LIKELY(stress_every == 0)) {
-        faaslet->state = STATE_CALLING;
+        faaslet->stand.state = STATE_CALLING;
         return 0;
     }
     verdict = call_host(faaslet, context, instance->hosts[number]);
@@ -374,7 +376,7 @@ static int64_t
 enter(struct faaslet *faaslet, uint64_t others)
 {
     struct machine *machine = faaslet->machine;
-    int64_t context = faaslet->stop_context;
+    int64_t context = faaslet->stand.stop_context;
 
     if (LIKELY(machine == NULL))
         return abi_enter(context, dispatch, faaslet->contexts, others);
@@ -398,19 +400,19 @@ run_until_said(struct faaslet *faaslet)
             return;
         }
         if (stop != STOP_NONE) {
-            registers_of_frame(faaslet, faaslet->stop_context, &faaslet->stopped);
+            registers_of_frame(faaslet, faaslet->stand.stop_context, &faaslet->stopped);
             faaslet->has_registers = true;
             end_with_stop(faaslet, stop);
             return;
         }
-        if (faaslet->state == STATE_CALLING) {
+        if (faaslet->stand.state == STATE_CALLING) {
             if (stress_every != 0 && stress_is_due())
                 stress_move(faaslet);
             if (!call_again(faaslet))
                 return;
             continue;
         }
-        faaslet->stop_context = enter(faaslet, others);
+        faaslet->stand.stop_context = enter(faaslet, others);
         if (faaslet->has_said)
             return;
     }
@@ -421,14 +423,15 @@ faaslet_run(struct faaslet *faaslet, uint64_t deadline_ns, struct faaslet_outcom
 {
     struct runner *runner = runner_here();
     struct faaslet *outer = runner->current;
-    unsigned timed_out = STOP_TIME, preempted = STOP_PREEMPT;
+    unsigned stop = atomic_load(&faaslet->stop);
 
     ASSERT(runner->is_ready);
-    ASSERT(faaslet->state == STATE_READY || faaslet->state == STATE_CALLING);
+    ASSERT(faaslet->stand.state == STATE_READY || faaslet->stand.state == STATE_CALLING);
     faaslet->deadline_ns = deadline_ns;
     faaslet->has_said = false;
-    (void)atomic_compare_exchange_strong(&faaslet->stop, &timed_out, STOP_NONE);
-    (void)atomic_compare_exchange_strong(&faaslet->stop, &preempted, STOP_NONE);
+    /* Those were of the run before; a kill that comes meanwhile stays. */
+    if (stop == STOP_TIME || stop == STOP_PREEMPT)
+        (void)atomic_compare_exchange_strong(&faaslet->stop, &stop, STOP_NONE);
     runner->run_count++;
     if (runner->tick_ns != 0 && runner->machine == NULL)
         (void)runner_can_preempt(runner); /* without one it runs on */
@@ -436,13 +439,14 @@ faaslet_run(struct faaslet *faaslet, uint64_t deadline_ns, struct faaslet_outcom
     atomic_store(&faaslet->runner, (int)runner->tid);
     runner->current = faaslet;
     faaslet->call.process = faaslet->config.process;
-    faaslet->call.scratch = faaslet->scratch;
+    faaslet->call.scratch = faaslet->stand.scratch;
+    faaslet->call.refused = &faaslet->stand.refused;
     faaslet->call.wait = &faaslet->outcome.wait;
     runner_arm(runner, deadline_ns);
     runner_set_gs(faaslet->origin);
     /* Programs without host calls, as most of the specification's tests are, move
      * between their calls. */
-    if (stress_every != 0 && faaslet->state == STATE_READY && faaslet->machine == NULL &&
+    if (stress_every != 0 && faaslet->stand.state == STATE_READY && faaslet->machine == NULL &&
         stress_is_due())
         stress_move(faaslet);
     run_until_said(faaslet);
@@ -459,13 +463,19 @@ faaslet_run(struct faaslet *faaslet, uint64_t deadline_ns, struct faaslet_outcom
 const uint64_t *
 faaslet_args(const struct faaslet *faaslet)
 {
-    return context_at(faaslet, faaslet->stop_context)->args;
+    return context_at(faaslet, faaslet->stand.stop_context)->args;
+}
+
+uint32_t
+faaslet_refused(const struct faaslet *faaslet)
+{
+    return faaslet->stand.refused;
 }
 
 uint64_t
 faaslet_cpu_ns(const struct faaslet *faaslet)
 {
-    return faaslet->cpu_ns;
+    return faaslet->stand.cpu_ns;
 }
 
 int
@@ -481,7 +491,7 @@ faaslet_stop_at(struct faaslet *faaslet, const char *module, const char *name)
     for (uint32_t i = 0; i < image->meta->imports.count; i++)
         if (imports[i].kind == ABI_KIND_FUNCTION && is_text(image, imports[i].module, module) &&
             is_text(image, imports[i].name, name)) {
-            faaslet->stop_at = imports[i].index;
+            faaslet->stand.stop_at = imports[i].index;
             return 0;
         }
     return -ENOENT;

@@ -59,11 +59,7 @@ resolve(const char *module, size_t module_bytes, const char *name, size_t name_b
 {
     if (module_bytes != 4 || memcmp(module, "test", 4) != 0)
         return NULL;
-    for (size_t i = 0; i < ARRAY_COUNT(functions); i++)
-        if (strlen(functions[i].name) == name_bytes &&
-            memcmp(functions[i].name, name, name_bytes) == 0)
-            return &functions[i];
-    return NULL;
+    return faaslet_host_find(functions, ARRAY_COUNT(functions), name, name_bytes);
 }
 
 static const struct faaslet_config config = {.resolve = resolve};
@@ -290,8 +286,11 @@ test_the_memory_limit_holds(void **state)
     struct diag diag;
 
     (void)state;
+    assert_int_equal(testing_result(faaslet, "grow", (uint64_t[]){1u << 16}, 1), 0xffffffff);
+    assert_int_equal(faaslet_refused(faaslet), 0); /* nobody may have so much */
     assert_int_equal(testing_result(faaslet, "grow", (uint64_t[]){2}, 1), 0xffffffff);
     assert_int_equal(testing_result(faaslet, "grow", (uint64_t[]){1}, 1), 2);
+    assert_int_equal(faaslet_refused(faaslet), 1u << FAASLET_LIMIT_MEMORY);
     faaslet_destroy(faaslet);
     diag_init(&diag);
     assert_int_equal(faaslet_create(image, &tight, &none, &diag), -ENOMEM);

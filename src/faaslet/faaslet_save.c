@@ -18,7 +18,7 @@
 #include "faaslet/faaslet_internal.h"
 
 #define MAGIC       UINT64_C(0x4c53465446455700) /* "\0WEFTFSL", read from its end */
-#define VERSION     1u
+#define VERSION     2u
 #define STACK_MAX   (UINT64_C(1) << 30)
 #define PROCESS_MAX (UINT64_C(1) << 26)
 
@@ -28,10 +28,8 @@ struct head {
     uint8_t image[SHA256_DIGEST_LENGTH];
     uint64_t stack_bytes; /* of the whole stack */
     uint64_t stack_count, process_count;
-    int64_t call_context, stop_context;
-    uint64_t scratch[FAASLET_SCRATCH_COUNT];
-    uint32_t state, call_slots, outcome;
-    uint8_t is_init, is_dead, has_process, pad;
+    struct stand stand;
+    uint8_t is_dead, has_process, pad[6];
 };
 
 static void
@@ -53,12 +51,7 @@ faaslet_frozen_save(const struct faaslet_frozen *frozen, struct buffer *out, str
         .stack_bytes = state->config.stack_bytes,
         .stack_count = frozen->stack.count,
         .process_count = frozen->process.count,
-        .call_context = state->call_context,
-        .stop_context = state->stop_context,
-        .state = state->state,
-        .call_slots = state->call_slots,
-        .outcome = state->outcome.kind,
-        .is_init = state->is_init,
+        .stand = state->stand,
         .has_process = frozen->has_process,
     };
     int err;
@@ -66,7 +59,6 @@ faaslet_frozen_save(const struct faaslet_frozen *frozen, struct buffer *out, str
     if (state->mode != ABI_STANDALONE)
         return diag_set(diag, -ENOTSUP, "cannot save: it was linked from several modules");
     head.is_dead = state->is_dead[0];
-    (void)memcpy(head.scratch, state->scratch, sizeof(head.scratch));
     image_digest(state->instances[0]->image, head.image);
     buffer_append(out, &head, sizeof(head));
     buffer_append(out, frozen->stack.bytes, frozen->stack.count);
@@ -93,8 +85,8 @@ check_head(const struct head *head, size_t count, struct diag *diag)
         head->stack_bytes > STACK_MAX || head->stack_count > head->stack_bytes ||
         sizeof(*head) + head->stack_count + head->process_count + SHA256_DIGEST_LENGTH > count)
         return diag_set(diag, -EINVAL, "the frozen Faaslet is cut short: %zu bytes", count);
-    if (head->state > STATE_OVER || head->outcome > FAASLET_KILLED ||
-        (head->state != STATE_IDLE && head->state != STATE_OVER) != (head->stack_count > 0))
+    if (head->stand.state > STATE_OVER || head->stand.last > FAASLET_KILLED ||
+        has_stack(&head->stand) != (head->stack_count > 0))
         return diag_set(diag, -EINVAL, "the frozen Faaslet is damaged: its state cannot be");
     return 0;
 }
@@ -152,7 +144,8 @@ set_instance(struct faaslet *state, struct faaslet_image *image, faaslet_resolve
     state->instance_count = state->instance_capacity = 1;
     state->contexts[0] = state->instances[0]->context;
     state->is_dead[0] = head->is_dead;
-    if (head->stop_context != state->contexts[0] || head->call_context != state->contexts[0])
+    if (state->stand.stop_context != state->contexts[0] ||
+        state->stand.call_context != state->contexts[0])
         return diag_set(diag, -EINVAL, "the frozen Faaslet is damaged: it has another shape");
     return 0;
 }
@@ -161,15 +154,9 @@ static void
 set_values(struct faaslet *state, const struct head *head)
 {
     state->mode = ABI_STANDALONE;
-    state->state = (enum state)head->state;
-    state->call_context = head->call_context;
-    state->stop_context = head->stop_context;
-    state->call_slots = head->call_slots;
-    state->outcome.kind = (enum faaslet_outcome_kind)head->outcome;
-    state->is_init = head->is_init;
-    state->stop_at = UINT32_MAX;
+    state->stand = head->stand;
+    state->stand.stop_at = UINT32_MAX; /* it was the wish of who froze it */
     state->config.stack_bytes = head->stack_bytes;
-    (void)memcpy(state->scratch, head->scratch, sizeof(head->scratch));
 }
 
 static int

@@ -155,7 +155,7 @@ static void
 leave_guest(struct faaslet *faaslet, ucontext_t *machine, enum abi_trap trap)
 {
     greg_t *r = machine->uc_mcontext.gregs;
-    struct abi_context *context = context_at(faaslet, faaslet->stop_context);
+    struct abi_context *context = context_at(faaslet, faaslet->stand.stop_context);
 
     faaslet->stopped = (struct guest_registers){
         .pc = (uint64_t)r[REG_RIP],
@@ -172,7 +172,7 @@ leave_guest(struct faaslet *faaslet, ucontext_t *machine, enum abi_trap trap)
     context->call = CALL_STOPPED;
     r[REG_RIP] = *(const greg_t *)context->host_sp;
     r[REG_RSP] = (greg_t)(context->host_sp + sizeof(uint64_t));
-    r[REG_RDI] = faaslet->stop_context;
+    r[REG_RDI] = faaslet->stand.stop_context;
     r[REG_EFL] &= ~(greg_t)DIRECTION_FLAG;
 }
 
@@ -193,20 +193,28 @@ preempt_guest(struct faaslet *faaslet, ucontext_t *machine)
     /* Host code may be moving its slot at this moment. */
     if (here.machine == NULL || !is_in_guest(faaslet, machine))
         return;
-    if (machine_save(here.machine, machine, context_at(faaslet, faaslet->stop_context)->call))
+    if (machine_save(here.machine, machine, context_at(faaslet, faaslet->stand.stop_context)->call))
         leave_guest(faaslet, machine, ABI_TRAP_NONE);
 }
 
-/* Charges what the thread has used since the last tick to what runs now. */
+static uint64_t
+thread_cpu_ns(void)
+{
+    struct timespec used;
+
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * CLOCK_NS_PER_SECOND + (uint64_t)used.tv_nsec;
+}
+
+/* Charges what the thread has used since the last tick to what runs now; NULL: to
+ * nobody. */
 static void
 charge(struct faaslet *faaslet)
 {
-    struct timespec used;
-    uint64_t now;
+    uint64_t now = thread_cpu_ns();
 
-    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-    now = (uint64_t)used.tv_sec * CLOCK_NS_PER_SECOND + (uint64_t)used.tv_nsec;
-    faaslet->cpu_ns += now - here.tick_cpu_ns;
+    if (faaslet != NULL)
+        faaslet->stand.cpu_ns += now - here.tick_cpu_ns;
     here.tick_cpu_ns = now;
 }
 
@@ -217,7 +225,7 @@ tick(struct faaslet *faaslet)
     unsigned none = STOP_NONE;
 
     charge(faaslet);
-    if (limit != 0 && faaslet->cpu_ns > limit)
+    if (limit != 0 && faaslet->stand.cpu_ns > limit)
         (void)atomic_compare_exchange_strong(&faaslet->stop, &none, STOP_CPU);
     else if (here.tick_run == here.run_count)
         (void)atomic_compare_exchange_strong(&faaslet->stop, &none, STOP_PREEMPT);
@@ -275,8 +283,12 @@ on_interrupt(int number, siginfo_t *info, void *machine)
 
     (void)number;
     (void)info;
-    if (faaslet == NULL)
+    if (faaslet == NULL) {
+        if (here.tick_ns != 0)
+            charge(NULL);
+        errno = saved;
         return;
+    }
     if (clock_now_ns() >= faaslet->deadline_ns) {
         unsigned wish = STOP_PREEMPT;
 
@@ -327,16 +339,19 @@ faaslet_thread_tick(uint64_t tick_ns)
 
     ASSERT(here.is_ready && here.current == NULL);
     spec.it_value = spec.it_interval;
-    here.tick_ns = tick_ns;
     if (tick_ns != 0 && !runner_can_preempt(&here))
         return -ENOMEM;
-    return timer_settime(here.timer, 0, &spec, NULL) == 0 ? 0 : -errno;
+    here.tick_cpu_ns = thread_cpu_ns(); /* what was before is no Faaslet's */
+    if (timer_settime(here.timer, 0, &spec, NULL) != 0)
+        return -errno;
+    here.tick_ns = tick_ns;
+    return 0;
 }
 
 bool
 runner_can_preempt(struct runner *runner)
 {
-    if (runner->machine == NULL)
+    if (runner->machine == NULL && fault_point("faaslet.preempt") == 0)
         runner->machine = machine_new();
     return runner->machine != NULL;
 }

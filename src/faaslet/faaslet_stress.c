@@ -175,7 +175,8 @@ check_frozen(const struct faaslet *faaslet, const struct faaslet_frozen *frozen)
     }
     check_words(faaslet, "stack", frozen->stack.bytes, frozen->stack.count);
     check_words(faaslet, "process record", frozen->process.bytes, frozen->process.count);
-    check_words(faaslet, "scratch", frozen->state.scratch, sizeof(frozen->state.scratch));
+    check_words(faaslet, "scratch", frozen->state.stand.scratch,
+                sizeof(frozen->state.stand.scratch));
     for (uint32_t i = 0; i < faaslet->instance_count; i++)
         check_context(faaslet, i);
     (void)pthread_mutex_unlock(&mappings_lock);

@@ -42,7 +42,7 @@ wait_value(struct faaslet *faaslet, bool is_equal)
 enum faaslet_verdict
 wait_call(struct faaslet *faaslet, uint32_t number)
 {
-    struct abi_context *context = context_at(faaslet, faaslet->stop_context);
+    struct abi_context *context = context_at(faaslet, faaslet->stand.stop_context);
     const struct abi_memory *memory = memory_of(faaslet, context);
     struct faaslet_call *call = &faaslet->call;
     uint64_t size = number == ABI_CALL_WAIT64 ? sizeof(uint64_t) : sizeof(uint32_t);

@@ -74,6 +74,8 @@ struct files_entry {
     uint16_t socket_type; /* SOCK_STREAM ... */
     uint16_t access;      /* O_RDONLY, O_WRONLY or O_RDWR */
     uint32_t memory;      /* of FILES_MEMORY: the caller's number for it */
+    uint8_t is_accepted;  /* a socket that the guest took; else without a root: the host's */
+    uint8_t pad[7];
 };
 
 struct files_root {

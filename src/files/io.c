@@ -503,6 +503,7 @@ files_accept(struct files_table *table, uint32_t number, uint16_t flags, uint32_
         return err;
     }
     table->entries[index].flags = flags;
+    table->entries[index].is_accepted = 1;
     *out = index;
     return 0;
 }

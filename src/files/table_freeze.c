@@ -13,7 +13,7 @@
 #include "base/fault.h"
 #include "files/files_internal.h"
 
-#define TABLE_MAGIC 0x31534c49u /* "ILS1" */
+#define TABLE_MAGIC 0x32534c49u /* "ILS2" */
 #define NAMES_MAX   (16u << 20)
 
 struct frozen_table {
@@ -25,7 +25,7 @@ struct frozen_table {
 struct frozen_entry {
     uint64_t inverse_offset, rights, inheriting, inverse_device, inverse_inode;
     uint64_t path_offset, path_bytes, fd, root, mode, flags, kind, is_root, is_read_only;
-    uint64_t is_own_offset, is_terminal, socket_type, access, memory;
+    uint64_t is_own_offset, is_terminal, socket_type, access, memory, is_accepted;
 };
 
 struct frozen_root {
@@ -55,6 +55,7 @@ entry_freeze(const struct files_entry *entry)
         .socket_type = entry->socket_type,
         .access = entry->access,
         .memory = entry->memory,
+        .is_accepted = entry->is_accepted,
     };
 }
 
@@ -80,6 +81,7 @@ entry_read(const struct frozen_entry *frozen)
         .socket_type = (uint16_t)frozen->socket_type,
         .access = (uint16_t)frozen->access,
         .memory = (uint32_t)frozen->memory,
+        .is_accepted = frozen->is_accepted != 0,
     };
 }
 

@@ -46,7 +46,8 @@ struct hostcall_config {
     const void *input; /* copied */
     size_t input_bytes;
     uint32_t files_max;  /* open at one time, the standard streams included; 0: as many as can be */
-    uint64_t output_max; /* bytes that may be written to 1 and 2 together; 0: no limit */
+    uint64_t output_max; /* bytes that may be written to stdio in all, whatever numbers
+                          * the guest gives it later; 0: no limit */
     const int *sockets;  /* borrowed listening sockets, next after the directories */
     size_t socket_count;
 };

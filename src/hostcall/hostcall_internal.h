@@ -28,7 +28,7 @@ struct hostcall_process {
     struct hostcall_strings env;
     struct files_table files;
     uint64_t starts;          /* how often it was started from a frozen one */
-    uint64_t output_max;      /* bytes to descriptors that are not files; 0: no limit */
+    uint64_t output_max;      /* bytes to what the host gave, not as a root; 0: no limit */
     uint64_t output_bytes;    /* so far */
     struct buffer streams[3]; /* FILES_MEMORY: what 0 reads, what 1 and 2 have written */
     uint64_t input_at;        /* read of it */
@@ -253,6 +253,9 @@ enum faaslet_verdict wasi_wait_fd(struct faaslet_call *call, int fd, short event
 enum faaslet_verdict wasi_done_or_wait(struct faaslet_call *call, int err,
                                        const struct files_entry *entry, short events);
 
+/* Opening something failed so: where too much was open, that is remembered. */
+void wasi_note_refusal(struct faaslet_call *call, int err);
+
 /* Whether the guest may use these bytes: 0, or -EFAULT. */
 int wasi_check(const struct faaslet_call *call, uint32_t offset, uint64_t bytes) MUST_CHECK;
 
@@ -279,6 +282,12 @@ struct wasi_buffers {
 /* Reads the guest's vector once and checks every buffer in it. */
 int wasi_buffers_read(const struct faaslet_call *call, uint32_t offset, uint32_t count,
                       struct wasi_buffers *out) MUST_CHECK;
+
+/* The limit of output, before and after writing to a descriptor. False: the process is
+ * to end (FAASLET_CALL_LIMIT). */
+bool wasi_output_allows(struct faaslet_call *call, const struct files_entry *entry,
+                        const struct wasi_buffers *buffers);
+void wasi_output_count(struct faaslet_call *call, const struct files_entry *entry, size_t bytes);
 
 struct wasi_path {
     char text[FILES_PATH_BYTES_MAX + 1];

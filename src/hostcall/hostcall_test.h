@@ -73,6 +73,7 @@ struct guest {
     uint64_t args[16], passed[16];
     uint64_t scratch[FAASLET_SCRATCH_COUNT];
     struct faaslet_wait wait;
+    uint32_t refused;
     struct faaslet_call call;
     const struct faaslet_host_function *function;
     enum faaslet_verdict verdict;
@@ -181,6 +182,7 @@ guest_again(struct guest *guest)
         .process = guest->process,
         .scratch = guest->scratch,
         .wait = &guest->wait,
+        .refused = &guest->refused,
     };
     guest->verdict = guest->function->function(&guest->call);
     if (guest->verdict == FAASLET_CALL_PENDING) /* to be called again with the same */

@@ -285,7 +285,9 @@ test_no_more_files_are_open_than_allowed(void **state)
     use_memory(guest, &config);
     assert_int_equal(guest_open(guest, "a", WASI_OFLAG_CREAT), 4);
     assert_int_equal(guest_open(guest, "b", WASI_OFLAG_CREAT), 5);
+    assert_int_equal(guest->refused, 0);
     assert_int_equal(guest_open_with(guest, "a", 0, 0, ALL_RIGHTS, &fd), E_MFILE);
+    assert_int_equal(guest->refused, 1u << FAASLET_LIMIT_FILES);
     assert_int_equal(CALL(guest, "fd_close", 4), 0);
     assert_int_equal(guest_open(guest, "a", 0), 4);
 }

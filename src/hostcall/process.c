@@ -32,15 +32,26 @@ strings_copy(const char *const *from, size_t count, struct hostcall_strings *to)
     return to->bytes.err;
 }
 
+/* What changes the size of a file without a write is no way around the limit. */
+static void
+give_rights(const struct hostcall_process *process, uint32_t number)
+{
+    struct files_entry *entry = files_table_get(&process->files, number);
+
+    wasi_rights_adopted(entry);
+    if (process->output_max != 0)
+        entry->rights &= ~(WASI_RIGHT(WASI_FD_ALLOCATE) | WASI_RIGHT(WASI_FD_FILESTAT_SET_SIZE));
+}
+
 static int
-adopt(struct files_table *files, int fd, struct diag *diag, const char *what, size_t index)
+adopt(struct hostcall_process *process, int fd, struct diag *diag, const char *what, size_t index)
 {
     uint32_t number;
-    int err = files_table_adopt(files, fd, &number);
+    int err = files_table_adopt(&process->files, fd, &number);
 
     if (err != 0)
         return diag_set(diag, err, "%s %zu is descriptor %d: %s", what, index, fd, strerror(-err));
-    wasi_rights_adopted(files_table_get(files, number));
+    give_rights(process, number);
     return 0;
 }
 
@@ -51,7 +62,7 @@ open_memory(struct hostcall_process *process, uint32_t number)
 
     if (err != 0)
         return err;
-    wasi_rights_adopted(files_table_get(&process->files, number));
+    give_rights(process, number);
     if (process->output_max == 0 || process->output_max > HOSTCALL_OUTPUT_BYTES_MAX)
         process->output_max = HOSTCALL_OUTPUT_BYTES_MAX;
     return 0;
@@ -67,7 +78,7 @@ open_stdio(struct hostcall_process *process, const int stdio[3], struct diag *di
             err = open_memory(process, i);
         else
             err = stdio[i] < 0 ? files_table_skip(&process->files)
-                               : adopt(&process->files, stdio[i], diag, "standard stream", i);
+                               : adopt(process, stdio[i], diag, "standard stream", i);
     return err;
 }
 
@@ -103,7 +114,7 @@ open_files(struct hostcall_process *process, const struct hostcall_config *confi
     if (err == 0)
         err = open_directories(files, config, diag);
     for (size_t i = 0; i < config->socket_count && err == 0; i++)
-        err = adopt(files, config->sockets[i], diag, "socket", i);
+        err = adopt(process, config->sockets[i], diag, "socket", i);
     for (uint32_t i = 0; i < 3; i++)
         files_table_unskip(files, i);
     files->open_max = config->files_max;
@@ -320,7 +331,7 @@ take_stream(const struct files_entry *entry, uint32_t number, struct hostcall_pr
     else
         err = files_table_adopt_at(&process->files, number, entry != NULL ? entry->fd : -1);
     if (err == 0 && entry != NULL)
-        wasi_rights_adopted(files_table_get(&process->files, number));
+        give_rights(process, number);
     return err;
 }
 
@@ -342,6 +353,7 @@ take_fresh(const struct hostcall_process *fresh, struct hostcall_process *proces
 {
     int err = take_strings(&fresh->args, &process->args);
 
+    process->output_max = fresh->output_max;
     if (err == 0)
         err = take_strings(&fresh->env, &process->env);
     if (err == 0)
@@ -349,7 +361,6 @@ take_fresh(const struct hostcall_process *fresh, struct hostcall_process *proces
     for (uint32_t i = 0; i < 3 && err == 0; i++)
         err = take_stream(files_table_get(&fresh->files, i), i, process);
     process->files.open_max = fresh->files.open_max;
-    process->output_max = fresh->output_max;
     process->output_bytes = 0;
     process->starts++;
     return err;

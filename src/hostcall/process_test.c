@@ -337,6 +337,26 @@ test_redirected_streams_share_the_hosts_offset(void **state)
     (void)close(fd);
 }
 
+static void
+test_a_limit_of_output_is_not_evaded_by_making_the_file_longer(void **state)
+{
+    struct guest *guest = *state;
+    struct hostcall_config config = {.output_max = 4};
+    char path[256];
+    int kept = guest->stdio[1], fd;
+
+    host_path(guest, "log", path);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    guest->stdio[1] = fd;
+    hostcall_process_ops.destroy(guest->process);
+    assert_int_equal(guest_create_with(guest, &config), 0);
+    guest->stdio[1] = kept;
+    assert_int_equal(CALL(guest, "fd_allocate", 1, 0, 1000), E_NOTCAPABLE);
+    assert_int_equal(CALL(guest, "fd_filestat_set_size", 1, 1000), E_NOTCAPABLE);
+    assert_int_equal(guest_write(guest, 1, "1234"), 0);
+    (void)close(fd);
+}
+
 /* ------------------------------------------------------------------ wasi_unstable */
 
 static void
@@ -396,6 +416,7 @@ main(void)
         GUEST_TEST(test_create_reports_the_path_that_is_wrong),
         GUEST_TEST(test_closed_streams_keep_directories_at_three),
         GUEST_TEST(test_redirected_streams_share_the_hosts_offset),
+        GUEST_TEST(test_a_limit_of_output_is_not_evaded_by_making_the_file_longer),
         GUEST_TEST(test_unstable_filestat_is_56_bytes),
         GUEST_TEST(test_unstable_whence_is_current_end_set),
     };

@@ -70,21 +70,12 @@ static const struct module {
     {"weft", weft, ARRAY_COUNT(weft)},
 };
 
-static bool
-is_name(const char *known, const char *name, size_t bytes)
-{
-    return strlen(known) == bytes && memcmp(known, name, bytes) == 0;
-}
-
 const struct faaslet_host_function *
 hostcall_resolve(const char *module, size_t module_bytes, const char *name, size_t name_bytes)
 {
-    for (size_t i = 0; i < ARRAY_COUNT(modules); i++) {
-        if (!is_name(modules[i].name, module, module_bytes))
-            continue;
-        for (size_t j = 0; j < modules[i].count; j++)
-            if (is_name(modules[i].functions[j].name, name, name_bytes))
-                return &modules[i].functions[j];
-    }
+    for (size_t i = 0; i < ARRAY_COUNT(modules); i++)
+        if (strlen(modules[i].name) == module_bytes &&
+            memcmp(modules[i].name, module, module_bytes) == 0)
+            return faaslet_host_find(modules[i].functions, modules[i].count, name, name_bytes);
     return NULL;
 }

@@ -90,6 +90,13 @@ wasi_done_or_wait(struct faaslet_call *call, int err, const struct files_entry *
     return wasi_done(call, err);
 }
 
+void
+wasi_note_refusal(struct faaslet_call *call, int err)
+{
+    if (err == -EMFILE && call->refused != NULL)
+        *call->refused |= 1u << FAASLET_LIMIT_FILES;
+}
+
 /* ----------------------------------------------------------------- guest memory */
 
 int

@@ -21,24 +21,36 @@ transfer(struct hostcall_process *process, struct files_entry *entry,
                     : files_read(entry, buffers->iov, buffers->count, done);
 }
 
-/* Whether the standard streams may take these bytes. */
+/* By what it is, not by its number: the guest may give it another. */
 static bool
-is_output_allowed(struct hostcall_process *process, uint32_t number,
-                  const struct wasi_buffers *buffers)
+is_output(const struct files_entry *entry)
 {
-    uint64_t bytes = 0;
+    return entry->root < 0 && !entry->is_accepted;
+}
 
-    if (process->output_max == 0 || (number != 1 && number != 2))
+bool
+wasi_output_allows(struct faaslet_call *call, const struct files_entry *entry,
+                   const struct wasi_buffers *buffers)
+{
+    const struct hostcall_process *process = wasi_process(call);
+
+    if (process->output_max == 0 || !is_output(entry) ||
+        buffers->total <= process->output_max - process->output_bytes)
         return true;
-    for (size_t i = 0; i < buffers->count; i++)
-        bytes += buffers->iov[i].iov_len;
-    return bytes <= process->output_max - process->output_bytes;
+    call->limit = FAASLET_LIMIT_OUTPUT;
+    return false;
+}
+
+void
+wasi_output_count(struct faaslet_call *call, const struct files_entry *entry, size_t bytes)
+{
+    if (wasi_process(call)->output_max != 0 && is_output(entry))
+        wasi_process(call)->output_bytes += bytes;
 }
 
 static enum faaslet_verdict
 read_or_write(struct faaslet_call *call, bool is_write)
 {
-    struct hostcall_process *process = call->process;
     uint32_t result_at = wasi_arg(call, 3);
     struct wasi_buffers buffers;
     struct files_entry *entry;
@@ -52,13 +64,11 @@ read_or_write(struct faaslet_call *call, bool is_write)
     entry = wasi_descriptor(call, wasi_arg(call, 0), is_write ? WASI_FD_WRITE : WASI_FD_READ, &err);
     if (err != 0)
         return wasi_done(call, err);
-    if (is_write && !is_output_allowed(process, wasi_arg(call, 0), &buffers)) {
-        call->limit = FAASLET_LIMIT_OUTPUT;
+    if (is_write && !wasi_output_allows(call, entry, &buffers))
         return FAASLET_CALL_LIMIT;
-    }
-    err = transfer(process, entry, &buffers, is_write, &done);
-    if (is_write && process->output_max != 0 && wasi_arg(call, 0) - 1u < 2)
-        process->output_bytes += done;
+    err = transfer(wasi_process(call), entry, &buffers, is_write, &done);
+    if (is_write)
+        wasi_output_count(call, entry, done);
     if (err == 0)
         wasi_store_u32(call, result_at, (uint32_t)done);
     return wasi_done_or_wait(call, err, entry, is_write ? POLLOUT : POLLIN);
@@ -101,11 +111,15 @@ read_or_write_at(struct faaslet_call *call, bool is_write)
     entry = wasi_descriptor(call, number, is_write ? WASI_FD_WRITE : WASI_FD_READ, &err);
     if (err == 0)
         entry = wasi_descriptor(call, number, WASI_FD_SEEK, &err);
+    if (err == 0 && is_write && !wasi_output_allows(call, entry, &buffers))
+        return FAASLET_CALL_LIMIT;
     if (err == 0)
         err = transfer_at(entry, &buffers, call->args[3], is_write, &done);
     else if (err == -HOSTCALL_ENOTCAPABLE && entry == NULL)
         err = files_table_get(&wasi_process(call)->files, number)->kind == FILES_REGULAR ? err
                                                                                          : -ESPIPE;
+    if (err == 0 && is_write)
+        wasi_output_count(call, entry, done);
     if (err == 0)
         wasi_store_u32(call, result_at, (uint32_t)done);
     return wasi_done(call, err);

@@ -302,6 +302,82 @@ test_a_named_pipe_waits_and_breaks_like_a_pipe(void **state)
     (void)close(ends[1]);
 }
 
+/* ------------------------------------------------------------------ the output limit */
+
+/* The guest again, with a limit, and a file of the host as its standard output. */
+static void
+limit_output(struct guest *guest, uint64_t bytes)
+{
+    struct hostcall_config config = {.output_max = bytes};
+    char path[256];
+
+    host_path(guest, "output", path);
+    (void)close(guest->stdio[1]);
+    guest->stdio[1] = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    assert_true(guest->stdio[1] >= 0);
+    hostcall_process_ops.destroy(guest->process);
+    assert_int_equal(guest_create_with(guest, &config), 0);
+}
+
+static void
+assert_limit(const struct guest *guest)
+{
+    assert_int_equal(guest->verdict, FAASLET_CALL_LIMIT);
+    assert_int_equal(guest->call.limit, FAASLET_LIMIT_OUTPUT);
+}
+
+static void
+test_the_output_limit_holds_for_the_stream_at_any_number(void **state)
+{
+    struct guest *guest = *state;
+    uint32_t fd;
+
+    limit_output(guest, 10);
+    fd = guest_open(guest, "f", WASI_OFLAG_CREAT);
+    assert_int_equal(guest_write(guest, 1, "123456"), 0);
+    assert_int_equal(CALL(guest, "fd_renumber", 1, fd), 0);
+    assert_int_equal(guest_write(guest, fd, "7890"), 0);
+    assert_int_equal(guest_write(guest, fd, "1"), -1);
+    assert_limit(guest);
+}
+
+static void
+test_the_output_limit_spares_a_file_at_a_streams_number(void **state)
+{
+    struct guest *guest = *state;
+
+    limit_output(guest, 10);
+    assert_int_equal(CALL(guest, "fd_renumber", guest_open(guest, "f", WASI_OFLAG_CREAT), 1), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(guest_write(guest, 1, "12345678"), 0);
+    assert_int_equal(guest_write(guest, 2, "1234567890"), 0);
+    assert_int_equal(guest_write(guest, 2, "1"), -1);
+    assert_limit(guest);
+}
+
+static int
+write_at(struct guest *guest, uint64_t offset, const char *text)
+{
+    uint32_t bytes = guest_text(guest, GUEST_BUFFER, text);
+
+    return CALL(guest, "fd_pwrite", 1, guest_iovec(guest, 0, GUEST_BUFFER, bytes), 1, offset,
+                GUEST_RESULT);
+}
+
+static void
+test_the_output_limit_holds_for_positioned_writes(void **state)
+{
+    struct guest *guest = *state;
+
+    limit_output(guest, 10);
+    assert_int_equal(write_at(guest, 100, "123456"), 0);
+    assert_int_equal(write_at(guest, 200, "12345"), -1);
+    assert_limit(guest);
+    assert_int_equal(guest_write(guest, 1, "1234"), 0);
+    assert_int_equal(guest_write(guest, 1, "5"), -1);
+    assert_limit(guest);
+}
+
 /* ----------------------------------------------------------------------- readdir */
 
 #define NAMES 300
@@ -415,6 +491,9 @@ main(void)
         GUEST_TEST(test_a_terminal_is_told_by_its_rights),
         GUEST_TEST(test_a_terminal_that_nobody_reads_is_pending),
         GUEST_TEST(test_a_named_pipe_waits_and_breaks_like_a_pipe),
+        GUEST_TEST(test_the_output_limit_holds_for_the_stream_at_any_number),
+        GUEST_TEST(test_the_output_limit_spares_a_file_at_a_streams_number),
+        GUEST_TEST(test_the_output_limit_holds_for_positioned_writes),
         GUEST_TEST(test_readdir_shows_every_name_once_whatever_the_buffer),
         GUEST_TEST(test_readdir_refuses_files_and_wild_cookies),
     };

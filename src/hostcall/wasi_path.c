@@ -80,6 +80,7 @@ wasi_path_open(struct faaslet_call *call)
         err = open_read(call, place.directory, &how);
     if (err == 0)
         err = files_path_open(files, wasi_arg(call, 0), place.path.text, &how, &number);
+    wasi_note_refusal(call, err);
     if (err != 0)
         return wasi_done(call, err);
     entry = files_table_get(files, number);

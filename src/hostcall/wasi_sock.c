@@ -24,6 +24,7 @@ wasi_sock_accept(struct faaslet_call *call)
     if (err != 0)
         return wasi_done(call, err);
     err = files_accept(files, wasi_arg(call, 0), (uint16_t)flags, &number);
+    wasi_note_refusal(call, err);
     entry = files_table_get(files, wasi_arg(call, 0)); /* the table may have moved */
     if (err == 0) {
         wasi_rights_adopted(files_table_get(files, number));
@@ -181,7 +182,10 @@ wasi_sock_send(struct faaslet_call *call)
     entry = socket_of(call, WASI_FD_WRITE, &err);
     if (err != 0)
         return wasi_done(call, err);
+    if (!wasi_output_allows(call, entry, &buffers))
+        return FAASLET_CALL_LIMIT;
     err = send_buffers(entry, &buffers, &done);
+    wasi_output_count(call, entry, done);
     if (err == 0)
         wasi_store_u32(call, wasi_arg(call, 4), (uint32_t)done);
     return wasi_done_or_wait(call, err, entry, POLLOUT);

@@ -199,6 +199,53 @@ test_shutdown_ends_one_direction(void **state)
     (void)close(pair[1]);
 }
 
+static void
+set_output_limit(struct guest *guest, uint64_t bytes)
+{
+    ((struct hostcall_process *)guest->process)->output_max = bytes;
+}
+
+static void
+test_the_output_limit_holds_for_a_socket_of_the_host(void **state)
+{
+    struct guest *guest = *state;
+    int pair[2];
+    uint32_t fd = adopt_pair(guest, pair, SOCK_STREAM);
+
+    set_output_limit(guest, 10);
+    assert_int_equal(send_text(guest, fd, "123456"), 0);
+    assert_int_equal(send_text(guest, fd, "12345"), -1);
+    assert_int_equal(guest->verdict, FAASLET_CALL_LIMIT);
+    assert_int_equal(guest->call.limit, FAASLET_LIMIT_OUTPUT);
+    (void)close(pair[0]);
+    (void)close(pair[1]);
+}
+
+static void
+test_the_output_limit_spares_a_connection_that_was_accepted(void **state)
+{
+    struct guest *guest = *state;
+    struct listening listening = listen_for(guest);
+    int peer = connect_to(&listening);
+    struct buffer frozen = {0};
+    void *thawed = NULL;
+    uint32_t fd;
+
+    assert_int_equal(CALL(guest, "sock_accept", 4, 0, GUEST_RESULT), 0);
+    fd = guest_u32(guest, GUEST_RESULT);
+    set_output_limit(guest, 10);
+    assert_int_equal(send_text(guest, fd, "more than ten"), 0);
+    assert_int_equal(guest_write(guest, fd, "more than ten"), 0);
+    assert_int_equal(hostcall_process_ops.freeze(guest->process, &frozen), 0);
+    assert_int_equal(hostcall_process_ops.thaw(frozen.bytes, frozen.count, &thawed), 0);
+    hostcall_process_ops.destroy(guest->process);
+    guest->process = thawed;
+    assert_int_equal(send_text(guest, fd, "more than ten"), 0);
+    buffer_fini(&frozen);
+    (void)close(peer);
+    (void)close(listening.fd);
+}
+
 int
 main(void)
 {
@@ -209,6 +256,8 @@ main(void)
         GUEST_TEST(test_a_cut_datagram_says_so),
         GUEST_TEST(test_a_full_socket_is_pending),
         GUEST_TEST(test_shutdown_ends_one_direction),
+        GUEST_TEST(test_the_output_limit_holds_for_a_socket_of_the_host),
+        GUEST_TEST(test_the_output_limit_spares_a_connection_that_was_accepted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

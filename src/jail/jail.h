@@ -59,8 +59,8 @@ struct jail_path {
     bool is_writable;
 };
 
-/* A veth pair: one end in the jail with this address, the other in the namespace
- * of the host process (or in host_netns). NULL address: no network but loopback. */
+/* A veth pair: one end in the jail with this address, the other in the network namespace
+ * of the host process. NULL address: no network but loopback. */
 struct jail_network {
     const char *name;         /* of the host's end, at most 15 bytes */
     const char *address;      /* "10.1.0.2/30", of the jail's end */

@@ -22,10 +22,16 @@ struct run_head {
 
 struct mem_delta {
     uint64_t snapshot; /* its id */
-    uint64_t window_bytes[MEM_WINDOWS_MAX];
-    unsigned window_count;
     struct buffer runs;
+    unsigned window_count;
+    uint64_t window_bytes[];
 };
+
+static size_t
+windows_bytes(unsigned count)
+{
+    return count * sizeof(uint64_t);
+}
 
 static void
 append_run(struct buffer *out, const uint64_t *page, int64_t page_offset, size_t first, size_t end)
@@ -86,12 +92,12 @@ mem_delta_take(const struct mem_slot *slot, const struct mem_snapshot *snapshot,
 
     if (slot->restored_from != snapshot->id)
         return -EINVAL;
-    delta = calloc(1, sizeof(*delta));
+    delta = calloc(1, sizeof(*delta) + windows_bytes(slot->window_count));
     if (delta == NULL)
         return -ENOMEM;
     delta->snapshot = snapshot->id;
     delta->window_count = slot->window_count;
-    (void)memcpy(delta->window_bytes, slot->window_bytes, sizeof(delta->window_bytes));
+    (void)memcpy(delta->window_bytes, slot->window_bytes, windows_bytes(slot->window_count));
     err = fault_point("mem.delta");
     if (err == 0)
         err = mem_snapshot_view(snapshot);
@@ -134,7 +140,7 @@ mem_delta_apply(struct mem_slot *slot, const struct mem_delta *delta)
 uint64_t
 mem_delta_bytes(const struct mem_delta *delta)
 {
-    return sizeof(*delta) + delta->runs.capacity;
+    return sizeof(*delta) + windows_bytes(delta->window_count) + delta->runs.capacity;
 }
 
 void

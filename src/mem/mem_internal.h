@@ -73,6 +73,9 @@ struct mem_snapshot {
 
 /* Takes over the run's reference only on success. Runs must come in order. */
 int mem_runs_append(struct mem_runs *runs, const struct mem_run *run) MUST_CHECK;
+/* The part of a run in [first, end), with a reference of its own; none is fine. */
+int mem_runs_append_part(struct mem_runs *runs, const struct mem_run *run, int64_t first,
+                         int64_t end) MUST_CHECK;
 void mem_runs_fini(struct mem_runs *runs);
 
 /* Puts the run where it belongs; what it covers of others is cut off. */

@@ -155,6 +155,9 @@ test_many_pages_are_dropped_and_few_are_kept(void **state)
     assert_int_equal(mem_private_pages(w.slot, &pages), 0);
     assert_int_equal(pages, 0);
     assert_is_copy(w.slot, w.copy, w.bytes);
+    world_fini(&w);
+    /* Anew: an older kernel takes pages of zeros that were only read for written. */
+    world_init(&w, 1, bytes, 1000);
     (void)memset(w.slot->origin, 9, 10 * PAGE);
     assert_int_equal(mem_reset(w.slot, w.snapshot), 0);
     assert_int_equal(mem_private_pages(w.slot, &pages), 0);
@@ -229,7 +232,8 @@ test_a_delta_makes_another_slot_equal(void **state)
         scribble(w.slot, round);
         copy = copy_of(w.slot, &bytes);
         assert_int_equal(mem_delta_take(w.slot, w.snapshot, &delta), 0);
-        assert_true(mem_delta_bytes(delta) < 1024 + round * 64);
+        assert_true(mem_delta_bytes(delta) <
+                    128 + round * 96); /* for windows it has not, nothing */
         scribble(other, 30);
         assert_int_equal(mem_reset(other, w.snapshot), 0);
         assert_int_equal(mem_delta_apply(other, delta), 0);

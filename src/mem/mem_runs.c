@@ -83,9 +83,8 @@ mem_runs_fini(struct mem_runs *runs)
     *runs = (struct mem_runs){0};
 }
 
-/* Appends the part of a run in [first, end), with a reference of its own. */
-static int
-append_part(struct mem_runs *out, const struct mem_run *run, int64_t first, int64_t end)
+int
+mem_runs_append_part(struct mem_runs *out, const struct mem_run *run, int64_t first, int64_t end)
 {
     struct mem_run part = *run;
     int64_t run_end = run->offset + (int64_t)run->bytes;
@@ -118,11 +117,11 @@ mem_runs_insert(struct mem_runs *runs, const struct mem_run *run)
             run->offset)
         return mem_runs_append(runs, run);
     for (i = 0; i < runs->count && err == 0; i++)
-        err = append_part(&joined, &runs->runs[i], INT64_MIN, run->offset);
+        err = mem_runs_append_part(&joined, &runs->runs[i], INT64_MIN, run->offset);
     if (err == 0)
-        err = append_part(&joined, run, INT64_MIN, INT64_MAX);
+        err = mem_runs_append_part(&joined, run, INT64_MIN, INT64_MAX);
     for (i = 0; i < runs->count && err == 0; i++)
-        err = append_part(&joined, &runs->runs[i], end, INT64_MAX);
+        err = mem_runs_append_part(&joined, &runs->runs[i], end, INT64_MAX);
     if (err != 0) {
         mem_runs_fini(&joined);
         return err;

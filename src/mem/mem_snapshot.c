@@ -180,24 +180,6 @@ make_full_runs(const struct mem_slot *slot, struct mem_file *file, const struct 
     }
 }
 
-static int
-append_base(const struct mem_run *run, int64_t first, int64_t end, struct mem_runs *out)
-{
-    struct mem_run part = *run;
-    int err;
-
-    if (first >= end)
-        return 0;
-    part.offset = first;
-    part.bytes = (uint64_t)(end - first);
-    part.file_offset += (uint64_t)(first - run->offset);
-    (void)mem_file_get(part.file);
-    err = mem_runs_append(out, &part);
-    if (err != 0)
-        mem_file_put(part.file);
-    return err;
-}
-
 /* Appends stored spans that begin before `end` from *index on. */
 static int
 append_stored_before(struct mem_runs *out, struct mem_file *file, const struct mem_slot *slot,
@@ -237,7 +219,7 @@ make_delta_runs(const struct mem_slot *slot, const struct mem_runs *base, struct
             if (cut > at) {
                 err = append_stored_before(out, file, slot, stored, &next_stored, at);
                 if (err == 0)
-                    err = append_base(run, at, cut, out);
+                    err = mem_runs_append_part(out, run, at, cut);
                 at = cut;
             } else {
                 at = written->spans[w].end;

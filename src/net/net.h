@@ -19,6 +19,7 @@
 #ifndef WEFT_NET_H
 #define WEFT_NET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -50,6 +51,7 @@ struct net_frame {
     size_t count;
     int fds[NET_FRAME_FDS_MAX]; /* owned, close-on-exec */
     size_t fd_count;
+    bool is_short; /* more were sent, which this process had no room for (RLIMIT_NOFILE) */
 };
 
 /* Closes the descriptors that are still there (>= 0) and frees the bytes. */
@@ -70,7 +72,7 @@ uint64_t net_queued(struct net_connection *connection);
 
 /* The next whole frame, which the caller owns. One thread. -EAGAIN: none yet.
  * -EPIPE: the other side closed, between two frames or not. -EPROTO: it broke the
- * rules above. -ENOMEM, -EMFILE: no room for what came. After any but -EAGAIN there is nothing more
+ * rules above. -ENOMEM. After any but -EAGAIN there is nothing more
  * to receive. */
 int net_receive(struct net_connection *connection, struct net_frame *out) MUST_CHECK;
 

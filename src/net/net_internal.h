@@ -13,7 +13,6 @@
 #define WEFT_NET_NET_INTERNAL_H
 
 #include <pthread.h>
-#include <stdbool.h>
 
 #include "net/net.h"
 
@@ -53,6 +52,7 @@ struct net_connection {
     size_t body_capacity, body_count;
     int fds[NET_FRAME_FDS_MAX]; /* owned */
     size_t fd_count;
+    bool is_short;             /* more were sent */
     uint32_t frames_until_fds; /* whole frames that come before the one they belong to */
 };
 

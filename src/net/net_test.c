@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -264,6 +265,20 @@ test_descriptors_belong_to_their_frame(void **state)
     pair_close(&pair);
 }
 
+/* So many ends of a pipe that nobody else has any more then. */
+static void
+send_pipe(struct net_connection *connection, const uint8_t *bytes, size_t count, size_t fd_count,
+          struct stat *stat)
+{
+    int ends[2];
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(fstat(ends[0], stat), 0);
+    assert_int_equal(net_send(connection, bytes, count, ends, fd_count), 0);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
 static void
 test_queued_descriptors_are_duplicates_and_go_with_their_frame(void **state)
 {
@@ -275,15 +290,8 @@ test_queued_descriptors_are_duplicates_and_go_with_their_frame(void **state)
     struct net_frame frame;
 
     (void)state;
-    for (unsigned i = 0; i < COUNT; i++) {
-        int ends[2];
-
-        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-        assert_int_equal(fstat(ends[0], &pipes[i]), 0);
-        assert_int_equal(net_send(pair.a, bytes, BYTES, ends, i % 3), 0);
-        (void)close(ends[0]);
-        (void)close(ends[1]);
-    }
+    for (unsigned i = 0; i < COUNT; i++)
+        send_pipe(pair.a, bytes, BYTES, i % 3, &pipes[i]);
     assert_true(open_count() > before);
     while (frames < COUNT) {
         int err = net_receive(pair.b, &frame);
@@ -365,6 +373,50 @@ test_descriptors_that_nobody_announced_are_closed(void **state)
     expect_refused(&wide_limits, frame, 5, NET_FRAME_FDS_MAX + 1, -EPROTO);
     expect_refused(&wide_limits, frame, 5, 200, -EPROTO);
     expect_refused(&wide_limits, frame, sizeof(frame), 3, -EAGAIN);
+}
+
+/* Lets this process open no more than it has; returns what was allowed before. */
+static struct rlimit
+limit_files(void)
+{
+    struct rlimit before, now;
+    int lowest = dup(2);
+
+    (void)close(lowest);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    now = before;
+    now.rlim_cur = (rlim_t)lowest + 2; /* two more */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+    return before;
+}
+
+static void
+test_descriptors_without_room_are_missed_and_nothing_else(void **state)
+{
+    struct pair pair = pair_open(&wide_limits, false);
+    const int fds[] = {2, 2, 2, 2, 2};
+    struct rlimit before;
+    struct net_frame frame;
+
+    (void)state;
+    assert_int_equal(net_send(pair.a, "one", 3, NULL, 0), 0);
+    assert_int_equal(net_send(pair.a, "two", 3, fds, 5), 0);
+    before = limit_files();
+    assert_int_equal(net_receive(pair.b, &frame), 0);
+    assert_false(frame.is_short);
+    net_frame_fini(&frame);
+    assert_int_equal(net_receive(pair.b, &frame), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_memory_equal(frame.bytes, "two", 3);
+    assert_true(frame.is_short);
+    assert_int_equal(frame.fd_count, 2);
+    net_frame_fini(&frame);
+    assert_int_equal(net_send(pair.a, "three", 5, fds, 5), 0);
+    assert_int_equal(net_receive(pair.b, &frame), 0);
+    assert_false(frame.is_short);
+    assert_int_equal(frame.fd_count, 5);
+    net_frame_fini(&frame);
+    pair_close(&pair);
 }
 
 static void
@@ -736,6 +788,7 @@ main(void)
         cmocka_unit_test(test_queued_descriptors_are_duplicates_and_go_with_their_frame),
         cmocka_unit_test(test_as_many_descriptors_as_allowed_and_not_one_more),
         cmocka_unit_test(test_descriptors_that_nobody_announced_are_closed),
+        cmocka_unit_test(test_descriptors_without_room_are_missed_and_nothing_else),
         cmocka_unit_test(test_descriptors_in_the_middle_of_a_frame_end_the_connection),
         cmocka_unit_test(test_descriptors_of_a_frame_that_never_becomes_whole_are_closed),
         cmocka_unit_test(test_descriptors_come_with_the_first_byte),

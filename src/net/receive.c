@@ -27,6 +27,7 @@ connection_drop_received(struct net_connection *connection)
 {
     close_all(connection->fds, connection->fd_count);
     connection->fd_count = 0;
+    connection->is_short = false;
     free(connection->body);
     connection->body = NULL;
     connection->body_capacity = connection->body_count = 0;
@@ -50,7 +51,14 @@ struct arrived {
     size_t count;
     int fds[NET_FRAME_FDS_MAX]; /* owned */
     size_t fd_count;
+    bool is_short;
 };
+
+static bool
+has_fds(const struct arrived *arrived)
+{
+    return arrived->fd_count > 0 || arrived->is_short;
+}
 
 /* All descriptors of a message, however many control messages they come in: the room
  * for them holds no more than NET_FRAME_FDS_MAX. */
@@ -97,10 +105,11 @@ socket_receive(struct net_connection *connection, uint8_t *bytes, size_t count, 
         return receive_error(errno);
     out->fd_count = 0;
     take_fds(&message, out);
-    /* Cut, though there was room: this process has no descriptor left. */
-    if ((message.msg_flags & MSG_CTRUNC) != 0)
-        err = out->fd_count < NET_FRAME_FDS_MAX ? -EMFILE : -EPROTO;
-    else if (out->fd_count > connection->limits.frame_fds_max)
+    /* Cut, though there was room for more numbers: no descriptor was left for them. */
+    out->is_short = (message.msg_flags & MSG_CTRUNC) != 0;
+    if ((out->is_short && out->fd_count == NET_FRAME_FDS_MAX) ||
+        out->fd_count > connection->limits.frame_fds_max ||
+        (out->is_short && connection->limits.frame_fds_max == 0))
         err = -EPROTO;
     else if (got == 0)
         err = -EPIPE;
@@ -113,9 +122,10 @@ socket_receive(struct net_connection *connection, uint8_t *bytes, size_t count, 
 static void
 keep_fds(struct net_connection *connection, const struct arrived *arrived, uint32_t frames_before)
 {
-    ASSERT(connection->fd_count == 0);
+    ASSERT(connection->fd_count == 0 && !connection->is_short);
     (void)memcpy(connection->fds, arrived->fds, arrived->fd_count * sizeof(int));
     connection->fd_count = arrived->fd_count;
+    connection->is_short = arrived->is_short;
     connection->frames_until_fds = frames_before;
 }
 
@@ -152,7 +162,7 @@ read_ahead(struct net_connection *connection)
         return err;
     connection->ahead_first = 0;
     connection->ahead_end = arrived.count;
-    if (arrived.fd_count > 0)
+    if (has_fds(&arrived))
         keep_fds(connection, &arrived, count_before_last(connection));
     return 0;
 }
@@ -177,7 +187,7 @@ fill(struct net_connection *connection, uint8_t *place, size_t *count, size_t wa
     if (err != 0)
         return err;
     *count += arrived.count;
-    if (arrived.fd_count == 0)
+    if (!has_fds(&arrived))
         return 0;
     close_all(arrived.fds, arrived.fd_count);
     return -EPROTO;
@@ -240,10 +250,11 @@ hand_over(struct net_connection *connection, struct net_frame *out)
     out->bytes = connection->body;
     out->count = connection->body_count;
     out->fd_count = 0;
+    out->is_short = false;
     connection->body = NULL;
     connection->body_capacity = connection->body_count = 0;
     connection->header_count = 0;
-    if (connection->fd_count == 0)
+    if (connection->fd_count == 0 && !connection->is_short)
         return;
     if (connection->frames_until_fds > 0) {
         connection->frames_until_fds--;
@@ -251,7 +262,9 @@ hand_over(struct net_connection *connection, struct net_frame *out)
     }
     (void)memcpy(out->fds, connection->fds, connection->fd_count * sizeof(int));
     out->fd_count = connection->fd_count;
+    out->is_short = connection->is_short;
     connection->fd_count = 0;
+    connection->is_short = false;
 }
 
 int
