@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # make bench-start      create, host call, freeze, thaw, clone; from Proto-Faaslets to
-<<<<<<< HEAD
-#                       results beside posix_spawn; resets; calls through a worker:
-=======
-#                       results beside posix_spawn; resets; CPython (bench-python):
->>>>>>> rpc
-#                       build/bench/start.jsonl
+#                       results beside posix_spawn; resets; calls through a worker;
+#                       CPython (bench-python): build/bench/start.jsonl
 # make bench-density    50,000 Faaslets that wait: build/bench/density.jsonl
 # make bench-switch     two Faaslets that wake each other: build/bench/switch.jsonl
 
@@ -41,12 +37,9 @@ bench-start: $(B)/bench/start $(B)/bench/proto $(B)/bench/noop.image $(B)/bench/
 	$(B)/bench/start --out $(B)/bench/start.jsonl
 	$(B)/bench/proto start --out $(B)/bench/start.jsonl --image $(B)/bench/noop.image \
 	    --noop $(B)/bench/noop
-<<<<<<< HEAD
 	$(B)/bench/worker --out $(B)/bench/start.jsonl --image $(B)/bench/call.image \
 	    --cell $(B)/weft-cell
-=======
 	$(MAKE) --no-print-directory bench-python
->>>>>>> rpc
 bench-density bench-switch: bench-%: $(B)/bench/proto $(B)/bench/noop.image
 	@rm -f $(B)/bench/$*.jsonl
 	$(B)/bench/proto $* --out $(B)/bench/$*.jsonl --image $(B)/bench/noop.image

@@ -143,7 +143,6 @@ set_save_at(struct run_command *command, char *text)
 }
 
 static bool
-<<<<<<< HEAD
 set_jail_option(struct run_command *command, int option, const char *value)
 {
     uint64_t number = 0;
@@ -164,10 +163,7 @@ set_jail_option(struct run_command *command, int option, const char *value)
 }
 
 static bool
-set_option(struct run_command *command, int option, char *value, struct diag *diag)
-=======
 set_limit(struct run_command *command, int option, const char *value)
->>>>>>> rpc
 {
     switch (option) {
     case 'm':
@@ -254,6 +250,7 @@ static const struct option options[] = {
     {"stack", required_argument, NULL, 's'},
     {"timeout", required_argument, NULL, 't'},
     {"cpu-time", required_argument, NULL, OPTION_CPU_TIME},
+    {"files", required_argument, NULL, OPTION_FILES},
     {"output", required_argument, NULL, OPTION_OUTPUT},
     {"save", required_argument, NULL, OPTION_SAVE},
     {"save-at", required_argument, NULL, OPTION_SAVE_AT},
@@ -271,26 +268,6 @@ static const struct option options[] = {
 static int
 parse(struct run_command *command, int argc, char **argv)
 {
-<<<<<<< HEAD
-=======
-    static const struct option options[] = {{"help", no_argument, NULL, 'h'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"dir", required_argument, NULL, 'd'},
-                                            {"env", required_argument, NULL, 'e'},
-                                            {"mem", required_argument, NULL, 'm'},
-                                            {"stack", required_argument, NULL, 's'},
-                                            {"timeout", required_argument, NULL, 't'},
-                                            {"cpu-time", required_argument, NULL, OPTION_CPU_TIME},
-                                            {"files", required_argument, NULL, OPTION_FILES},
-                                            {"output", required_argument, NULL, OPTION_OUTPUT},
-                                            {"save", required_argument, NULL, OPTION_SAVE},
-                                            {"save-at", required_argument, NULL, OPTION_SAVE_AT},
-                                            {"from", required_argument, NULL, OPTION_FROM},
-                                            {"invoke", required_argument, NULL, 'i'},
-                                            {"perf", no_argument, NULL, 'p'},
-                                            CMD_COMPILE_OPTIONS,
-                                            {NULL, 0, NULL, 0}};
->>>>>>> rpc
     struct diag diag;
     int option;
 

@@ -42,9 +42,9 @@ struct run_command {
 int run_report(const struct run_command *command, const struct faaslet *faaslet,
                const struct faaslet_outcome *outcome);
 
-/* The same with a backtrace from elsewhere. */
-int run_report_text(const struct run_command *command, const struct faaslet_outcome *outcome,
-                    const char *backtrace);
+/* The same of one in another process; refused: bits 1 << enum faaslet_limit. */
+int run_report_from(const struct run_command *command, const struct faaslet_outcome *outcome,
+                    uint32_t refused, const char *backtrace);
 
 /* In a confined process of its own. */
 int run_jailed(struct run_command *command, int image_fd, int *code, struct diag *diag) MUST_CHECK;

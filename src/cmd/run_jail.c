@@ -27,7 +27,7 @@ struct jailed {
     uint64_t id;
     enum worker_end_kind kind;
     int exit_code, err;
-    uint32_t limit;
+    uint32_t limit, refused;
     struct buffer message, backtrace;
     int signal; /* that told us to end; 0: none */
 };
@@ -105,7 +105,8 @@ add_function(const struct run_command *command, int image_fd, struct worker_tena
         .limits = {.wall_ns = command->timeout_ns,
                    .cpu_ns = command->cpu_ns,
                    .memory_bytes = command->memory_bytes,
-                   .output_bytes = command->output_bytes},
+                   .output_bytes = command->output_bytes,
+                   .files = command->files},
         .stack_bytes = command->stack_bytes,
         .warm_max = 1,
         .directories = directories,
@@ -141,6 +142,7 @@ on_end(void *context, const struct worker_end *end)
     jailed->exit_code = end->exit_code;
     jailed->err = end->err;
     jailed->limit = end->limit;
+    jailed->refused = end->refused;
     buffer_append(&jailed->message, end->message, strlen(end->message) + 1);
     buffer_append(&jailed->backtrace, end->backtrace, strlen(end->backtrace) + 1);
     (void)!write(jailed->event_fd, &one, sizeof(one));
@@ -224,6 +226,13 @@ limit_of(uint32_t limit)
                                           : FAASLET_LIMIT_TIME;
 }
 
+static uint32_t
+refused_of(uint32_t refused)
+{
+    return ((refused & WORKER_LIMIT_MEMORY) != 0 ? 1u << FAASLET_LIMIT_MEMORY : 0) |
+           ((refused & WORKER_LIMIT_FILES) != 0 ? 1u << FAASLET_LIMIT_FILES : 0);
+}
+
 static int
 report(const struct run_command *command, const struct jailed *jailed, int *code, struct diag *diag)
 {
@@ -257,7 +266,8 @@ report(const struct run_command *command, const struct jailed *jailed, int *code
     default:
         break;
     }
-    *code = run_report_text(command, &outcome, (const char *)jailed->backtrace.bytes);
+    *code = run_report_from(command, &outcome, refused_of(jailed->refused),
+                            (const char *)jailed->backtrace.bytes);
     return 0;
 }
 

@@ -72,10 +72,6 @@ describe(const struct faaslet_outcome *outcome, struct buffer *text)
 
 /* Limits that refused it something: often why it failed. */
 static void
-<<<<<<< HEAD
-report_json(const struct run_command *command, const struct faaslet_outcome *outcome,
-            const char *backtrace)
-=======
 list_refused(uint32_t refused, struct buffer *text)
 {
     for (size_t i = 0; i < ARRAY_COUNT(limits); i++)
@@ -84,9 +80,8 @@ list_refused(uint32_t refused, struct buffer *text)
 }
 
 static void
-report_json(const struct run_command *command, const struct faaslet *faaslet,
-            const struct faaslet_outcome *outcome, const struct buffer *backtrace)
->>>>>>> rpc
+report_json(const struct run_command *command, const struct faaslet_outcome *outcome,
+            uint32_t refused, const char *backtrace)
 {
     struct buffer text = {0}, what = {0};
 
@@ -94,7 +89,7 @@ report_json(const struct run_command *command, const struct faaslet *faaslet,
     buffer_append_format(&text, "{\"outcome\":");
     cmd_json_string(&text, (const char *)what.bytes, what.count);
     what.count = 0;
-    list_refused(faaslet_refused(faaslet), &what);
+    list_refused(refused, &what);
     buffer_append_format(&text, ",\"refused\":");
     cmd_json_string(&text, (const char *)what.bytes, what.count);
     buffer_append_format(
@@ -112,6 +107,37 @@ report_json(const struct run_command *command, const struct faaslet *faaslet,
     buffer_fini(&what);
 }
 
+static void
+report_text(const struct run_command *command, const struct faaslet_outcome *outcome,
+            uint32_t refused, const char *backtrace)
+{
+    struct buffer text = {0};
+
+    if (outcome->kind == FAASLET_TRAP || outcome->kind == FAASLET_KILLED) {
+        describe(outcome, &text);
+        (void)fprintf(stderr, "weft: %s: %.*s\n%s", command->path, (int)text.count, text.bytes,
+                      backtrace);
+    }
+    if (exit_code(outcome) != CMD_EXIT_OK && refused != 0) {
+        text.count = 0;
+        list_refused(refused, &text);
+        (void)fprintf(stderr, "weft: %s: was refused more by its %.*s\n", command->path,
+                      (int)text.count, text.bytes);
+    }
+    buffer_fini(&text);
+}
+
+int
+run_report_from(const struct run_command *command, const struct faaslet_outcome *outcome,
+                uint32_t refused, const char *backtrace)
+{
+    if (command->is_json)
+        report_json(command, outcome, refused, backtrace);
+    else
+        report_text(command, outcome, refused, backtrace);
+    return exit_code(outcome);
+}
+
 int
 run_report(const struct run_command *command, const struct faaslet *faaslet,
            const struct faaslet_outcome *outcome)
@@ -121,42 +147,9 @@ run_report(const struct run_command *command, const struct faaslet *faaslet,
 
     if (outcome->kind == FAASLET_TRAP || outcome->kind == FAASLET_KILLED)
         faaslet_backtrace(faaslet, &backtrace);
-<<<<<<< HEAD
     buffer_append(&backtrace, "", 1);
-    code =
-        run_report_text(command, outcome, backtrace.err == 0 ? (const char *)backtrace.bytes : "");
-=======
-    if (command->is_json) {
-        report_json(command, faaslet, outcome, &backtrace);
-    } else if (is_bad) {
-        describe(outcome, &text);
-        (void)fprintf(stderr, "weft: %s: %.*s\n%.*s", command->path, (int)text.count, text.bytes,
-                      (int)backtrace.count, backtrace.bytes);
-    }
-    if (!command->is_json && exit_code(outcome) != CMD_EXIT_OK && faaslet_refused(faaslet) != 0) {
-        text.count = 0;
-        list_refused(faaslet_refused(faaslet), &text);
-        (void)fprintf(stderr, "weft: %s: was refused more by its %.*s\n", command->path,
-                      (int)text.count, text.bytes);
-    }
->>>>>>> rpc
+    code = run_report_from(command, outcome, faaslet_refused(faaslet),
+                           backtrace.err == 0 ? (const char *)backtrace.bytes : "");
     buffer_fini(&backtrace);
     return code;
-}
-
-int
-run_report_text(const struct run_command *command, const struct faaslet_outcome *outcome,
-                const char *backtrace)
-{
-    struct buffer text = {0};
-
-    if (command->is_json) {
-        report_json(command, outcome, backtrace);
-    } else if (outcome->kind == FAASLET_TRAP || outcome->kind == FAASLET_KILLED) {
-        describe(outcome, &text);
-        (void)fprintf(stderr, "weft: %s: %.*s\n%s", command->path, (int)text.count, text.bytes,
-                      backtrace);
-    }
-    buffer_fini(&text);
-    return exit_code(outcome);
 }

@@ -437,6 +437,9 @@ greet(void)
 {
     const char *mood = getenv("WEFT_STRESS");
 
+    if (mood != NULL && strcmp(mood, "mute") == 0)
+        for (;;)
+            (void)pause();
     if (mood != NULL && strcmp(mood, "gone") == 0)
         _exit(4);
     if (mood != NULL && strcmp(mood, "early") == 0)
