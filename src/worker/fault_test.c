@@ -127,7 +127,8 @@ expect_recovery(const char *name, unsigned nth)
     worker = testing_worker();
     function = testing_function(testing_tenant(worker, "a"));
     while (testing_ask(function, "echo", &end) != WORKER_DONE) {
-        assert_int_equal(end.end.kind, WORKER_FAILED);
+        if (end.end.kind != WORKER_FAILED)
+            fail_msg("%s %u: ended as %d: %s", name, nth, (int)end.end.kind, end.message);
         assert_true(end.message[0] != '\0');
         assert_true(clock_now_ns() < until_ns);
     }

@@ -250,6 +250,7 @@ open_cell(struct gift *gift)
     if (err != 0 && change_to_own(gift, err))
         return;
     if (err != 0) {
+        (void)diag_set(&diag, err, "the tenant's limits cannot be set: %s", strerror(-err));
         refuse(gift, diag_text(&diag));
         return;
     }
