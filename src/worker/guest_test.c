@@ -281,7 +281,7 @@ test_callers_of_a_killed_cell_hear_of_it_and_the_next_call_works(void **state)
         expect_sum(other, 1);
         for (unsigned i = 0; i < ARRAY_COUNT(ends); i++)
             testing_begin(function, (struct worker_call){.entry = "spin"}, &ends[i]);
-        assert_int_equal(kill(testing_usage(tenant).pid, SIGKILL), 0);
+        testing_kill_cell(tenant);
         for (unsigned i = 0; i < ARRAY_COUNT(ends); i++) {
             testing_await(&ends[i]);
             assert_int_equal(ends[i].end.kind, WORKER_LOST);

@@ -184,7 +184,7 @@ test_calls_of_a_killed_cell_end_with_the_signal(void **state)
         assert_int_equal(testing_ask(function, "echo", &end), WORKER_DONE);
         for (unsigned i = 0; i < ARRAY_COUNT(ends); i++)
             testing_begin(function, (struct worker_call){.entry = "nothing"}, &ends[i]);
-        assert_int_equal(kill(testing_usage(tenant).pid, SIGKILL), 0);
+        testing_kill_cell(tenant);
         for (unsigned i = 0; i < ARRAY_COUNT(ends); i++) {
             testing_await(&ends[i]);
             assert_int_equal(ends[i].end.kind, WORKER_LOST);

@@ -43,8 +43,9 @@ test_calls_come_back_and_cells_come_again(void **state)
         assert_int_equal(testing_ask(functions[i], "echo", &end), WORKER_DONE);
     }
     assert_int_equal(testing_ask(functions[0], "leave", &end), WORKER_LOST);
+    assert_int_equal(testing_ask(functions[0], "echo", &end), WORKER_DONE);
     testing_begin(functions[0], (struct worker_call){.entry = "nothing"}, &end);
-    assert_int_equal(kill(testing_usage(tenants[0]).pid, SIGKILL), 0);
+    testing_kill_cell(tenants[0]);
     testing_await(&end);
     assert_string_equal(end.message, "its cell was killed by signal 9");
     for (int i = 0; i < 2; i++)

@@ -206,6 +206,15 @@ testing_usage(struct worker_tenant *tenant)
 }
 
 static inline void
+testing_kill_cell(struct worker_tenant *tenant)
+{
+    pid_t pid = testing_usage(tenant).pid;
+
+    assert_true(pid > 0); /* 0 would be us */
+    assert_int_equal(kill(pid, SIGKILL), 0);
+}
+
+static inline void
 testing_await_ready(struct worker *worker)
 {
     struct diag diag;
