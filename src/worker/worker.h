@@ -13,7 +13,8 @@
  * Every call that was accepted ends in exactly one worker_end, also where its cell is
  * killed. What a cell says is not trusted: it can only harm its own tenant's calls.
  *
- * All functions may be called from any thread, but worker_destroy not from on_end.
+ * All functions may be called from any thread, but worker_destroy and
+ * worker_await_ready not from on_end. Texts are UTF-8.
  */
 #ifndef WEFT_WORKER_H
 #define WEFT_WORKER_H
@@ -74,7 +75,9 @@ int worker_tenant_add(struct worker *worker, const struct worker_tenant_config *
 /* For its cell that runs, and for later ones. */
 int worker_tenant_limit(struct worker_tenant *tenant, const struct jail_limits *limits,
                         struct diag *diag) MUST_CHECK;
-/* Ends its calls (WORKER_CANCELLED), its functions and its cell. NULL is fine. */
+/* Ends its calls (WORKER_CANCELLED), its functions, which are not to be used any more,
+ * and its cell. Waits until all their on_end have returned, unless it is called from
+ * one. NULL is fine. */
 void worker_tenant_remove(struct worker_tenant *tenant);
 
 struct worker_usage {
@@ -176,10 +179,10 @@ struct worker_call {
     void *context;
 };
 
-/* *id, never 0, never used again. on_end is called if and only if this succeeds,
- * perhaps before it returns. -EINVAL, -ENOMEM, -EMFILE, -E2BIG (input), -EAGAIN
- * (calls_max), -ESHUTDOWN (function or tenant removed). A tenant whose cell cannot be
- * started has calls that end as WORKER_FAILED with the reason. */
+/* *id, never 0, never used again, is written before on_end can be called. on_end is
+ * called if and only if this succeeds, perhaps before it returns. -EINVAL, -ENOMEM, -EMFILE, -E2BIG
+ * (input), -EAGAIN (calls_max), -ESHUTDOWN (function or tenant removed). A tenant whose cell cannot
+ * be started has calls that end as WORKER_FAILED with the reason. */
 int worker_call(struct worker_function *function, const struct worker_call *call,
                 uint64_t *id) MUST_CHECK;
 

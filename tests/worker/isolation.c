@@ -270,6 +270,30 @@ test_limits_of_files_hold_in_a_cell_of_the_pool(void **state)
     worker_destroy(worker);
 }
 
+/* -------------------------------------------------------------------------- silent cells */
+
+/* It takes the worker's patience of 10 s. */
+static void
+test_a_cell_that_does_not_end_a_call_in_its_time_is_killed(void **state)
+{
+    struct worker *worker =
+        testing_worker_with((struct worker_config){.ready = 1}, "test/worker/double");
+    struct worker_tenant *tenant = testing_tenant(worker, "a");
+    struct worker_function *function = testing_function(tenant);
+    struct testing_end ends[2];
+
+    (void)state;
+    testing_begin(function, (struct worker_call){.entry = "nothing"}, &ends[0]);
+    testing_begin(function, (struct worker_call){.entry = "nothing", .wall_ns = 1}, &ends[1]);
+    for (int i = 0; i < 2; i++) {
+        testing_await(&ends[i]);
+        assert_int_equal(ends[i].end.kind, WORKER_LOST);
+        assert_string_equal(ends[i].message, "its cell did not end a call in its time");
+    }
+    assert_int_equal(testing_usage(tenant).cells_lost, 1);
+    worker_destroy(worker);
+}
+
 /* -------------------------------------------------------------------- nothing left behind */
 
 static void
@@ -319,6 +343,7 @@ main(void)
         cmocka_unit_test(test_a_cell_sees_nothing_of_the_host_and_of_other_tenants),
         cmocka_unit_test(test_a_tenant_with_a_network_has_that_and_no_other),
         cmocka_unit_test(test_limits_of_files_hold_in_a_cell_of_the_pool),
+        cmocka_unit_test(test_a_cell_that_does_not_end_a_call_in_its_time_is_killed),
         cmocka_unit_test(test_no_call_finds_anything_of_another_for_long),
     };
 
