@@ -167,6 +167,47 @@ test_a_cell_that_talks_for_ever_does_not_stop_others(void **state)
     assert_int_equal(end.end.kind, WORKER_CANCELLED);
 }
 
+static void
+test_calls_to_a_cell_that_does_not_read_are_refused_in_the_end(void **state)
+{
+    size_t bytes = WORKER_INPUT_BYTES_MAX / 2;
+    struct worker *worker = testing_worker();
+    struct worker_tenant *tenant = testing_tenant(worker, "a");
+    struct worker_function *function = testing_function(tenant);
+    uint8_t *input = calloc(1, bytes);
+    struct testing_end ends[16];
+    struct neighbour neighbour;
+    unsigned count = 0;
+    int err = 0;
+
+    (void)state;
+    assert_non_null(input);
+    neighbour_start(&neighbour, worker);
+    assert_int_equal(testing_ask(function, "echo", &ends[0]), WORKER_DONE);
+    testing_begin(function, (struct worker_call){.entry = "deaf"}, &ends[0]);
+    while (err == 0 && ++count < ARRAY_COUNT(ends)) {
+        const struct worker_call call = {.entry = "echo",
+                                         .input = input,
+                                         .input_bytes = bytes,
+                                         .on_end = testing_on_end,
+                                         .context = &ends[count]};
+
+        testing_end_init(&ends[count]);
+        err = worker_call(function, &call, &ends[count].id);
+    }
+    assert_int_equal(err, -EAGAIN);
+    assert_int_equal(testing_usage(tenant).calls, count);
+    neighbour_is_well(&neighbour);
+    testing_kill_cell(tenant);
+    for (unsigned i = 0; i < count; i++) {
+        testing_await(&ends[i]);
+        assert_int_equal(ends[i].end.kind, WORKER_LOST);
+    }
+    neighbour_is_well(&neighbour);
+    free(input);
+    worker_destroy(worker);
+}
+
 /* ---------------------------------------------------------------------------- killed */
 
 static void
@@ -324,6 +365,7 @@ main(void)
         cmocka_unit_test(test_a_cell_cannot_end_calls_of_another_tenant),
         cmocka_unit_test(test_descriptors_that_a_cell_sends_are_closed),
         cmocka_unit_test(test_a_cell_that_talks_for_ever_does_not_stop_others),
+        cmocka_unit_test(test_calls_to_a_cell_that_does_not_read_are_refused_in_the_end),
         cmocka_unit_test(test_calls_of_a_killed_cell_end_with_the_signal),
         cmocka_unit_test(test_a_tenant_at_its_memory_limit_is_stopped_and_told),
         cmocka_unit_test(test_limits_change_while_a_cell_runs),

@@ -108,10 +108,10 @@ worker_place_rearm(struct worker_cell *cell)
 static struct worker_cell *
 allocate(struct worker *worker, struct jail *jail, int socket)
 {
+    static const struct net_limits limits = {.queue_bytes_max = WORKER_QUEUE_BYTES};
     struct worker_cell *cell = fault_point("worker.start") != 0 ? NULL : calloc(1, sizeof(*cell));
 
-    if (cell == NULL ||
-        net_connection_create(socket, &(struct net_limits){0}, &cell->connection) != 0) {
+    if (cell == NULL || net_connection_create(socket, &limits, &cell->connection) != 0) {
         if (cell == NULL)
             (void)close(socket);
         free(cell);

@@ -32,7 +32,8 @@
 #define WORKER_EXECUTORS_MAX 1024u
 #define WORKER_STRINGS_MAX   65536u
 #define WORKER_CALLS_MAX     (1u << 20)
-#define WORKER_WAITING_BYTES (UINT64_C(128) << 20) /* of a tenant's calls without a cell */
+#define WORKER_WAITING_BYTES (UINT64_C(96) << 20)  /* of a tenant's calls without a cell */
+#define WORKER_QUEUE_BYTES   (UINT64_C(128) << 20) /* to a cell that does not read them */
 #define WORKER_PROGRAM_FD    4                     /* in the new process; 3 is the socket */
 #define WORKER_FILES_MAX     (1u << 20)
 #define WORKER_FRAMES_A_TURN 64u

@@ -370,6 +370,14 @@ do_nothing(const Rpc__CellCall *call)
     (void)call;
 }
 
+static void
+do_deaf(const Rpc__CellCall *call)
+{
+    (void)call;
+    for (;;)
+        (void)pause();
+}
+
 /* Many valid words that nobody waits for. */
 static void
 do_flood(const Rpc__CellCall *call)
@@ -389,7 +397,7 @@ static const struct {
     {"others", do_others},   {"twice", do_twice},       {"no-kind", do_no_kind},
     {"results", do_results}, {"fds", do_fds},           {"ready", do_ready},
     {"usage", do_usage},     {"function", do_function}, {"nothing", do_nothing},
-    {"flood", do_flood},
+    {"flood", do_flood},     {"deaf", do_deaf},
 };
 
 /* ----------------------------------------------------------------------------- the loop */
