@@ -44,9 +44,9 @@ struct task {
     uint64_t id;
     struct cell_function *function; /* a reference */
     enum task_state state;
-    bool is_woken; /* while it was running or being parked */
-    bool is_cancelled;
-    bool is_begun; /* its entry was invoked */
+    bool is_woken;             /* while it was running or being parked */
+    _Atomic bool is_cancelled; /* looked at without the lock, too */
+    bool is_begun;             /* its entry was invoked */
     struct faaslet *faaslet;
     struct faaslet_parked *parked;
     uint64_t begin_ns, deadline_ns;

@@ -225,6 +225,28 @@ test_threads_that_began_before_are_sealed_too(void **state)
     assert_int_equal(end.code, SIGSYS);
 }
 
+NORETURN static int
+seal_and_abort(void *context, const int *descriptors, size_t count)
+{
+    (void)context;
+    (void)descriptors;
+    (void)count;
+    if (jail_seal(NULL) != 0)
+        _exit(50);
+    abort();
+}
+
+/* Process 1 of a namespace ignores SIGABRT; the C library has one more way. */
+static void
+test_a_broken_promise_ends_a_sealed_cell(void **state)
+{
+    struct testing_answer answer;
+    struct jail_end end = testing_run(testing_config("abort", seal_and_abort), &answer);
+
+    (void)state;
+    assert_int_equal(end.kind, JAIL_SIGNALLED);
+}
+
 static int
 fail_to_seal(void *context, const int *descriptors, size_t count)
 {
@@ -274,6 +296,7 @@ main(void)
         cmocka_unit_test(test_what_only_an_attacker_calls_is_deadly),
         cmocka_unit_test(test_before_the_seal_the_same_call_is_not_deadly),
         cmocka_unit_test(test_threads_that_began_before_are_sealed_too),
+        cmocka_unit_test(test_a_broken_promise_ends_a_sealed_cell),
         cmocka_unit_test(test_a_seal_that_fails_says_so_and_may_be_tried_again),
         cmocka_unit_test(test_the_list_is_as_short_as_promised),
     };

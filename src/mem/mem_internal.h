@@ -20,7 +20,7 @@ struct mem_file {
     atomic_uint references;
     int fd;                        /* owned */
     _Atomic(const uint8_t *) view; /* owned; NULL until something is copied from it */
-    size_t view_bytes;
+    atomic_size_t view_bytes;      /* the same, whoever of several came first */
 };
 
 /* Bytes of a slot that come from a file until they are written. Sorted by

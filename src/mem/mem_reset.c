@@ -33,7 +33,7 @@ view_file(struct mem_file *file)
     view = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_SHARED | MAP_NORESERVE, file->fd, 0);
     if (view == MAP_FAILED)
         return -ENOMEM;
-    file->view_bytes = (size_t)stat.st_size; /* the same, whoever comes first */
+    file->view_bytes = (size_t)stat.st_size;
     if (!atomic_compare_exchange_strong(&file->view, &none, (const uint8_t *)view))
         (void)munmap(view, (size_t)stat.st_size);
     return 0;
