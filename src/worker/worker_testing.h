@@ -35,12 +35,18 @@ testing_program(const char *name)
 {
     static char path[4096];
     ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    char *end;
 
     assert_true(length > 0);
     path[length] = '\0';
-    /* Tests are in test/ROOM/ or test/tests/ROOM/ of the folder of all that is built. */
-    *strstr(path, "/test/") = '\0';
-    (void)snprintf(path + strlen(path), sizeof(path) - strlen(path), "/%s", name);
+    /* Tests are in test/ROOM/ or test/tests/ROOM/ of the folder of all that is built, or
+     * were all copied into one folder (tests/jail/in-qemu). */
+    end = strstr(path, "/test/");
+    if (end == NULL) {
+        end = strrchr(path, '/');
+        name = strrchr(name, '/') != NULL ? strrchr(name, '/') + 1 : name;
+    }
+    (void)snprintf(end, sizeof(path) - (size_t)(end - path), "/%s", name);
     return path;
 }
 
