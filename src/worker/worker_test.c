@@ -84,6 +84,40 @@ test_the_pool_is_filled_again(void **state)
     worker_destroy(worker);
 }
 
+#define TENANTS 40u
+
+static void
+test_many_tenants_have_a_cell_each_at_the_same_time(void **state)
+{
+    struct worker *worker =
+        testing_worker_with((struct worker_config){.ready = 2}, "test/worker/double");
+    struct worker_tenant *tenants[TENANTS];
+    struct testing_end ends[TENANTS];
+
+    (void)state;
+    for (unsigned i = 0; i < TENANTS; i++) {
+        char name[8];
+
+        (void)snprintf(name, sizeof(name), "t%u", i);
+        tenants[i] = testing_tenant(worker, name);
+        testing_begin(testing_function(tenants[i]), (struct worker_call){.entry = "echo"},
+                      &ends[i]);
+    }
+    for (unsigned i = 0; i < TENANTS; i++) {
+        testing_await(&ends[i]);
+        assert_int_equal(ends[i].end.kind, WORKER_DONE);
+        assert_int_equal(testing_usage(tenants[i]).cells, 1);
+        for (unsigned j = 0; j < i; j++)
+            assert_int_not_equal(testing_usage(tenants[i]).pid, testing_usage(tenants[j]).pid);
+    }
+    /* Each goes without the others. */
+    for (unsigned i = 0; i < TENANTS; i += 2)
+        worker_tenant_remove(tenants[i]);
+    for (unsigned i = 1; i < TENANTS; i += 2)
+        assert_int_equal(testing_usage(tenants[i]).cells_lost, 0);
+    worker_destroy(worker);
+}
+
 static void
 test_without_a_pool_calls_start_cells(void **state)
 {
@@ -486,6 +520,7 @@ main(void)
         cmocka_unit_test(test_a_call_comes_back_with_what_the_cell_said),
         cmocka_unit_test(test_a_tenant_has_no_process_until_its_first_call),
         cmocka_unit_test(test_the_pool_is_filled_again),
+        cmocka_unit_test(test_many_tenants_have_a_cell_each_at_the_same_time),
         cmocka_unit_test(test_without_a_pool_calls_start_cells),
         cmocka_unit_test(test_an_idle_cell_ends_and_the_next_call_takes_another),
         cmocka_unit_test(test_many_threads_call_many_tenants),
