@@ -161,16 +161,33 @@ look(struct worker *worker)
 
 /* --------------------------------------------------------------------------- the loop */
 
-static int
-timeout_ms(struct worker *worker)
+/* What there is to be done besides hearing; read at once, so that the lock, which who
+ * has just heard of an end may want, is taken once a turn. */
+struct chores {
+    bool is_stopping, is_any;
+    uint64_t look_at_ns;
+};
+
+static struct chores
+chores_of(struct worker *worker)
 {
-    uint64_t now_ns, at_ns;
+    struct chores chores;
+
+    (void)pthread_mutex_lock(&worker->lock);
+    chores.is_stopping = worker->is_stopping;
+    chores.look_at_ns = worker->look_at_ns;
+    chores.is_any = worker->is_removal_due || worker->is_cancel_due || worker->waiting != NULL;
+    (void)pthread_mutex_unlock(&worker->lock);
+    return chores;
+}
+
+static int
+timeout_ms(const struct worker *worker, uint64_t at_ns)
+{
+    uint64_t now_ns;
 
     if (worker->unread > 0)
         return 0;
-    (void)pthread_mutex_lock(&worker->lock);
-    at_ns = worker->look_at_ns;
-    (void)pthread_mutex_unlock(&worker->lock);
     if (at_ns == CLOCK_NEVER_NS)
         return -1;
     now_ns = clock_now_ns();
@@ -180,15 +197,21 @@ timeout_ms(struct worker *worker)
     return at_ns < 3600000 ? (int)at_ns : 3600000;
 }
 
-static bool
-is_stopping(struct worker *worker)
+/* What happens meanwhile, on_end included, wakes the loop or is seen by a later step. */
+static struct chores
+do_chores(struct worker *worker)
 {
-    bool stopping;
+    struct chores chores = chores_of(worker);
 
-    (void)pthread_mutex_lock(&worker->lock);
-    stopping = worker->is_stopping;
-    (void)pthread_mutex_unlock(&worker->lock);
-    return stopping;
+    if (chores.is_stopping || (!chores.is_any && (chores.look_at_ns == CLOCK_NEVER_NS ||
+                                                  clock_now_ns() < chores.look_at_ns)))
+        return chores;
+    look(worker);
+    worker_tenant_remove_due(worker);
+    worker_call_end_cancelled(worker);
+    worker_open_waiting(worker);
+    worker_place_forget(worker);
+    return chores_of(worker);
 }
 
 /* on_end may remove tenants, but adds no calls any more. */
@@ -226,15 +249,16 @@ worker_loop_run(void *context)
     struct worker *worker = context;
 
     worker_set_loop(worker);
-    while (!is_stopping(worker)) {
-        int count = epoll_wait(worker->epoll_fd, events, EVENTS_MAX, timeout_ms(worker));
+    for (;;) {
+        struct chores chores = do_chores(worker);
+        int count;
 
+        if (chores.is_stopping)
+            break;
+        count =
+            epoll_wait(worker->epoll_fd, events, EVENTS_MAX, timeout_ms(worker, chores.look_at_ns));
         handle(events, count > 0 ? count : 0);
         hear_rest(worker);
-        look(worker);
-        worker_tenant_remove_due(worker);
-        worker_call_end_cancelled(worker);
-        worker_open_waiting(worker);
         worker_place_forget(worker);
     }
     end_all(worker);

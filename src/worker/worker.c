@@ -238,6 +238,7 @@ allocate(const struct worker_config *config)
 {
     struct worker *worker = fault_point("worker.create") != 0 ? NULL : calloc(1, sizeof(*worker));
     pthread_condattr_t monotonic;
+    pthread_mutexattr_t brief;
 
     if (worker == NULL)
         return NULL;
@@ -252,7 +253,11 @@ allocate(const struct worker_config *config)
     worker->waiting_end = &worker->waiting;
     worker->next_id = worker->next_serial = worker->next_function = 1;
     worker->look_at_ns = CLOCK_NEVER_NS;
-    (void)pthread_mutex_init(&worker->lock, NULL);
+    /* Held for moments: who finds it taken does better not to sleep. */
+    (void)pthread_mutexattr_init(&brief);
+    (void)pthread_mutexattr_settype(&brief, PTHREAD_MUTEX_ADAPTIVE_NP);
+    (void)pthread_mutex_init(&worker->lock, &brief);
+    (void)pthread_mutexattr_destroy(&brief);
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&worker->work, &monotonic);
