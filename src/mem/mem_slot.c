@@ -35,7 +35,8 @@ mem_reserve_random(size_t bytes)
         if (place != MAP_FAILED)
             return place;
     }
-    return MAP_FAILED;
+    /* Little is free there: any other place will do. */
+    return mmap(NULL, bytes, PROT_NONE, RESERVE_FLAGS, -1, 0);
 }
 
 static void *
