@@ -16,7 +16,7 @@
 #define MEMORY_LIMIT (UINT64_C(128) << 20)
 #endif
 
-static int image_fd;
+static int image_fd, large_image_fd;
 
 static struct worker *
 start_worker(void)
@@ -374,7 +374,7 @@ test_a_guest_sees_its_tenants_directory_and_no_other(void **state)
 /* --------------------------------------------------------------- nothing is left behind */
 
 #define AT_ONCE 12u
-#define ROUNDS  40u
+#define ROUNDS  25u
 
 /* Fewer slots than calls, so that Faaslets are parked, woken elsewhere, and used again
  * after every kind of reset. */
@@ -390,15 +390,16 @@ test_no_call_finds_anything_of_another(void **state)
 
     (void)state;
     print_message("seed %llu\n", (unsigned long long)seed);
-    for (unsigned i = 0; i < 2; i++)
-        functions[i] = add_guest(tenant, (struct worker_limits){0});
+    functions[0] = add_guest(tenant, (struct worker_limits){0});
+    functions[1] = testing_function_with(
+        tenant, &(struct worker_function_config){.image_fd = large_image_fd, .proto_fd = -1});
     for (unsigned round = 0; round < ROUNDS; round++) {
         for (unsigned i = 0; i < AT_ONCE; i++) {
             seed = seed * 6364136223846793005u + 1442695040888963407u;
             uint64_t value = seed | 1;
 
             testing_begin(
-                functions[(seed >> 33) & 1],
+                functions[(seed >> 33) % 8 == 0],
                 (struct worker_call){
                     .entry = "check", .values = &value, .value_count = 1, .result_slots = 1},
                 &ends[i]);
@@ -411,6 +412,32 @@ test_no_call_finds_anything_of_another(void **state)
         }
     }
     assert_int_equal(testing_usage(tenant).cells, 1);
+    worker_destroy(worker);
+}
+
+/* One Faaslet, used again. */
+static void
+test_memory_that_a_call_added_is_out_of_bounds_for_the_next(void **state)
+{
+    struct worker *worker = start_worker();
+    struct worker_tenant *tenant = testing_tenant_with(
+        worker, &(struct worker_tenant_config){.name = "a", .slots_max = 1, .executors = 1});
+    struct worker_function *function = add_guest(tenant, (struct worker_limits){0});
+    const uint64_t behind = GUEST_PAGES * UINT64_C(65536);
+    struct worker_call call = {.values = &behind, .value_count = 1, .result_slots = 1};
+    struct testing_end end;
+
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        call.entry = "grow";
+        testing_ask_with(function, call, &end);
+        assert_int_equal(end.end.kind, WORKER_DONE);
+        assert_true(end.results[0] == 5);
+        call.entry = "peek";
+        testing_ask_with(function, call, &end);
+        assert_int_equal(end.end.kind, WORKER_TRAP);
+        assert_non_null(strstr(end.message, "out of bounds"));
+    }
     worker_destroy(worker);
 }
 
@@ -430,6 +457,7 @@ main(void)
         cmocka_unit_test(test_callers_of_a_killed_cell_hear_of_it_and_the_next_call_works),
         cmocka_unit_test(test_a_guest_sees_its_tenants_directory_and_no_other),
         cmocka_unit_test(test_no_call_finds_anything_of_another),
+        cmocka_unit_test(test_memory_that_a_call_added_is_out_of_bounds_for_the_next),
     };
 
 /* ThreadSanitizer hands signals on when it likes, with the registers of another moment:
@@ -438,6 +466,7 @@ main(void)
     print_message("skipped: no preemption under ThreadSanitizer\n");
     return 77;
 #endif
-    image_fd = testing_compile(guest_text, ABI_STANDALONE, 2);
+    image_fd = guest_image(GUEST_PAGES);
+    large_image_fd = guest_image(GUEST_PAGES_LARGE);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,9 +5,9 @@
 #ifndef WEFT_TESTS_WORKER_GUESTS_H
 #define WEFT_TESTS_WORKER_GUESTS_H
 
-#define GUEST_PAGES        16   /* of 64 KiB, filled by _initialize */
-#define GUEST_SCRATCH      1024 /* bytes at the beginning that it leaves 0 */
-#define GUEST_MEMORY_PAGES 4096
+/* Of 64 KiB. A large one that is dirty all over is more than a reset copies back. */
+#define GUEST_PAGES       16u
+#define GUEST_PAGES_LARGE 320u
 
 /* Word i of what _initialize leaves is this. */
 #define GUEST_PATTERN "(i64.mul (i64.extend_i32_u (local.get $at)) (i64.const 0x9e3779b97f4a7c15))"
@@ -18,10 +18,11 @@
  *   count   draws so many random numbers, which no compiler can do in one step
  *   hog     takes memory and writes to it until there is no more, then for ever again
  *   trap    unreachable
+ *   peek    what is at an address; grow the same after it grew its memory and wrote there
  *   copy    standard input to standard output
  *   open    the result of opening the file NAME below the first directory
  *   check   how many words are not its Proto-Faaslet's; leaves a mess, see below */
-static const char guest_text[] =
+static const char guest_format[] =
     "(module\n"
     "(import \"wasi_snapshot_preview1\" \"fd_write\"\n"
     "  (func $write (param i32 i32 i32 i32) (result i32)))\n"
@@ -32,7 +33,7 @@ static const char guest_text[] =
     "  (func $poll (param i32 i32 i32 i32) (result i32)))\n"
     "(import \"wasi_snapshot_preview1\" \"path_open\"\n"
     "  (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))\n"
-    "(memory (export \"memory\") 16 4096)\n"
+    "(memory (export \"memory\") %u 4096)\n"
     "(global $mark (mut i64) (i64.const 7))\n"
     "(table $table 4 funcref) (elem (i32.const 0) $nothing)\n"
     "(func $nothing)\n"
@@ -63,6 +64,11 @@ static const char guest_text[] =
     "      (br_if $next (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 4096)))\n"
     "        (i32.mul (memory.size) (i32.const 65536)))))\n"
     "    (br $again)))\n"
+    "(func (export \"grow\") (param i64) (result i64)\n"
+    "  (drop (memory.grow (i32.const 1)))\n"
+    "  (i64.store (i32.wrap_i64 (local.get 0)) (i64.const 5))\n"
+    "  (i64.load (i32.wrap_i64 (local.get 0))))\n"
+    "(func (export \"peek\") (param i64) (result i64) (i64.load (i32.wrap_i64 (local.get 0))))\n"
     "(func $deep (export \"trap\") (unreachable))\n"
     "(func (export \"copy\")\n"
     "  (loop $more\n"
@@ -134,7 +140,7 @@ static const char guest_text[] =
     "  (local.set $bad (i64.add (call $pattern) (call $zeros (i32.const 0) (i32.const 1024))))\n"
     "  (if (i64.ne (global.get $mark) (i64.const 7)) (then\n"
     "    (local.set $bad (i64.add (local.get $bad) (i64.const 1)))))\n"
-    "  (if (i32.ne (memory.size) (i32.const 16)) (then\n"
+    "  (if (i32.ne (memory.size) (i32.const %u)) (then\n"
     "    (local.set $bad (i64.add (local.get $bad) (i64.const 1)))))\n"
     "  (if (i32.ne (table.size $table) (i32.const 4)) (then\n"
     "    (local.set $bad (i64.add (local.get $bad) (i64.const 1)))))\n"
@@ -153,5 +159,18 @@ static const char guest_text[] =
     "    (local.set $bad (i64.add (local.get $bad) (i64.const 1)))))\n"
     "  (local.get $bad))\n"
     ")\n";
+
+/* Its image; testing.h comes before this file. */
+static inline int
+guest_image(unsigned pages)
+{
+    char *text = NULL;
+    int fd;
+
+    assert_true(asprintf(&text, guest_format, pages, pages) > 0);
+    fd = testing_compile(text, ABI_STANDALONE, 2);
+    free(text);
+    return fd;
+}
 
 #endif

@@ -24,7 +24,7 @@
 #define CHECKS      16u
 #define CHECK_SLOTS 3u
 
-static int image_fd;
+static int image_fd, large_image_fd;
 
 static void
 need(uint32_t features)
@@ -308,8 +308,9 @@ test_no_call_finds_anything_of_another_for_long(void **state)
 
     (void)state;
     print_message("seed %llu\n", (unsigned long long)seed);
-    for (unsigned i = 0; i < 2; i++)
-        functions[i] = add_guest(tenant);
+    functions[0] = add_guest(tenant);
+    functions[1] = testing_function_with(
+        tenant, &(struct worker_function_config){.image_fd = large_image_fd, .proto_fd = -1});
     while (clock_now_ns() < end_ns) {
         for (unsigned i = 0; i < CHECKS; i++) {
             uint64_t value;
@@ -317,7 +318,7 @@ test_no_call_finds_anything_of_another_for_long(void **state)
             seed = seed * 6364136223846793005u + 1442695040888963407u;
             value = seed | 1;
             testing_begin(
-                functions[(seed >> 33) & 1],
+                functions[(seed >> 33) % 8 == 0],
                 (struct worker_call){
                     .entry = "check", .values = &value, .value_count = 1, .result_slots = 1},
                 &ends[i]);
@@ -348,6 +349,7 @@ main(void)
     };
 
     (void)unshare(CLONE_NEWNET);
-    image_fd = testing_compile(guest_text, ABI_STANDALONE, 2);
+    image_fd = guest_image(GUEST_PAGES);
+    large_image_fd = guest_image(GUEST_PAGES_LARGE);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
