@@ -5,6 +5,8 @@
 #ifndef WEFT_TESTS_WORKER_GUESTS_H
 #define WEFT_TESTS_WORKER_GUESTS_H
 
+#include "../testing.h"
+
 /* Of 64 KiB. A large one that is dirty all over is more than a reset copies back. */
 #define GUEST_PAGES       16u
 #define GUEST_PAGES_LARGE 320u
@@ -160,7 +162,7 @@ static const char guest_format[] =
     "  (local.get $bad))\n"
     ")\n";
 
-/* Its image; testing.h comes before this file. */
+/* Its image. */
 static inline int
 guest_image(unsigned pages)
 {
