@@ -300,6 +300,9 @@ worker_create(const struct worker_config *config, struct worker **out, struct di
                         WORKER_NAME_MAX);
     if (config->ready > WORKER_POOL_MAX && config->ready != WORKER_NO_POOL)
         return diag_set(diag, -EINVAL, "a pool has at most %u cells", WORKER_POOL_MAX);
+    /* Tried out once, in children that allocate memory: while no thread of ours can hold
+     * an allocator's lock, which not every allocator (a sanitizer's) frees in a child. */
+    (void)jail_features();
     err = config->is_strict ? check_strict(diag) : 0;
     if (err != 0)
         return err;
