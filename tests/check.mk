@@ -4,7 +4,7 @@
 # make check-quick    the same without real programs and fuzzing: a minute or two
 # make check-stress   all tests and programs with every Faaslet moved at each host call
 # make check-san      unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
-# make check-tsan     executors, a served cell and its connection under ThreadSanitizer
+# make check-tsan     executors, a served cell, its connection, workers under ThreadSanitizer
 # make check-clang    everything compiled by clang without a warning
 
 SPEC       ?= ../shared/spec
@@ -36,8 +36,8 @@ STEP_MOVED    := "cli-moved=$(MOVED) tests/cli/run $(B)" "wasi-moved=$(MOVED) ma
                  $(call spec_step,spec-moved,,$(MOVED)) \
                  "programs-moved@1200=make -s programs STRESS=move=1" \
                  "kernels-moved@900=$(MOVED) tests/kernels/run" \
-                 $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstring /cell/,$t)$(findstring /tests/,$t),$(call moved_test,$t)))
-STEP_MOVED_ALL := $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstring /cell/,$t)$(findstring /tests/,$t),,$(call moved_test,$t)))
+                 $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstring /cell/,$t)$(findstring /worker/,$t)$(findstring /tests/,$t),$(call moved_test,$t)))
+STEP_MOVED_ALL := $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstring /cell/,$t)$(findstring /worker/,$t)$(findstring /tests/,$t),,$(call moved_test,$t)))
 
 .PHONY: check check-quick check-stress check-san check-tsan check-clang
 check-quick: all tests $(B)/spec-run
@@ -53,9 +53,11 @@ check-stress: all tests $(B)/spec-run bench-compute-build
 check-san:
 	@$(MAKE) -s SAN=$(CHECK_SAN) tests
 	@tools/run-tests --logs build/check/san $(TESTS:$(B)/%=build/san-address-undefined/%)
-TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test net/net_test)
+TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test net/net_test \
+                worker/worker_test worker/hostile_test \
+                worker/fault_test worker/user_test)
 check-tsan:
-	@$(MAKE) -s SAN=thread $(TSAN_TESTS)
+	@$(MAKE) -s SAN=thread $(TSAN_TESTS) build/san-thread/test/worker/double
 	@tools/run-tests --logs build/check/tsan $(TSAN_TESTS)
 check-clang:
 	@$(MAKE) -s CC=clang-19 CI=true all tests
