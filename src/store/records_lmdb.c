@@ -48,6 +48,7 @@
 #define IDLE_READERS_MAX 64u
 #define BATCH_MAX        256u
 #define BATCH_BYTES_MAX  (64u << 20)
+#define COMPANY_PART     8u
 #define FULL_BYTES       (1u << 20)
 #define VERSION_BYTES    sizeof(uint64_t)
 #define PATH_BYTES       (STORE_PATH_BYTES_MAX + 64)
@@ -76,6 +77,10 @@ struct lmdb {
     pthread_cond_t is_answered;
     struct lmdb_request *waiting, **waiting_end; /* GUARDED_BY mutex */
     bool has_leader;                             /* GUARDED_BY mutex */
+    size_t waiting_count;                        /* GUARDED_BY mutex */
+    pthread_cond_t is_joined;                    /* somebody has come while a leader waits */
+    size_t last_count;                           /* of the last batch; GUARDED_BY mutex */
+    uint64_t last_ns;                            /* how long it took; GUARDED_BY mutex */
 
     pthread_mutex_t readers_mutex;
     MDB_txn *readers[IDLE_READERS_MAX]; /* GUARDED_BY readers_mutex: reset, to be renewed */
@@ -524,6 +529,8 @@ take_batch(struct lmdb *lmdb)
         count++;
     }
     ASSERT(last != NULL);
+    lmdb->waiting_count -= count;
+    lmdb->last_count = count;
     lmdb->waiting = last->next;
     if (last->next == NULL)
         lmdb->waiting_end = &lmdb->waiting;
@@ -531,16 +538,36 @@ take_batch(struct lmdb *lmdb)
     return batch;
 }
 
+/* Those whom the last batch answered are about to come back: without a pause the first of
+ * them would sync alone, and the others wait for that. So the leader waits until as many
+ * are there as in the last batch, but only a small part of what that took. */
+static void
+wait_for_company(struct lmdb *lmdb)
+{
+    uint64_t deadline_ns = clock_now_ns() + lmdb->last_ns / COMPANY_PART;
+    struct timespec deadline = {.tv_sec = (time_t)(deadline_ns / CLOCK_NS_PER_SECOND),
+                                .tv_nsec = (long)(deadline_ns % CLOCK_NS_PER_SECOND)};
+    int result = 0;
+
+    while (lmdb->waiting_count < lmdb->last_count && result == 0)
+        result = pthread_cond_timedwait(&lmdb->is_joined, &lmdb->mutex, &deadline);
+}
+
 /* With the mutex, which is free while the batch runs. */
 static void
 lead(struct lmdb *lmdb)
 {
-    struct lmdb_request *batch = take_batch(lmdb);
+    struct lmdb_request *batch;
+    uint64_t start_ns;
 
     lmdb->has_leader = true;
+    wait_for_company(lmdb);
+    batch = take_batch(lmdb);
     (void)pthread_mutex_unlock(&lmdb->mutex);
+    start_ns = clock_now_ns();
     run_batch(lmdb, batch);
     (void)pthread_mutex_lock(&lmdb->mutex);
+    lmdb->last_ns = clock_now_ns() - start_ns;
     lmdb->has_leader = false;
     while (batch != NULL) {
         struct lmdb_request *next = batch->next;
@@ -561,6 +588,8 @@ lmdb_commit(void *self, const struct store_change *changes, size_t count, uint64
     (void)pthread_mutex_lock(&lmdb->mutex);
     *lmdb->waiting_end = &request;
     lmdb->waiting_end = &request.next;
+    lmdb->waiting_count++;
+    (void)pthread_cond_signal(&lmdb->is_joined);
     while (!request.is_done)
         if (lmdb->has_leader)
             (void)pthread_cond_wait(&lmdb->is_answered, &lmdb->mutex);
@@ -667,6 +696,7 @@ lmdb_close(void *self)
     (void)pthread_mutex_destroy(&lmdb->mutex);
     (void)pthread_mutex_destroy(&lmdb->readers_mutex);
     (void)pthread_cond_destroy(&lmdb->is_answered);
+    (void)pthread_cond_destroy(&lmdb->is_joined);
     free(lmdb);
 }
 
@@ -744,6 +774,7 @@ store_lmdb_open(const struct store_config *config, const struct store_address *a
                 struct store_records *out, struct diag *diag)
 {
     struct lmdb *lmdb = calloc(1, sizeof(*lmdb));
+    pthread_condattr_t monotonic;
     int err;
 
     if (lmdb == NULL)
@@ -754,6 +785,10 @@ store_lmdb_open(const struct store_config *config, const struct store_address *a
     (void)pthread_mutex_init(&lmdb->mutex, NULL);
     (void)pthread_mutex_init(&lmdb->readers_mutex, NULL);
     (void)pthread_cond_init(&lmdb->is_answered, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&lmdb->is_joined, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
     (void)snprintf(lmdb->path, sizeof(lmdb->path), "%s/records", address->path);
     err = open_all(lmdb, config, diag);
     if (err != 0) {
