@@ -49,6 +49,7 @@
 #define BATCH_MAX        256u
 #define BATCH_BYTES_MAX  (64u << 20)
 #define COMPANY_PART     8u
+#define COMPANY_NS_MIN   1000000u /* a disk that is quicker needs no company */
 #define FULL_BYTES       (1u << 20)
 #define VERSION_BYTES    sizeof(uint64_t)
 #define PATH_BYTES       (STORE_PATH_BYTES_MAX + 64)
@@ -540,7 +541,8 @@ take_batch(struct lmdb *lmdb)
 
 /* Those whom the last batch answered are about to come back: without a pause the first of
  * them would sync alone, and the others wait for that. So the leader waits until as many
- * are there as in the last batch, but only a small part of what that took. */
+ * are there as in the last batch, but only a small part of what that took (measured: 1.2 to
+ * 1.4 times the commits of 16 threads where a sync takes 4 ms; nothing where it is quick). */
 static void
 wait_for_company(struct lmdb *lmdb)
 {
@@ -549,6 +551,8 @@ wait_for_company(struct lmdb *lmdb)
                                 .tv_nsec = (long)(deadline_ns % CLOCK_NS_PER_SECOND)};
     int result = 0;
 
+    if (lmdb->last_ns < COMPANY_NS_MIN)
+        return;
     while (lmdb->waiting_count < lmdb->last_count && result == 0)
         result = pthread_cond_timedwait(&lmdb->is_joined, &lmdb->mutex, &deadline);
 }
@@ -715,6 +719,46 @@ open_tree(struct lmdb *lmdb)
     return result;
 }
 
+/* An empty file of LMDB, whole before it has its name: a crash in the first moments leaves
+ * none, or one that can be opened. */
+static int
+make_file(const struct lmdb *lmdb, const char *path)
+{
+    char fresh[PATH_BYTES + 16], data[PATH_BYTES + 32];
+    MDB_env *env;
+    int result;
+
+    (void)snprintf(fresh, sizeof(fresh), "%s/new", lmdb->path);
+    (void)snprintf(data, sizeof(data), "%s/data.mdb", fresh);
+    if (mkdir(fresh, 0700) != 0 && errno != EEXIST)
+        return errno;
+    if (unlink(data) != 0 && errno != ENOENT)
+        return errno;
+    result = mdb_env_create(&env);
+    if (result != MDB_SUCCESS)
+        return result;
+    result = mdb_env_open(env, fresh, 0, 0600);
+    if (result == MDB_SUCCESS)
+        result = mdb_env_sync(env, 1);
+    mdb_env_close(env);
+    if (result == MDB_SUCCESS && rename(data, path) != 0)
+        result = errno;
+    if (result == MDB_SUCCESS)
+        result = -store_dir_sync(lmdb->path);
+    return result;
+}
+
+static int
+make_file_once(const struct lmdb *lmdb)
+{
+    char path[PATH_BYTES + 16];
+
+    (void)snprintf(path, sizeof(path), "%s/data.mdb", lmdb->path);
+    if (access(path, F_OK) == 0)
+        return MDB_SUCCESS;
+    return errno == ENOENT ? make_file(lmdb, path) : errno;
+}
+
 /* The whole of bytes_max is address space from the start, so that nothing has to stop
  * for a map that grows; the file is as long as what was ever in it. */
 static int
@@ -722,8 +766,10 @@ open_env(struct lmdb *lmdb, uint64_t bytes_max)
 {
     unsigned flags = MDB_NOTLS | (lmdb->is_durable ? 0 : MDB_NOSYNC);
     long page = sysconf(_SC_PAGESIZE);
-    int result = mdb_env_create(&lmdb->env);
+    int result = make_file_once(lmdb);
 
+    if (result == MDB_SUCCESS)
+        result = mdb_env_create(&lmdb->env);
     if (result != MDB_SUCCESS)
         return result;
     result = mdb_env_set_mapsize(lmdb->env, ROUND_UP((size_t)bytes_max, (size_t)page));

@@ -39,7 +39,7 @@
 #define TESTING_SKIPPED 77
 
 /* What the suites work on. */
-static struct store *testing_store;
+__attribute__((unused)) static struct store *testing_store;
 
 static inline uint64_t
 testing_random(void)
