@@ -4,11 +4,12 @@
 # make check-quick    the same without real programs and fuzzing: a minute or two
 # make check-stress   all tests and programs with every Faaslet moved at each host call
 # make check-san      unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
-# make check-tsan     executors under ThreadSanitizer
+# make check-tsan     executors and stores under ThreadSanitizer
 # make check-clang    everything compiled by clang without a warning
 
 SPEC       ?= ../shared/spec
 CHECK_SAN  := address,undefined
+TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test store/store_dir_test store/store_redis_test)
 
 # NAME=COMMAND steps of tools/run-tests.
 STEP_TIDY     := "tidy=make -s tidy" "tidy-test=make -s tidy-test" "run-tests=tools/run-tests_test"
@@ -53,7 +54,7 @@ check-san:
 	@$(MAKE) -s SAN=$(CHECK_SAN) tests
 	@tools/run-tests --logs build/check/san $(TESTS:$(B)/%=build/san-address-undefined/%)
 check-tsan:
-	@$(MAKE) -s SAN=thread build/san-thread/test/cell/cell_test
-	@tools/run-tests --logs build/check/tsan build/san-thread/test/cell/cell_test
+	@$(MAKE) -s SAN=thread $(TSAN_TESTS)
+	@tools/run-tests --logs build/check/tsan $(TSAN_TESTS)
 check-clang:
 	@$(MAKE) -s CC=clang-19 CI=true all tests
