@@ -520,6 +520,7 @@ core_host_down(struct core_host *host, uint64_t now_ns)
 
         core_lost(call, host, call->attempt, now_ns);
     }
+    core->act(core->act_context, &(struct core_action){.kind = CORE_GONE, .host = host});
     free(host);
 }
 
@@ -711,6 +712,15 @@ uint32_t
 core_call_attempt(const struct core_call *call)
 {
     return call->attempt;
+}
+
+void
+core_count(const struct core *core, uint64_t *waiting, uint64_t *running)
+{
+    *waiting = *running = 0;
+    for (const struct core_tenant *tenant = core->tenants; tenant != NULL; tenant = tenant->next)
+        *waiting += queue_waiting(tenant->queue);
+    *running = core->call_count - *waiting;
 }
 
 /* ----------------------------------------------------------------------------- time */

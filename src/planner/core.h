@@ -57,6 +57,7 @@ enum core_action_kind {
     CORE_START, /* these members of the call, on this host, as this attempt */
     CORE_STOP,  /* the same are not wanted any more; the host ends them */
     CORE_OVER,  /* the call has come to its end: tell who asked; it is freed afterwards */
+    CORE_GONE,  /* the host is down, also of silence, and all it ran was lost; it is freed too */
 };
 
 struct core_action { /* valid until the next event */
@@ -138,6 +139,9 @@ void core_ended(struct core_call *call, struct core_host *host, uint32_t attempt
 /* Members that a host could not keep (its cell died). */
 void core_lost(struct core_call *call, struct core_host *host, uint32_t attempt, uint64_t now_ns);
 void core_cancel(struct core_call *call, uint64_t now_ns);
+
+/* Calls that wait, and that run. */
+void core_count(const struct core *core, uint64_t *waiting, uint64_t *running);
 
 /* Time has passed: hosts that were silent are down, deadlines and pauses are over, what fits
  * is started. To be called after other events too (they only note what became possible). */

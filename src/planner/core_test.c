@@ -42,7 +42,7 @@ struct world {
     enum core_end end[CALLS];
     struct word words[WORDS];
     unsigned word_count;
-    uint32_t running;
+    uint32_t gone; /* hosts */
     uint64_t now_ns;
     bool is_random;
 };
@@ -69,8 +69,13 @@ static void
 act(void *context, const struct core_action *action)
 {
     struct world *w = context;
-    unsigned call = (unsigned)core_call_id(action->call);
+    unsigned call;
 
+    if (action->kind == CORE_GONE) {
+        w->gone++;
+        return;
+    }
+    call = (unsigned)core_call_id(action->call);
     assert_int_equal(w->ends[call], 0);
     switch (action->kind) {
     case CORE_START:
@@ -81,7 +86,7 @@ act(void *context, const struct core_action *action)
     case CORE_STOP:
         say(w, action, true, w->is_random ? (uint64_t)random() % (SECOND / 10) : 0);
         break;
-    case CORE_OVER:
+    default:
         w->ends[call]++;
         w->end[call] = action->end;
         w->calls[call] = NULL;
@@ -190,6 +195,7 @@ test_a_dead_host_loses_its_calls_and_those_that_may_start_again(void **state)
     tick(&w, 0);
     w.is_mute[0] = true;
     tick(&w, 5 * SECOND);
+    assert_int_equal(w.gone, 1);
     w.hosts[0] = NULL;
     assert_int_equal(w.end[once], CORE_LOST);
     assert_int_equal(w.ends[once], 1);
