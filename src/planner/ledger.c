@@ -438,20 +438,18 @@ ledger_attempt(struct ledger *ledger, Ledger__Call *call, uint32_t attempts_used
 }
 
 int
-ledger_end(struct ledger *ledger, Ledger__Call *call, bool is_dead, uint64_t now_s,
+ledger_end(struct ledger *ledger, const Ledger__Call *call, bool is_dead, uint64_t now_s,
            ledger_done_fn done, void *context)
 {
-    Ledger__Request *request = call->request;
-    int err;
+    Ledger__Call ended = *call; /* the call may be gone when this returns */
 
     if (call->result == NULL)
         return -EINVAL;
-    call->state = is_dead ? LEDGER__STATE__STATE_DEAD : LEDGER__STATE__STATE_OVER;
-    call->expires_s = is_dead ? 0 : now_s + ledger->config.kept_s;
-    call->request = is_dead ? request : NULL; /* nobody needs the input any more */
-    err = ask(ledger, OP_END, call, done, context);
-    call->request = request;
-    return err;
+    ended.state = is_dead ? LEDGER__STATE__STATE_DEAD : LEDGER__STATE__STATE_OVER;
+    ended.expires_s = is_dead ? 0 : now_s + ledger->config.kept_s;
+    if (!is_dead)
+        ended.request = NULL; /* nobody needs the input any more */
+    return ask(ledger, OP_END, &ended, done, context);
 }
 
 /* -------------------------------------------------------------------------- reading */

@@ -61,9 +61,9 @@ int ledger_accept(struct ledger *ledger, Ledger__Call *call, ledger_done_fn done
 int ledger_attempt(struct ledger *ledger, Ledger__Call *call, uint32_t attempts_used,
                    ledger_done_fn done, void *context) MUST_CHECK;
 
-/* Its end: call has its result. is_dead: as a dead letter, with its request. -ENOENT (in
- * err): it was not open any more, and has the end that it had. */
-int ledger_end(struct ledger *ledger, Ledger__Call *call, bool is_dead, uint64_t now_s,
+/* Its end: call has its result, and is packed before this returns. is_dead: as a dead letter, with
+ * its request. -ENOENT (in err): it was not open any more, and has the end that it had. */
+int ledger_end(struct ledger *ledger, const Ledger__Call *call, bool is_dead, uint64_t now_s,
                ledger_done_fn done, void *context) MUST_CHECK;
 
 /* The call as it stands; freed with ledger__call__free_unpacked. -ENOENT. -EBADMSG: the

@@ -103,8 +103,9 @@ world_init(struct world *w)
 
     (void)memset(w, 0, sizeof(*w));
     (void)snprintf(w->path, sizeof(w->path), "%.32s/weft-ledger-%s", folder,
-                   "XXX"
-                   "XXX");
+                   "XX"
+                   "XX"
+                   "XX");
     assert_non_null(mkdtemp(w->path));
     (void)snprintf(w->address, sizeof(w->address), "dir:%s", w->path);
     world_open(w, "first", 4);

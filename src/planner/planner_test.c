@@ -208,8 +208,9 @@ world_init(struct world *w)
 
     (void)memset(w, 0, sizeof(*w));
     (void)snprintf(w->path, sizeof(w->path), "%.30s/weft-planner-%s", folder,
-                   "XXX"
-                   "XXX");
+                   "XX"
+                   "XX"
+                   "XX");
     assert_non_null(mkdtemp(w->path));
     (void)snprintf(w->address, sizeof(w->address), "dir:%s", w->path);
     world_start(w, "first");
@@ -718,6 +719,48 @@ live_until_killed(struct world *w, const char *holder)
 
 #define WORDS 400000u
 
+/* A child that leads for a while; what it said is appended. */
+static unsigned
+lead_and_be_killed(struct world *w, unsigned round, struct word words[WORDS], unsigned count)
+{
+    int ends[2];
+    pid_t child;
+
+    assert_int_equal(pipe(ends), 0);
+    child = fork();
+    if (child == 0) {
+        char holder[32];
+
+        word_fd = ends[1];
+        (void)snprintf(holder, sizeof(holder), "child %u", round);
+        live_until_killed(w, holder);
+    }
+    (void)close(ends[1]);
+    (void)usleep(1200000 + (unsigned)random() % 300000); /* the lease of the one before */
+    assert_int_equal(kill(child, SIGKILL), 0);
+    while (count < WORDS && read(ends[0], &words[count], sizeof(words[0])) == sizeof(words[0]))
+        count++;
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    (void)close(ends[0]);
+    return count;
+}
+
+static void
+expect_one_end(struct world *w, const struct word *word)
+{
+    uint64_t until = clock_now_ns() + 60 * SECOND;
+    Ledger__Call *call;
+
+    while (state_of(w, word->id) == LEDGER__STATE__STATE_OPEN && clock_now_ns() < until)
+        (void)usleep(1000);
+    assert_int_equal(planner_get(w->planner, "t", word->id, &call, NULL), 0);
+    assert_int_equal(call->state, LEDGER__STATE__STATE_OVER);
+    assert_int_equal(call->result->exit_code, word->id % 2 == 0 ? TEST_CODE : 0);
+    if (word->is_end)
+        assert_int_equal(call->result->exit_code, word->exit_code);
+    ledger__call__free_unpacked(call, NULL);
+}
+
 static void
 test_after_a_kill_every_accepted_call_comes_to_one_end(void **state)
 {
@@ -730,46 +773,16 @@ test_after_a_kill_every_accepted_call_comes_to_one_end(void **state)
     srandom(3);
     world_init(&w);
     world_stop(&w);
-    for (unsigned round = 0; round < 4; round++) {
-        int ends[2];
-        pid_t child;
-
-        assert_int_equal(pipe(ends), 0);
-        child = fork();
-        if (child == 0) {
-            char holder[32];
-
-            word_fd = ends[1];
-            (void)snprintf(holder, sizeof(holder), "child %u", round);
-            live_until_killed(&w, holder);
-        }
-        (void)close(ends[1]);
-        (void)usleep(1200000 + (unsigned)random() % 300000); /* the lease of the one before */
-        assert_int_equal(kill(child, SIGKILL), 0);
-        while (count < WORDS && read(ends[0], &words[count], sizeof(words[0])) == sizeof(words[0]))
-            count++;
-        assert_int_equal(waitpid(child, NULL, 0), child);
-        (void)close(ends[0]);
-    }
+    for (unsigned round = 0; round < 4; round++)
+        count = lead_and_be_killed(&w, round, words, count);
     assert_true(count > 100 && count < WORDS);
     world_start(&w, "last");
     for (unsigned i = 0; i < 2; i++) {
         host_up(&hosts[i], w.planner, i == 0 ? "a" : "b", 4);
         host_live(&hosts[i]);
     }
-    for (unsigned i = 0; i < count; i++) {
-        uint64_t until = clock_now_ns() + 60 * SECOND;
-        Ledger__Call *call;
-
-        while (state_of(&w, words[i].id) == LEDGER__STATE__STATE_OPEN && clock_now_ns() < until)
-            (void)usleep(1000);
-        assert_int_equal(planner_get(w.planner, "t", words[i].id, &call, NULL), 0);
-        assert_int_equal(call->state, LEDGER__STATE__STATE_OVER);
-        assert_int_equal(call->result->exit_code, words[i].id % 2 == 0 ? TEST_CODE : 0);
-        if (words[i].is_end)
-            assert_int_equal(call->result->exit_code, words[i].exit_code);
-        ledger__call__free_unpacked(call, NULL);
-    }
+    for (unsigned i = 0; i < count; i++)
+        expect_one_end(&w, &words[i]);
     for (unsigned i = 0; i < 2; i++)
         host_die(&hosts[i]);
     world_fini(&w);
