@@ -256,12 +256,12 @@ struct catalog_change {
 /* Called with the newest index, and again where another's commit came first. */
 typedef int (*catalog_decide_fn)(struct catalog_change *change, void *context);
 
-/* Decides, commits, and shows it in the index. The tenant must be there, unless it is "" or
- * may_create. */
+/* Decides, commits, and shows it in the index. The tenant must be there; _any: need not, and
+ * may be "". */
 int catalog_change(struct catalog *catalog, const char *tenant, catalog_decide_fn decide,
                    void *context, struct diag *diag) MUST_CHECK;
-int catalog_change_create(struct catalog *catalog, const char *tenant, catalog_decide_fn decide,
-                          void *context, struct diag *diag) MUST_CHECK;
+int catalog_change_any(struct catalog *catalog, const char *tenant, catalog_decide_fn decide,
+                       void *context, struct diag *diag) MUST_CHECK;
 /* What decide calls. */
 int catalog_change_put(struct catalog_change *change, const struct catalog_key *key,
                        const ProtobufCMessage *message) MUST_CHECK;

@@ -213,7 +213,7 @@ commit_change(struct catalog_change *change)
 struct run {
     struct catalog *catalog;
     const char *tenant;
-    bool may_create;
+    bool is_any;
     catalog_decide_fn decide;
     void *context;
 };
@@ -227,7 +227,7 @@ run_once(const struct run *run, struct diag *diag)
     if (err != 0)
         return err;
     change.space = catalog_space_find(run->catalog, run->tenant);
-    if (!run->may_create && run->tenant[0] != '\0' &&
+    if (!run->is_any &&
         (change.space == NULL || change.space->counts[CATALOG_RECORD_SETTINGS] == 0))
         return diag_set(diag, -ENOENT, "there is no tenant %s", run->tenant);
     err = run->decide(&change, run->context);
@@ -263,17 +263,17 @@ catalog_change(struct catalog *catalog, const char *tenant, catalog_decide_fn de
                struct diag *diag)
 {
     struct run run = {catalog, tenant, false, decide, context};
-    int err = tenant != NULL && tenant[0] == '\0' ? 0 : catalog_check_name("tenant", tenant, diag);
+    int err = catalog_check_name("tenant", tenant, diag);
 
     return err != 0 ? err : run_all(&run, diag);
 }
 
 int
-catalog_change_create(struct catalog *catalog, const char *tenant, catalog_decide_fn decide,
-                      void *context, struct diag *diag)
+catalog_change_any(struct catalog *catalog, const char *tenant, catalog_decide_fn decide,
+                   void *context, struct diag *diag)
 {
     struct run run = {catalog, tenant, true, decide, context};
-    int err = catalog_check_name("tenant", tenant, diag);
+    int err = tenant != NULL && tenant[0] == '\0' ? 0 : catalog_check_name("tenant", tenant, diag);
 
     return err != 0 ? err : run_all(&run, diag);
 }

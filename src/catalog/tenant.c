@@ -129,12 +129,15 @@ int
 catalog_tenant_put(struct catalog *catalog, const struct catalog_tenant *tenant, struct diag *diag)
 {
     struct diag attempt;
-    int err = -ESTALE;
+    int err = catalog_check_name("tenant", tenant->name, diag);
 
+    if (err != 0)
+        return err;
+    err = -ESTALE;
     while (err == -ESTALE) {
         diag_init(&attempt);
-        err = catalog_change_create(catalog, tenant->name, decide_put, (void *)(uintptr_t)tenant,
-                                    &attempt);
+        err = catalog_change_any(catalog, tenant->name, decide_put, (void *)(uintptr_t)tenant,
+                                 &attempt);
         if (err == -ESTALE && (err = purge(catalog, tenant->name, diag)) == 0)
             err = -ESTALE;
     }
@@ -160,8 +163,10 @@ decide_remove(struct catalog_change *change, void *context)
 int
 catalog_tenant_remove(struct catalog *catalog, const char *name, struct diag *diag)
 {
-    int err = catalog_change_create(catalog, name, decide_remove, NULL, diag);
+    int err = catalog_check_name("tenant", name, diag);
 
+    if (err == 0)
+        err = catalog_change_any(catalog, name, decide_remove, NULL, diag);
     return err != 0 ? err : purge(catalog, name, diag);
 }
 

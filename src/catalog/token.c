@@ -81,6 +81,16 @@ struct creation {
     uint8_t hash[CATALOG_HASH_BYTES];
 };
 
+/* Those of admins need no tenant. */
+static int
+change_tokens(struct catalog *catalog, const char *tenant, catalog_decide_fn decide, void *context,
+              struct diag *diag)
+{
+    return tenant != NULL && tenant[0] == '\0'
+               ? catalog_change_any(catalog, tenant, decide, context, diag)
+               : catalog_change(catalog, tenant, decide, context, diag);
+}
+
 static int
 decide_create(struct catalog_change *change, void *context)
 {
@@ -117,7 +127,7 @@ catalog_token_create(struct catalog *catalog, const struct catalog_token *token,
     if (err == 0)
         err = catalog_hash(catalog, made, strlen(made), creation.hash);
     if (err == 0)
-        err = catalog_change(catalog, token->tenant, decide_create, &creation, diag);
+        err = change_tokens(catalog, token->tenant, decide_create, &creation, diag);
     if (err == 0)
         memcpy(secret, made, sizeof(made));
     explicit_bzero(made, sizeof(made));
@@ -143,7 +153,7 @@ catalog_token_remove(struct catalog *catalog, const char *tenant, const char *na
     int err = catalog_check_name("token", name, diag);
 
     return err != 0 ? err
-                    : catalog_change(catalog, tenant, decide_remove, (void *)(uintptr_t)name, diag);
+                    : change_tokens(catalog, tenant, decide_remove, (void *)(uintptr_t)name, diag);
 }
 
 int
