@@ -108,6 +108,19 @@ check_cluster(struct catalog *catalog, const uint8_t key[CATALOG_KEY_BYTES], str
 
 /* ---------------------------------------------------------------------- open, close */
 
+/* Calls ask all the time: a change must not wait until none does. Nobody reads twice. */
+static void
+init_locks(struct catalog *catalog)
+{
+    pthread_rwlockattr_t attributes;
+
+    (void)pthread_mutex_init(&catalog->changing, NULL);
+    (void)pthread_rwlockattr_init(&attributes);
+    (void)pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    (void)pthread_rwlock_init(&catalog->lock, &attributes);
+    (void)pthread_rwlockattr_destroy(&attributes);
+}
+
 static int
 prepare(struct catalog *catalog, const uint8_t key[CATALOG_KEY_BYTES])
 {
@@ -137,8 +150,7 @@ catalog_open(struct store *store, const uint8_t key[CATALOG_KEY_BYTES], struct c
     if (catalog == NULL)
         return diag_set(diag, -ENOMEM, "no memory for a catalog");
     catalog->store = store;
-    (void)pthread_mutex_init(&catalog->changing, NULL);
-    (void)pthread_rwlock_init(&catalog->lock, NULL);
+    init_locks(catalog);
     err = prepare(catalog, key);
     if (err == 0)
         err = check_cluster(catalog, key, diag);

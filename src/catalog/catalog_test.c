@@ -77,6 +77,32 @@ test_a_tenant_is_made_changed_and_removed_with_all_it_has(void **state)
     testing_check_memory(t);
 }
 
+static bool
+change_while_seeing(void *context, const struct catalog_tenant *tenant)
+{
+    struct testing *t = context;
+    struct catalog_tenant changed = *tenant;
+
+    changed.priority = 5;
+    succeeds(t, catalog_tenant_put(t->catalog, &changed, &t->diag));
+    assert_int_equal(tenant->priority, 0);
+    return true;
+}
+
+static void
+test_a_visit_may_change_what_it_is_shown(void **state)
+{
+    struct testing *t = *state;
+    char *dump;
+
+    testing_tenant(t, "acme");
+    testing_tenant(t, "gamma");
+    succeeds(t, catalog_tenant_list(t->catalog, NULL, change_while_seeing, t, &t->diag));
+    dump = testing_dump(t->catalog);
+    assert_string_equal(dump, "tenant acme 7 5 0\ntenant gamma 7 5 0\n");
+    free(dump);
+}
+
 /* ----------------------------------------------------------------- several of them */
 
 static void
@@ -517,6 +543,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_another_clusters_key_is_found_and_said),
         TEST(test_a_tenant_is_made_changed_and_removed_with_all_it_has),
+        TEST(test_a_visit_may_change_what_it_is_shown),
         TEST(test_a_refresh_shows_what_others_did),
         TEST(test_a_refresh_reads_what_changed_and_nothing_else),
         TEST(test_one_tenants_damage_does_not_keep_the_others_from_being_read),

@@ -236,10 +236,13 @@ sort_http(struct catalog_space *space)
         qsort(space->http, space->http_count, sizeof(struct catalog_item *), compare_http);
 }
 
-/* Old items take the place of the new ones in the delta, to be put when nobody waits. */
-static void
+/* Old items take the place of the new ones in the delta, to be put when nobody waits. Says
+ * whether triggers were among them. */
+static bool
 exchange(struct catalog *catalog, struct catalog_space *space, struct catalog_delta *delta)
 {
+    bool has_triggers = false;
+
     for (size_t i = 0; i < delta->count; i++) {
         struct catalog_entry *entry = &delta->entries[i];
         struct catalog_item *fresh = entry->item;
@@ -247,7 +250,10 @@ exchange(struct catalog *catalog, struct catalog_space *space, struct catalog_de
         entry->item = take_out(catalog, space, &entry->key);
         if (fresh != NULL)
             put_in(catalog, space, fresh);
+        has_triggers |= (fresh != NULL && fresh->kind == CATALOG_RECORD_TRIGGER) ||
+                        (entry->item != NULL && entry->item->kind == CATALOG_RECORD_TRIGGER);
     }
+    return has_triggers;
 }
 
 void
@@ -257,8 +263,8 @@ catalog_index_apply(struct catalog *catalog, struct catalog_space *space,
     Catalog__Generation *old = space->generation;
 
     (void)pthread_rwlock_wrlock(&catalog->lock);
-    exchange(catalog, space, delta);
-    sort_http(space);
+    if (exchange(catalog, space, delta))
+        sort_http(space);
     space->generation = generation;
     space->version = version;
     (void)pthread_rwlock_unlock(&catalog->lock);

@@ -144,6 +144,34 @@ budget_free(void *context, void *bytes)
     free(bytes);
 }
 
+/* protobuf-c takes the field 0, which there is not, in some forms and refuses it in others:
+ * what has one could not be read again once it is written anew. */
+static bool
+has_field_0(const ProtobufCMessage *message)
+{
+    for (unsigned i = 0; i < message->n_unknown_fields; i++)
+        if (message->unknown_fields[i].tag == 0)
+            return true;
+    for (unsigned i = 0; i < message->descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &message->descriptor->fields[i];
+        const uint8_t *at = (const uint8_t *)message + field->offset;
+        bool is_repeated = field->label == PROTOBUF_C_LABEL_REPEATED;
+        const ProtobufCMessage *const *inner = (const void *)at;
+        size_t count = 1;
+
+        if (field->type != PROTOBUF_C_TYPE_MESSAGE)
+            continue;
+        if (is_repeated) {
+            inner = *(const ProtobufCMessage *const *const *)(const void *)at;
+            memcpy(&count, (const uint8_t *)message + field->quantifier_offset, sizeof(count));
+        }
+        for (size_t k = 0; k < count; k++)
+            if (inner[k] != NULL && has_field_0(inner[k]))
+                return true;
+    }
+    return false;
+}
+
 static int
 unpack(const ProtobufCMessageDescriptor *descriptor, const void *value, size_t count,
        ProtobufCMessage **out)
@@ -159,7 +187,11 @@ unpack(const ProtobufCMessageDescriptor *descriptor, const void *value, size_t c
     *out = protobuf_c_message_unpack(descriptor, &allocator, count, value);
     if (*out == NULL)
         return budget.is_short ? -ENOMEM : -EBADMSG;
-    return 0;
+    if (!has_field_0(*out))
+        return 0;
+    protobuf_c_message_free_unpacked(*out, NULL);
+    *out = NULL;
+    return -EBADMSG;
 }
 
 int

@@ -176,6 +176,22 @@ test_records_that_break_a_promise_are_not_taken(void **state)
     check_decode(&key, &variable.base, "sealed: 27 bytes");
 }
 
+/* Found by fuzzing: protobuf-c reads the one, and not what it makes of it. */
+static void
+test_a_record_with_a_field_0_is_not_taken(void **state)
+{
+    static const char outside[] = "\x85\0aaaa", inside[] = "\x08\2\x12\1\1\x1a\x06\x85\0aaaa";
+    struct catalog_item *item = NULL;
+
+    (void)state;
+    assert_int_equal(catalog_item_decode("a\0s", 3, outside, sizeof(outside) - 1, &item, NULL),
+                     -EBADMSG);
+    assert_int_equal(catalog_item_decode("a\0ff", 4, inside, sizeof(inside) - 1, &item, NULL),
+                     -EBADMSG);
+    assert_int_equal(catalog_item_decode("a\0ff", 4, inside, 5, &item, NULL), 0);
+    catalog_item_put(item);
+}
+
 static void
 test_keys_that_are_none_are_not_taken(void **state)
 {
@@ -295,6 +311,7 @@ main(void)
         TEST(test_fields_of_a_newer_weft_survive_a_rewrite),
         TEST(test_fields_of_a_newer_generation_survive_too),
         TEST(test_records_that_break_a_promise_are_not_taken),
+        TEST(test_a_record_with_a_field_0_is_not_taken),
         TEST(test_keys_that_are_none_are_not_taken),
         TEST(test_broken_records_are_named_when_opening),
         cmocka_unit_test(test_a_map_finds_what_was_set_and_not_removed),
