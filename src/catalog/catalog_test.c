@@ -135,8 +135,22 @@ test_a_refresh_shows_what_others_did(void **state)
     assert_string_equal(before, after);
     free(before);
     free(after);
+    t->catalog = mine;
+    catalog_close(theirs);
+}
+
+static void
+test_a_refresh_shows_that_a_tenant_went_or_is_another(void **state)
+{
+    struct testing *t = *state;
+    struct catalog *mine = t->catalog, *theirs = testing_catalog(t);
+
+    testing_tenant(t, "acme");
+    (void)testing_deploy(t, "acme", "f");
+    succeeds(t, catalog_refresh(theirs, &t->diag));
     /* Removed, and made again with as many changes. */
     succeeds(t, catalog_tenant_remove(mine, "acme", &t->diag));
+    testing_tenant(t, "acme");
     testing_tenant(t, "acme");
     testing_tenant(t, "beta");
     succeeds(t, catalog_refresh(theirs, &t->diag));
@@ -207,11 +221,13 @@ struct hammer {
     struct testing *t;
     struct catalog *catalog;
     uint32_t numbers[DEPLOYMENTS];
+    unsigned aliased;
     bool is_failed;
     atomic_bool *is_done;
 };
 
-/* Deploys, and points an alias to the new version and the one before it. */
+/* Deploys, and points an alias to the new version and the one before it, which may have gone
+ * when the others have made many since. */
 static void *
 hammer(void *context)
 {
@@ -229,7 +245,8 @@ hammer(void *context)
         alias.other_percent = alias.other % 100;
         if (err == 0)
             err = catalog_alias_put(h->catalog, &alias, &diag);
-        h->is_failed = err != 0;
+        h->aliased += err == 0;
+        h->is_failed = err != 0 && err != -ENOENT;
     }
     if (h->is_failed)
         (void)fprintf(stderr, "%s\n", diag_text(&diag));
@@ -267,13 +284,33 @@ watch(void *context)
     return NULL;
 }
 
+/* Each number from 2 was given once. */
+static void
+check_hammers(const struct hammer hammers[HAMMERS])
+{
+    bool seen[HAMMERS * DEPLOYMENTS + 2] = {false};
+    unsigned aliased = 0;
+
+    for (unsigned i = 0; i < HAMMERS; i++) {
+        assert_false(hammers[i].is_failed);
+        aliased += hammers[i].aliased;
+        for (unsigned k = 0; k < DEPLOYMENTS; k++) {
+            uint32_t number = hammers[i].numbers[k];
+
+            assert_in_range(number, 2, HAMMERS * DEPLOYMENTS + 1);
+            assert_false(seen[number]);
+            seen[number] = true;
+        }
+    }
+    assert_true(aliased > 0);
+}
+
 static void
 test_catalogs_on_one_store_never_lose_each_others_changes(void **state)
 {
     struct testing *t = *state;
     struct catalog *other = testing_catalog(t);
     struct hammer hammers[HAMMERS] = {0}, watcher = {.t = t, .catalog = other};
-    bool seen[HAMMERS * DEPLOYMENTS + 2] = {false};
     pthread_t threads[HAMMERS + 1];
     atomic_bool is_done = false;
 
@@ -292,16 +329,7 @@ test_catalogs_on_one_store_never_lose_each_others_changes(void **state)
     atomic_store(&is_done, true);
     assert_int_equal(pthread_join(threads[HAMMERS], NULL), 0);
     assert_false(watcher.is_failed);
-    for (unsigned i = 0; i < HAMMERS; i++) {
-        assert_false(hammers[i].is_failed);
-        for (unsigned k = 0; k < DEPLOYMENTS; k++) {
-            uint32_t number = hammers[i].numbers[k];
-
-            assert_in_range(number, 2, HAMMERS * DEPLOYMENTS + 1);
-            assert_false(seen[number]);
-            seen[number] = true;
-        }
-    }
+    check_hammers(hammers);
     succeeds(t, catalog_refresh(t->catalog, &t->diag));
     testing_check_memory(t);
     catalog_close(other);
@@ -545,6 +573,7 @@ main(void)
         TEST(test_a_tenant_is_made_changed_and_removed_with_all_it_has),
         TEST(test_a_visit_may_change_what_it_is_shown),
         TEST(test_a_refresh_shows_what_others_did),
+        TEST(test_a_refresh_shows_that_a_tenant_went_or_is_another),
         TEST(test_a_refresh_reads_what_changed_and_nothing_else),
         TEST(test_one_tenants_damage_does_not_keep_the_others_from_being_read),
         TEST(test_catalogs_on_one_store_never_lose_each_others_changes),

@@ -21,12 +21,36 @@ test_each_version_has_the_next_number_and_latest_follows(void **state)
 }
 
 static void
+check_view(const struct testing *t, const struct catalog_version *view,
+           const struct catalog_version *put)
+{
+    assert_string_equal(view->tenant, "acme");
+    assert_string_equal(view->function, "f");
+    assert_int_equal(view->kind, CATALOG_LIBRARY);
+    assert_string_equal(view->entry, "run");
+    assert_memory_equal(&view->module, &t->blob, sizeof(t->blob));
+    assert_memory_equal(&view->image, &t->blob, sizeof(t->blob));
+    assert_memory_equal(&view->proto, &t->blob, sizeof(t->blob));
+    assert_true(view->has_proto);
+    assert_memory_equal(&view->limits, &put->limits, sizeof(put->limits));
+    assert_int_equal(view->retry.attempts, 3);
+    assert_int_equal(view->retry.pause_ns, 4);
+    assert_true(view->retry.only_if_lost);
+    assert_int_equal(view->ranks, 8);
+    assert_int_equal(view->threads, 9);
+    assert_int_equal(view->env_count, 2);
+    assert_string_equal(view->env[1], put->env[1]);
+    assert_string_equal(view->note, "a note");
+    assert_string_equal(view->created_by, "somebody");
+    assert_true(view->created_s > 1500000000);
+}
+
+static void
 test_a_version_comes_back_as_it_was_put(void **state)
 {
     static const char *const env[] = {"A=1", "B_2=x=\xc3\xa4\n"};
     struct testing *t = *state;
     struct catalog_version version = testing_version(t, "acme", "f");
-    const struct catalog_version *view;
     struct catalog_callable *callable;
     uint32_t number;
 
@@ -44,26 +68,7 @@ test_a_version_comes_back_as_it_was_put(void **state)
     succeeds(t, catalog_version_put(t->catalog, &version, &number, &t->diag));
     testing_restart(t);
     succeeds(t, catalog_resolve(t->catalog, "acme", "f", 0, &callable, &t->diag));
-    view = catalog_callable_version(callable);
-    assert_string_equal(view->tenant, "acme");
-    assert_string_equal(view->function, "f");
-    assert_int_equal(view->kind, CATALOG_LIBRARY);
-    assert_string_equal(view->entry, "run");
-    assert_memory_equal(&view->module, &t->blob, sizeof(t->blob));
-    assert_memory_equal(&view->image, &t->blob, sizeof(t->blob));
-    assert_memory_equal(&view->proto, &t->blob, sizeof(t->blob));
-    assert_true(view->has_proto);
-    assert_memory_equal(&view->limits, &version.limits, sizeof(version.limits));
-    assert_int_equal(view->retry.attempts, 3);
-    assert_int_equal(view->retry.pause_ns, 4);
-    assert_true(view->retry.only_if_lost);
-    assert_int_equal(view->ranks, 8);
-    assert_int_equal(view->threads, 9);
-    assert_int_equal(view->env_count, 2);
-    assert_string_equal(view->env[1], env[1]);
-    assert_string_equal(view->note, "a note");
-    assert_string_equal(view->created_by, "somebody");
-    assert_true(view->created_s > 1500000000);
+    check_view(t, catalog_callable_version(callable), &version);
     catalog_callable_put(callable);
 }
 
@@ -197,40 +202,22 @@ test_another_tenants_function_needs_a_grant_and_is_not_there_without(void **stat
             catalog_grant(t->catalog, "acme", "f", "beta", true, &t->diag));
 }
 
+/* Then bad is good again. */
+#define REFUSED(err, part) \
+    expects(t, err, part, catalog_version_put(t->catalog, &bad, &number, &t->diag)); \
+    bad = good
+
 static void
-test_what_cannot_be_deployed_is_refused_with_its_field(void **state)
+test_texts_and_numbers_that_cannot_be_are_refused(void **state)
 {
     static const char *const bad_env[] = {"NAME"}, *const worse_env[] = {"1A=b"};
     static const char *const broken_env[] = {"A=\xff"}, *const secrets[] = {"S"};
     struct testing *t = *state;
-    struct catalog_version good = testing_version(t, "acme", "f"), bad;
+    struct catalog_version good = testing_version(t, "acme", "f"), bad = good;
     uint32_t number = 77;
     char text[1200];
 
-#define REFUSED(err, part) \
-    expects(t, err, part, catalog_version_put(t->catalog, &bad, &number, &t->diag)); \
-    bad = good
-    bad = good;
-    REFUSED(-ENOENT, "no tenant acme");
     testing_tenant(t, "acme");
-    bad.tenant = "Ac me";
-    REFUSED(-EINVAL, "tenant: byte 3 is 0x20");
-    bad.tenant = "";
-    REFUSED(-EINVAL, "tenant: empty");
-    bad.function = NULL;
-    REFUSED(-EINVAL, "function: missing");
-    bad.function = "f/../g";
-    REFUSED(-EINVAL, "function: byte 2 is 0x2f");
-    bad.kind = CATALOG_LIBRARY;
-    REFUSED(-EINVAL, "entry: ");
-    bad.kind = CATALOG_SNAPSHOT;
-    REFUSED(-EINVAL, "proto: ");
-    bad.kind = (enum catalog_kind)99;
-    REFUSED(-EINVAL, "kind: 99");
-    bad.entry = "run";
-    REFUSED(-EINVAL, "entry: only a library");
-    bad.image.bytes[0] ^= 1;
-    REFUSED(-ENOENT, "image: there is no blob");
     bad.note = "\xc0\x80";
     REFUSED(-EINVAL, "note: byte 1: not UTF-8");
     memset(text, 'x', sizeof(text) - 1);
@@ -253,7 +240,37 @@ test_what_cannot_be_deployed_is_refused_with_its_field(void **state)
     bad.secrets = secrets;
     bad.secret_count = 1;
     REFUSED(-ENOENT, "secret S: tenant acme has none");
-#undef REFUSED
+    assert_int_equal(number, 77);
+    testing_check_memory(t);
+}
+
+static void
+test_what_cannot_be_deployed_is_refused_with_its_field(void **state)
+{
+    struct testing *t = *state;
+    struct catalog_version good = testing_version(t, "acme", "f"), bad = good;
+    uint32_t number = 77;
+
+    REFUSED(-ENOENT, "no tenant acme");
+    testing_tenant(t, "acme");
+    bad.tenant = "Ac me";
+    REFUSED(-EINVAL, "tenant: byte 3 is 0x20");
+    bad.tenant = "";
+    REFUSED(-EINVAL, "tenant: empty");
+    bad.function = NULL;
+    REFUSED(-EINVAL, "function: missing");
+    bad.function = "f/../g";
+    REFUSED(-EINVAL, "function: byte 2 is 0x2f");
+    bad.kind = CATALOG_LIBRARY;
+    REFUSED(-EINVAL, "entry: ");
+    bad.kind = CATALOG_SNAPSHOT;
+    REFUSED(-EINVAL, "proto: ");
+    bad.kind = (enum catalog_kind)99;
+    REFUSED(-EINVAL, "kind: 99");
+    bad.entry = "run";
+    REFUSED(-EINVAL, "entry: only a library");
+    bad.image.bytes[0] ^= 1;
+    REFUSED(-ENOENT, "image: there is no blob");
     assert_int_equal(number, 77);
     assert_int_equal(testing_resolve(t, "acme", "f", 0), 0);
     testing_check_memory(t);
@@ -364,6 +381,7 @@ main(void)
         TEST(test_old_versions_go_unless_an_alias_has_them),
         TEST(test_a_removed_function_is_gone_but_a_callable_of_it_stays),
         TEST(test_another_tenants_function_needs_a_grant_and_is_not_there_without),
+        TEST(test_texts_and_numbers_that_cannot_be_are_refused),
         TEST(test_what_cannot_be_deployed_is_refused_with_its_field),
         TEST(test_references_are_parsed_strictly),
         TEST(test_there_is_an_end_of_aliases_and_grants),

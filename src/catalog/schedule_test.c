@@ -12,90 +12,90 @@ moment(const char *text)
     return (uint64_t)timegm(&fields);
 }
 
+static const struct {
+    const char *schedule, *after, *next;
+} known[] = {
+    {"* * * * *", "2026-01-01 00:00:00", "2026-01-01 00:01:00"},
+    {"* * * * *", "2026-01-01 00:00:59", "2026-01-01 00:01:00"},
+    {"0 0 * * *", "2026-12-31 00:00:00", "2027-01-01 00:00:00"},
+    {"30 4 1,15 * 5", "2026-11-01 05:00:00", "2026-11-06 04:30:00"}, /* a Friday */
+    {"30 4 1,15 * 5", "2026-11-13 05:00:00", "2026-11-15 04:30:00"}, /* a fifteenth */
+    {"0 0 */2 * 1", "2026-11-01 00:00:00", "2026-11-09 00:00:00"},   /* odd and a Monday */
+    {"0 0 13 * */5", "2026-01-01 00:00:00", "2026-02-13 00:00:00"},  /* 13th, Sun or Fri */
+    {"0 0 29 2 *", "2026-01-01 00:00:00", "2028-02-29 00:00:00"},
+    {"0 0 29 2 *", "2096-03-01 00:00:00", "2104-02-29 00:00:00"},
+    {"0 0 29 2 */7", "2004-03-01 00:00:00", "2032-02-29 00:00:00"},
+    {"5-20/5,59 23 31 DEC *", "2026-12-31 23:20:00", "2026-12-31 23:59:00"},
+    {"0 9-17 * * mon-FRI", "2026-11-20 17:00:00", "2026-11-23 09:00:00"},
+    {"0 0 * * 7", "2026-11-23 00:00:00", "2026-11-29 00:00:00"},
+    {"0 0 * * 0", "2026-11-23 00:00:00", "2026-11-29 00:00:00"},
+    {"0 0 * * 5-7", "2026-11-28 12:00:00", "2026-11-29 00:00:00"},
+    {"  0\t0  1 jan,jul\t* ", "2026-01-01 00:00:00", "2026-07-01 00:00:00"},
+    {"@hourly", "2026-02-28 23:30:00", "2026-03-01 00:00:00"},
+    {"@daily", "2024-02-28 00:00:00", "2024-02-29 00:00:00"},
+    {"@weekly", "2026-11-23 00:00:00", "2026-11-29 00:00:00"},
+    {"@monthly", "2026-11-23 00:00:00", "2026-12-01 00:00:00"},
+    {"@yearly", "2026-11-23 00:00:00", "2027-01-01 00:00:00"},
+    {"59 23 31 12 *", "1970-01-01 00:00:00", "1970-12-31 23:59:00"},
+};
+
 static void
 test_known_schedules_are_due_when_they_should(void **state)
 {
-    static const struct {
-        const char *schedule, *after, *next;
-    } cases[] = {
-        {"* * * * *", "2026-01-01 00:00:00", "2026-01-01 00:01:00"},
-        {"* * * * *", "2026-01-01 00:00:59", "2026-01-01 00:01:00"},
-        {"0 0 * * *", "2026-12-31 00:00:00", "2027-01-01 00:00:00"},
-        {"30 4 1,15 * 5", "2026-11-01 05:00:00", "2026-11-06 04:30:00"}, /* a Friday */
-        {"30 4 1,15 * 5", "2026-11-13 05:00:00", "2026-11-15 04:30:00"}, /* a fifteenth */
-        {"0 0 */2 * 1", "2026-11-01 00:00:00", "2026-11-09 00:00:00"},   /* odd and a Monday */
-        {"0 0 13 * */5", "2026-01-01 00:00:00", "2026-02-13 00:00:00"},  /* 13th, Sun or Fri */
-        {"0 0 29 2 *", "2026-01-01 00:00:00", "2028-02-29 00:00:00"},
-        {"0 0 29 2 *", "2096-03-01 00:00:00", "2104-02-29 00:00:00"},
-        {"0 0 29 2 */7", "2004-03-01 00:00:00", "2032-02-29 00:00:00"},
-        {"5-20/5,59 23 31 DEC *", "2026-12-31 23:20:00", "2026-12-31 23:59:00"},
-        {"0 9-17 * * mon-FRI", "2026-11-20 17:00:00", "2026-11-23 09:00:00"},
-        {"0 0 * * 7", "2026-11-23 00:00:00", "2026-11-29 00:00:00"},
-        {"0 0 * * 0", "2026-11-23 00:00:00", "2026-11-29 00:00:00"},
-        {"0 0 * * 5-7", "2026-11-28 12:00:00", "2026-11-29 00:00:00"},
-        {"  0\t0  1 jan,jul\t* ", "2026-01-01 00:00:00", "2026-07-01 00:00:00"},
-        {"@hourly", "2026-02-28 23:30:00", "2026-03-01 00:00:00"},
-        {"@daily", "2024-02-28 00:00:00", "2024-02-29 00:00:00"},
-        {"@weekly", "2026-11-23 00:00:00", "2026-11-29 00:00:00"},
-        {"@monthly", "2026-11-23 00:00:00", "2026-12-01 00:00:00"},
-        {"@yearly", "2026-11-23 00:00:00", "2027-01-01 00:00:00"},
-        {"59 23 31 12 *", "1970-01-01 00:00:00", "1970-12-31 23:59:00"},
-    };
-
     (void)state;
-    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(known); i++) {
         uint64_t next = 0;
         struct diag diag;
 
         diag_init(&diag);
         assert_int_equal(
-            catalog_schedule_next(cases[i].schedule, moment(cases[i].after), &next, &diag), 0);
-        if (next != moment(cases[i].next))
-            fail_msg("\"%s\" after %s: %llu instead of %s", cases[i].schedule, cases[i].after,
-                     (unsigned long long)next, cases[i].next);
+            catalog_schedule_next(known[i].schedule, moment(known[i].after), &next, &diag), 0);
+        if (next != moment(known[i].next))
+            fail_msg("\"%s\" after %s: %llu instead of %s", known[i].schedule, known[i].after,
+                     (unsigned long long)next, known[i].next);
     }
 }
+
+static const struct {
+    const char *schedule, *text;
+} wrong[] = {
+    {"", "minute: missing"},
+    {"* * * *", "day of the week: missing"},
+    {"* * * * * *", "more than five"},
+    {"60 * * * *", "minute: 0 to 59"},
+    {"* 24 * * *", "hour: 0 to 23"},
+    {"* * 0 * *", "day of the month: 1 to 31"},
+    {"* * 32 * *", "day of the month: 1 to 31"},
+    {"* * * 13 *", "month: 1 to 12"},
+    {"* * * * 8", "day of the week: 0 to 7"},
+    {"5-1 * * * *", "in this order"},
+    {"1, * * * *", "minute: a number, a name or *"},
+    {"*/0 * * * *", "a step is a number"},
+    {"*/ * * * *", "a step is a number"},
+    {"5/2 * * * *", "needs a range"},
+    {"1- * * * *", "end of the range"},
+    {"1000 * * * *", "minute: "},
+    {"4294967296 * * * *", "minute: "},
+    {"* * * jane *", "month: what is 0x65"},
+    {"jan * * * *", "minute: a number"},
+    {"-1 * * * *", "minute: a number"},
+    {"*5 * * * *", "what is 0x35"},
+    {"@reboot", "@hourly"},
+    {"@daily ", "@hourly"},
+};
 
 static void
 test_what_is_no_schedule_is_refused_with_its_field(void **state)
 {
-    static const struct {
-        const char *schedule, *text;
-    } cases[] = {
-        {"", "minute: missing"},
-        {"* * * *", "day of the week: missing"},
-        {"* * * * * *", "more than five"},
-        {"60 * * * *", "minute: 0 to 59"},
-        {"* 24 * * *", "hour: 0 to 23"},
-        {"* * 0 * *", "day of the month: 1 to 31"},
-        {"* * 32 * *", "day of the month: 1 to 31"},
-        {"* * * 13 *", "month: 1 to 12"},
-        {"* * * * 8", "day of the week: 0 to 7"},
-        {"5-1 * * * *", "in this order"},
-        {"1, * * * *", "minute: a number, a name or *"},
-        {"*/0 * * * *", "a step is a number"},
-        {"*/ * * * *", "a step is a number"},
-        {"5/2 * * * *", "needs a range"},
-        {"1- * * * *", "end of the range"},
-        {"1000 * * * *", "minute: "},
-        {"4294967296 * * * *", "minute: "},
-        {"* * * jane *", "month: what is 0x65"},
-        {"jan * * * *", "minute: a number"},
-        {"-1 * * * *", "minute: a number"},
-        {"*5 * * * *", "what is 0x35"},
-        {"@reboot", "@hourly"},
-        {"@daily ", "@hourly"},
-    };
-
     (void)state;
-    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
         uint64_t next = 12345;
         struct diag diag;
 
         diag_init(&diag);
-        assert_int_equal(catalog_schedule_next(cases[i].schedule, 0, &next, &diag), -EINVAL);
-        if (strstr(diag_text(&diag), cases[i].text) == NULL)
-            fail_msg("\"%s\": \"%s\" is not in \"%s\"", cases[i].schedule, cases[i].text,
+        assert_int_equal(catalog_schedule_next(wrong[i].schedule, 0, &next, &diag), -EINVAL);
+        if (strstr(diag_text(&diag), wrong[i].text) == NULL)
+            fail_msg("\"%s\": \"%s\" is not in \"%s\"", wrong[i].schedule, wrong[i].text,
                      diag_text(&diag));
         assert_int_equal(next, 12345);
     }

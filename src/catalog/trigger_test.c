@@ -126,26 +126,46 @@ test_a_paused_trigger_and_another_tenants_are_not_found(void **state)
     assert_string_equal(find(t, "GET", "/x"), "");
 }
 
+static const struct {
+    const char *path, *text;
+} bad_paths[] = {
+    {"", "begins with a /"},
+    {"x", "begins with a /"},
+    {"/a//b", "empty name"},
+    {"/a/../b", ".. in it"},
+    {"/a/.", ". or .."},
+    {"/a?b", "byte 3: no ?"},
+    {"/a#", "no ?, #"},
+    {"/a\\b", "no ?, #"},
+    {"/a*", "a * stands alone"},
+    {"/*/b", "a * stands alone"},
+    {"/a/**", "a * stands"},
+    {"/a\nb", "control"},
+    {"/\xff", "byte 2: not UTF-8"},
+};
+
 static void
-test_triggers_that_cannot_be_are_refused(void **state)
+test_requests_that_cannot_be_are_refused(void **state)
 {
-    static const struct {
-        const char *path, *text;
-    } bad[] = {
-        {"", "begins with a /"},
-        {"x", "begins with a /"},
-        {"/a//b", "empty name"},
-        {"/a/../b", ".. in it"},
-        {"/a/.", ". or .."},
-        {"/a?b", "byte 3: no ?"},
-        {"/a#", "no ?, #"},
-        {"/a\\b", "no ?, #"},
-        {"/a*", "a * stands alone"},
-        {"/*/b", "a * stands alone"},
-        {"/a/**", "a * stands"},
-        {"/a\nb", "control"},
-        {"/\xff", "byte 2: not UTF-8"},
-    };
+    struct testing *t = *state;
+
+    testing_tenant(t, "acme");
+    for (size_t i = 0; i < ARRAY_COUNT(bad_paths); i++) {
+        assert_int_equal(put_http(t, "t", "", bad_paths[i].path), -EINVAL);
+        if (strstr(diag_text(&t->diag), bad_paths[i].text) == NULL)
+            fail_msg("%s: \"%s\"", bad_paths[i].path, diag_text(&t->diag));
+    }
+    assert_int_equal(put_http(t, "t", "get", "/"), -EINVAL);
+    assert_int_equal(put_http(t, "one", "GET", "/a"), 0);
+    assert_int_equal(put_http(t, "one", "GET", "/a"), 0);
+    assert_int_equal(put_http(t, "two", "GET", "/a"), -EEXIST);
+    assert_non_null(strstr(diag_text(&t->diag), "trigger one has this"));
+    testing_check_memory(t);
+}
+
+static void
+test_time_tables_that_cannot_be_are_refused(void **state)
+{
     struct testing *t = *state;
     struct catalog_trigger cron = {.tenant = "acme",
                                    .name = "c",
@@ -155,16 +175,6 @@ test_triggers_that_cannot_be_are_refused(void **state)
                                    .input = "{}"};
 
     testing_tenant(t, "acme");
-    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
-        assert_int_equal(put_http(t, "t", "", bad[i].path), -EINVAL);
-        if (strstr(diag_text(&t->diag), bad[i].text) == NULL)
-            fail_msg("%s: \"%s\"", bad[i].path, diag_text(&t->diag));
-    }
-    assert_int_equal(put_http(t, "t", "get", "/"), -EINVAL);
-    assert_int_equal(put_http(t, "one", "GET", "/a"), 0);
-    assert_int_equal(put_http(t, "one", "GET", "/a"), 0);
-    assert_int_equal(put_http(t, "two", "GET", "/a"), -EEXIST);
-    assert_non_null(strstr(diag_text(&t->diag), "trigger one has this"));
     succeeds(t, catalog_trigger_put(t->catalog, &cron, &t->diag));
     cron.schedule = "0 0 30 2 *";
     expects(t, -EINVAL, "never due", catalog_trigger_put(t->catalog, &cron, &t->diag));
@@ -215,7 +225,8 @@ main(void)
         TEST(test_the_longest_path_wins_then_the_exact_one_then_the_method),
         TEST(test_paths_that_lead_elsewhere_fit_nothing),
         TEST(test_a_paused_trigger_and_another_tenants_are_not_found),
-        TEST(test_triggers_that_cannot_be_are_refused),
+        TEST(test_requests_that_cannot_be_are_refused),
+        TEST(test_time_tables_that_cannot_be_are_refused),
         TEST(test_triggers_of_all_tenants_are_listed),
     };
 

@@ -222,11 +222,18 @@ test_nobody_sees_a_secret_or_a_token(void **state)
     assert_true(check_directory(t->directory) > 4096);
     testing_open_store(t);
     t->catalog = testing_catalog(t);
-    /* The search finds what is there: a plain variable. */
-    seen = 0;
-    assert_int_equal(put(t, "P", "visible", false), 0);
+}
+
+/* So the search above would have found it. */
+static void
+test_a_plain_variable_is_in_its_record(void **state)
+{
+    struct testing *t = *state;
     struct buffer raw = {0};
     struct catalog_key key;
+
+    testing_tenant(t, "acme");
+    assert_int_equal(put(t, "P", "visible", false), 0);
     catalog_key_make(&key, "acme", CATALOG_RECORD_VARIABLE, "P");
     assert_int_equal(store_get(t->store, &(struct store_key){CATALOG_TABLE, key.bytes, key.count},
                                &raw, NULL, NULL),
@@ -290,6 +297,7 @@ main(void)
         TEST(test_a_secret_that_an_alias_needs_stays),
         TEST(test_variables_that_cannot_be_are_refused),
         TEST(test_nobody_sees_a_secret_or_a_token),
+        TEST(test_a_plain_variable_is_in_its_record),
         TEST(test_a_sealed_secret_opens_under_its_own_name_and_key_alone),
     };
 
