@@ -4,12 +4,11 @@
 # make check-quick    the same without real programs and fuzzing: a minute or two
 # make check-stress   all tests and programs with every Faaslet moved at each host call
 # make check-san      unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
-# make check-tsan     executors, a served cell and its connection under ThreadSanitizer
+# make check-tsan     executors, a served cell, its connection, workers, stores: ThreadSanitizer
 # make check-clang    everything compiled by clang without a warning
 
 SPEC       ?= ../shared/spec
 CHECK_SAN  := address,undefined
-
 # NAME=COMMAND steps of tools/run-tests.
 STEP_TIDY     := "tidy=make -s tidy" "tidy-test=make -s tidy-test" "run-tests=tools/run-tests_test"
 STEP_UNITS    := $(TESTS)
@@ -37,8 +36,8 @@ STEP_MOVED    := "cli-moved=$(MOVED) tests/cli/run $(B)" "wasi-moved=$(MOVED) ma
                  $(call spec_step,spec-moved,,$(MOVED)) \
                  "programs-moved@1200=make -s programs STRESS=move=1" \
                  "kernels-moved@900=$(MOVED) tests/kernels/run" \
-                 $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstring /cell/,$t)$(findstring /tests/,$t),$(call moved_test,$t)))
-STEP_MOVED_ALL := $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstring /cell/,$t)$(findstring /tests/,$t),,$(call moved_test,$t)))
+                 $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstring /cell/,$t)$(findstring /worker/,$t)$(findstring /tests/,$t),$(call moved_test,$t)))
+STEP_MOVED_ALL := $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstring /cell/,$t)$(findstring /worker/,$t)$(findstring /tests/,$t),,$(call moved_test,$t)))
 
 .PHONY: check check-quick check-stress check-san check-tsan check-clang
 check-quick: all tests $(B)/spec-run
@@ -55,9 +54,14 @@ check-san:
 	@$(MAKE) -s SAN=$(CHECK_SAN) tests
 	@tools/run-tests --logs build/check/san $(TESTS:$(B)/%=build/san-address-undefined/%)
 TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test net/net_test \
+<<<<<<< HEAD
               catalog/catalog_test)
+=======
+                worker/worker_test worker/hostile_test \
+                worker/fault_test worker/user_test store/store_dir_test store/store_redis_test)
+>>>>>>> main
 check-tsan:
-	@$(MAKE) -s SAN=thread $(TSAN_TESTS)
+	@$(MAKE) -s SAN=thread $(TSAN_TESTS) build/san-thread/test/worker/double
 	@tools/run-tests --logs build/check/tsan $(TSAN_TESTS)
 check-clang:
 	@$(MAKE) -s CC=clang-19 CI=true all tests

@@ -125,7 +125,7 @@ has_guest_compiler(void)
 }
 
 static bool
-has_compiler(void)
+is_beside_us(const char *name)
 {
     char path[4096];
     ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 16);
@@ -135,8 +135,20 @@ has_compiler(void)
     slash = strrchr(path, '/');
     if (slash == NULL)
         return false;
-    (void)snprintf(slash + 1, 16, "weft-compiler");
+    (void)snprintf(slash + 1, 16, "%s", name);
     return access(path, X_OK) == 0;
+}
+
+static bool
+has_compiler(void)
+{
+    return is_beside_us("weft-compiler");
+}
+
+static bool
+has_cell(void)
+{
+    return is_beside_us("weft-cell");
 }
 
 static const struct check checks[] = {
@@ -152,6 +164,8 @@ static const struct check checks[] = {
     {"userfaultfd", has_userfaultfd, false,
      "a kernel with CONFIG_USERFAULTFD; moves copy all memory at once without it"},
     {"the compiler weft-compiler", has_compiler, true, "keep it beside weft"},
+    {"the program of cells weft-cell", has_cell, false,
+     "keep it beside weft; there is no weft run --jail without it"},
     {"the linker ld.lld-19", has_linker, true, "apt-get install lld-19"},
     {"the guest compiler", has_guest_compiler, false,
      "apt-get install clang-19 wasi-libc libclang-rt-19-dev-wasm32, for weft cc"},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * weft run: one program in one Faaslet, in this process.
+ * weft run: one program in one Faaslet, in this process or in a confined one (run_jail.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,8 @@
 #include "cmd/run_internal.h"
 #include "cmd/values.h"
 
-#define CPU_TICK_NS 10000000u
+#define CPU_TICK_NS     10000000u
+#define CPU_PERCENT_MAX 100000u
 
 static const char help[] =
     "usage: weft run [options] PROGRAM.wasm [arguments]\n\n"
@@ -36,6 +37,10 @@ static const char help[] =
     "                       standard input\n"
     "  --from FILE          start where --save stopped, with these standard streams\n"
     "  --invoke NAME        call this exported function with the arguments, print its results\n"
+    "  --jail               run it in a confined process of its own, a cell\n"
+    "  --cpu-percent N      with --jail: at most so much processor time, 100 is one core\n"
+    "  --jail-memory SIZE   with --jail: limit all memory of the process\n"
+    "  --strict             with --jail: refuse where this machine lacks a protection\n"
     "  --perf               map the cached image itself, so that perf finds its symbols\n"
     "  --json               the outcome as JSON, on standard error\n" CMD_COMPILE_HELP
     "\nEnvironment: WEFT_STRESS=move=N moves the Faaslet to another address at every Nth\n"
@@ -49,6 +54,10 @@ enum {
     OPTION_SAVE,
     OPTION_SAVE_AT,
     OPTION_FROM,
+    OPTION_JAIL,
+    OPTION_CPU_PERCENT,
+    OPTION_JAIL_MEMORY,
+    OPTION_STRICT,
 };
 
 /* ---------------------------------------------------------------- command line */
@@ -134,6 +143,26 @@ set_save_at(struct run_command *command, char *text)
 }
 
 static bool
+set_jail_option(struct run_command *command, int option, const char *value)
+{
+    uint64_t number = 0;
+    bool is_valid = true;
+
+    if (option == OPTION_JAIL) {
+        command->is_jailed = true;
+    } else if (option == OPTION_STRICT) {
+        command->is_strict = true;
+    } else if (option == OPTION_JAIL_MEMORY) {
+        is_valid = cmd_parse_size(value, &command->jail_limits.memory_bytes) &&
+                   command->jail_limits.memory_bytes > 0;
+    } else {
+        is_valid = cmd_parse_unsigned(value, CPU_PERCENT_MAX, &number) && number > 0;
+        command->jail_limits.cpu_percent = (uint32_t)number;
+    }
+    return is_valid;
+}
+
+static bool
 set_limit(struct run_command *command, int option, const char *value)
 {
     switch (option) {
@@ -186,6 +215,8 @@ set_option(struct run_command *command, int option, char *value, struct diag *di
         command->is_profiled = true;
         return true;
     default:
+        if (option >= OPTION_JAIL && option <= OPTION_STRICT)
+            return set_jail_option(command, option, value);
         return cmd_compile_option(option, value, &command->request, diag);
     }
 }
@@ -200,31 +231,43 @@ check(struct run_command *command)
         return cmd_usage("run", "--save-at needs --save") + 1;
     if (command->from != NULL && (command->invoke != NULL || command->save != NULL))
         return cmd_usage("run", "--from goes with neither --invoke nor --save") + 1;
+    if (command->is_jailed &&
+        (command->invoke != NULL || command->save != NULL || command->is_profiled))
+        return cmd_usage("run", "--jail goes with none of --invoke, --save and --perf") + 1;
+    if (!command->is_jailed && (command->is_strict || command->jail_limits.cpu_percent != 0 ||
+                                command->jail_limits.memory_bytes != 0))
+        return cmd_usage("run", "--cpu-percent, --jail-memory and --strict need --jail") + 1;
     command->path = command->args[0];
     return 0;
 }
+
+static const struct option options[] = {
+    {"help", no_argument, NULL, 'h'},
+    {"json", no_argument, NULL, 'j'},
+    {"dir", required_argument, NULL, 'd'},
+    {"env", required_argument, NULL, 'e'},
+    {"mem", required_argument, NULL, 'm'},
+    {"stack", required_argument, NULL, 's'},
+    {"timeout", required_argument, NULL, 't'},
+    {"cpu-time", required_argument, NULL, OPTION_CPU_TIME},
+    {"files", required_argument, NULL, OPTION_FILES},
+    {"output", required_argument, NULL, OPTION_OUTPUT},
+    {"save", required_argument, NULL, OPTION_SAVE},
+    {"save-at", required_argument, NULL, OPTION_SAVE_AT},
+    {"from", required_argument, NULL, OPTION_FROM},
+    {"invoke", required_argument, NULL, 'i'},
+    {"jail", no_argument, NULL, OPTION_JAIL},
+    {"cpu-percent", required_argument, NULL, OPTION_CPU_PERCENT},
+    {"jail-memory", required_argument, NULL, OPTION_JAIL_MEMORY},
+    {"strict", no_argument, NULL, OPTION_STRICT},
+    {"perf", no_argument, NULL, 'p'},
+    CMD_COMPILE_OPTIONS,
+    {NULL, 0, NULL, 0}};
 
 /* The same. */
 static int
 parse(struct run_command *command, int argc, char **argv)
 {
-    static const struct option options[] = {{"help", no_argument, NULL, 'h'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"dir", required_argument, NULL, 'd'},
-                                            {"env", required_argument, NULL, 'e'},
-                                            {"mem", required_argument, NULL, 'm'},
-                                            {"stack", required_argument, NULL, 's'},
-                                            {"timeout", required_argument, NULL, 't'},
-                                            {"cpu-time", required_argument, NULL, OPTION_CPU_TIME},
-                                            {"files", required_argument, NULL, OPTION_FILES},
-                                            {"output", required_argument, NULL, OPTION_OUTPUT},
-                                            {"save", required_argument, NULL, OPTION_SAVE},
-                                            {"save-at", required_argument, NULL, OPTION_SAVE_AT},
-                                            {"from", required_argument, NULL, OPTION_FROM},
-                                            {"invoke", required_argument, NULL, 'i'},
-                                            {"perf", no_argument, NULL, 'p'},
-                                            CMD_COMPILE_OPTIONS,
-                                            {NULL, 0, NULL, 0}};
     struct diag diag;
     int option;
 
@@ -406,25 +449,38 @@ run_image(struct run_command *command, struct faaslet_image *image, int *code, s
     return err;
 }
 
+/* From the cache, or compiled now. */
 static int
-load_image(struct run_command *command, struct faaslet_image **image, struct diag *diag)
+get_image(struct run_command *command, int *image_fd, struct diag *diag)
 {
     struct buffer bytes = {0};
-    int image_fd = -1;
     int err = file_read_all(command->path, CMD_MODULE_BYTES_MAX, &bytes, diag);
 
     if (err == 0) {
         command->request.bytes = bytes.bytes;
         command->request.count = bytes.count;
-        err = compile_get(&command->request, &image_fd, &command->report, diag);
+        err = compile_get(&command->request, image_fd, &command->report, diag);
         diag_prefix(diag, "%s", command->path);
     }
     buffer_fini(&bytes);
     command->loaded_ns = clock_now_ns();
+    return err;
+}
+
+static int
+run_here(struct run_command *command, int image_fd, int *code, struct diag *diag)
+{
+    struct faaslet_image *image = NULL;
+    int err = faaslet_thread_init();
+
+    if (err == 0 && command->cpu_ns != 0)
+        err = faaslet_thread_tick(CPU_TICK_NS);
     if (err == 0)
-        err = command->is_profiled ? faaslet_image_load_file(image_fd, image, diag)
-                                   : faaslet_image_load(image_fd, image, diag);
-    file_close(&image_fd);
+        err = command->is_profiled ? faaslet_image_load_file(image_fd, &image, diag)
+                                   : faaslet_image_load(image_fd, &image, diag);
+    if (err == 0)
+        err = run_image(command, image, code, diag);
+    faaslet_image_put(image);
     return err;
 }
 
@@ -432,9 +488,9 @@ int
 cmd_run(int argc, char **argv)
 {
     static struct run_command command; /* large */
-    struct faaslet_image *image = NULL;
     struct diag diag;
     int code = CMD_EXIT_FAILED;
+    int image_fd = -1;
     int err;
 
     compile_options_init(&command.request.options);
@@ -442,13 +498,10 @@ cmd_run(int argc, char **argv)
     if (code != 0)
         return code - 1;
     diag_init(&diag);
-    err = faaslet_thread_init();
-    if (err == 0 && command.cpu_ns != 0)
-        err = faaslet_thread_tick(CPU_TICK_NS);
+    err = get_image(&command, &image_fd, &diag);
     if (err == 0)
-        err = load_image(&command, &image, &diag);
-    if (err == 0)
-        err = run_image(&command, image, &code, &diag);
-    faaslet_image_put(image);
+        err = command.is_jailed ? run_jailed(&command, image_fd, &code, &diag)
+                                : run_here(&command, image_fd, &code, &diag);
+    file_close(&image_fd);
     return err == 0 ? code : cmd_fail(err, &diag);
 }

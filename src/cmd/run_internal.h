@@ -8,6 +8,7 @@
 
 #include "cmd/cmd_internal.h"
 #include "hostcall/hostcall.h"
+#include "jail/jail.h"
 
 #define DIRECTORIES_MAX 64u
 #define ENVIRONMENT_MAX 1024u
@@ -28,6 +29,8 @@ struct run_command {
     const char *save_arg;    /* its first argument, or NULL */
     const char *invoke;
     bool is_json, is_profiled;
+    bool is_jailed, is_strict;
+    struct jail_limits jail_limits;
     const char *path;
     char **args; /* of the program, its name first */
     size_t arg_count;
@@ -38,6 +41,13 @@ struct run_command {
 /* The exit code; tells of it on standard error. */
 int run_report(const struct run_command *command, const struct faaslet *faaslet,
                const struct faaslet_outcome *outcome);
+
+/* The same of one in another process; refused: bits 1 << enum faaslet_limit. */
+int run_report_from(const struct run_command *command, const struct faaslet_outcome *outcome,
+                    uint32_t refused, const char *backtrace);
+
+/* In a confined process of its own. */
+int run_jailed(struct run_command *command, int image_fd, int *code, struct diag *diag) MUST_CHECK;
 
 /* Makes the Faaslet stop at the host call at which to save, in whatever module it is. */
 int run_stop_at(const struct run_command *command, struct faaslet *faaslet,

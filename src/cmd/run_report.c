@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cmd/run_internal.h"
 
@@ -79,8 +80,8 @@ list_refused(uint32_t refused, struct buffer *text)
 }
 
 static void
-report_json(const struct run_command *command, const struct faaslet *faaslet,
-            const struct faaslet_outcome *outcome, const struct buffer *backtrace)
+report_json(const struct run_command *command, const struct faaslet_outcome *outcome,
+            uint32_t refused, const char *backtrace)
 {
     struct buffer text = {0}, what = {0};
 
@@ -88,7 +89,7 @@ report_json(const struct run_command *command, const struct faaslet *faaslet,
     buffer_append_format(&text, "{\"outcome\":");
     cmd_json_string(&text, (const char *)what.bytes, what.count);
     what.count = 0;
-    list_refused(faaslet_refused(faaslet), &what);
+    list_refused(refused, &what);
     buffer_append_format(&text, ",\"refused\":");
     cmd_json_string(&text, (const char *)what.bytes, what.count);
     buffer_append_format(
@@ -99,36 +100,56 @@ report_json(const struct run_command *command, const struct faaslet *faaslet,
         (double)command->report.wall_ns / 1e6,
         (double)(command->created_ns - command->loaded_ns) / 1e6,
         (double)(command->ended_ns - command->created_ns) / 1e6, faaslet_stress_moves());
-    cmd_json_string(&text, (const char *)backtrace->bytes, backtrace->count);
+    cmd_json_string(&text, backtrace, strlen(backtrace));
     buffer_append_format(&text, "}\n");
     (void)fwrite(text.bytes, 1, text.count, stderr);
     buffer_fini(&text);
     buffer_fini(&what);
 }
 
+static void
+report_text(const struct run_command *command, const struct faaslet_outcome *outcome,
+            uint32_t refused, const char *backtrace)
+{
+    struct buffer text = {0};
+
+    if (outcome->kind == FAASLET_TRAP || outcome->kind == FAASLET_KILLED) {
+        describe(outcome, &text);
+        (void)fprintf(stderr, "weft: %s: %.*s\n%s", command->path, (int)text.count, text.bytes,
+                      backtrace);
+    }
+    if (exit_code(outcome) != CMD_EXIT_OK && refused != 0) {
+        text.count = 0;
+        list_refused(refused, &text);
+        (void)fprintf(stderr, "weft: %s: was refused more by its %.*s\n", command->path,
+                      (int)text.count, text.bytes);
+    }
+    buffer_fini(&text);
+}
+
+int
+run_report_from(const struct run_command *command, const struct faaslet_outcome *outcome,
+                uint32_t refused, const char *backtrace)
+{
+    if (command->is_json)
+        report_json(command, outcome, refused, backtrace);
+    else
+        report_text(command, outcome, refused, backtrace);
+    return exit_code(outcome);
+}
+
 int
 run_report(const struct run_command *command, const struct faaslet *faaslet,
            const struct faaslet_outcome *outcome)
 {
-    bool is_bad = outcome->kind == FAASLET_TRAP || outcome->kind == FAASLET_KILLED;
-    struct buffer text = {0}, backtrace = {0};
+    struct buffer backtrace = {0};
+    int code;
 
-    if (is_bad)
+    if (outcome->kind == FAASLET_TRAP || outcome->kind == FAASLET_KILLED)
         faaslet_backtrace(faaslet, &backtrace);
-    if (command->is_json) {
-        report_json(command, faaslet, outcome, &backtrace);
-    } else if (is_bad) {
-        describe(outcome, &text);
-        (void)fprintf(stderr, "weft: %s: %.*s\n%.*s", command->path, (int)text.count, text.bytes,
-                      (int)backtrace.count, backtrace.bytes);
-    }
-    if (!command->is_json && exit_code(outcome) != CMD_EXIT_OK && faaslet_refused(faaslet) != 0) {
-        text.count = 0;
-        list_refused(faaslet_refused(faaslet), &text);
-        (void)fprintf(stderr, "weft: %s: was refused more by its %.*s\n", command->path,
-                      (int)text.count, text.bytes);
-    }
+    buffer_append(&backtrace, "", 1);
+    code = run_report_from(command, outcome, faaslet_refused(faaslet),
+                           backtrace.err == 0 ? (const char *)backtrace.bytes : "");
     buffer_fini(&backtrace);
-    buffer_fini(&text);
-    return exit_code(outcome);
+    return code;
 }

@@ -64,6 +64,7 @@ static const struct {
     {"BUSY", -ETIMEDOUT, true, "a script runs"},
     {"MASTERDOWN", -ETIMEDOUT, true, "a replica without its master"},
     {"READONLY", -ETIMEDOUT, true, "this is a replica"},
+    {"NOREPLICAS", -ETIMEDOUT, true, "too few replicas are there"},
     {"TRYAGAIN", -ETIMEDOUT, true, ""},
     {"CLUSTERDOWN", -ETIMEDOUT, true, ""},
 };

@@ -10,17 +10,20 @@
  *
  *   records   dir:/var/lib/weft          LMDB in that directory (one process at a time)
  *             redis://[:password@]host:port/db
- *   blobs     dir:/var/lib/weft          files in that directory
+ *   blobs     dir:/var/lib/weft          files in that directory (any number of processes)
  *             s3+http://host:port/bucket, s3+https://host/bucket   (keys: config)
  *
  * What a commit or a put has said 0 to is there after a crash of this process and, if
  * is_durable, of the machine: the directory is fsync'ed (commits of several threads share
- * one fsync); Redis is asked at open whether it appends and syncs before it answers, and
- * refused with -ENOTSUP if not.
+ * one fsync); Redis is asked at every connection whether it appends and syncs before it
+ * answers, and refused with -ENOTSUP if not. docs/store.md has the argument.
  *
  * All functions may be called from any thread. A remote store that cannot be reached is
  * tried again with growing pauses until config.patience_ns, then -ETIMEDOUT with what was
- * tried in diag; a commit whose answer was lost is repeated safely: it happens once.
+ * tried in diag; a commit whose answer was lost is repeated safely: it happens once. After
+ * -ETIMEDOUT and -EIO it is unknown whether it happened; after any other error it did not.
+ *
+ * -ENOENT of a record or blob sets no diag: it is an answer. All other errors but -ENOMEM do.
  */
 #ifndef WEFT_STORE_H
 #define WEFT_STORE_H
@@ -52,8 +55,11 @@ struct store_config {
     uint64_t bytes_max;   /* of LMDB's file; 0: 64 GiB of address space */
 };
 
-/* -EINVAL: an address; -EBUSY: another process has the directory; -ENOTSUP: see above;
- * -ETIMEDOUT. diag says which store and what to do. */
+/* Either address may be NULL, not both: calls for what is not there are -EINVAL then.
+ * -EINVAL: an address, or keys of S3; -EBUSY: another process (diag: which) has the
+ * directory; -EACCES: password or keys; -ENOENT: no such bucket; -ENOTSUP: see above;
+ * -EBADMSG: records that were not durable when the machine stopped; -ETIMEDOUT. diag says
+ * which store and what to do, and never a password. */
 int store_open(const struct store_config *config, struct store **out, struct diag *diag) MUST_CHECK;
 void store_close(struct store *store); /* NULL is fine */
 
@@ -64,7 +70,8 @@ struct store_hash {
 };
 
 /* Puts what can be read from fd (from its offset to its end), and tells its hash. What is
- * there already is not written again. -E2BIG, -ENOSPC, -EIO, -ETIMEDOUT. */
+ * there already counts as put now, and is mended if it was damaged. -E2BIG, -ENOSPC, -EIO,
+ * -ETIMEDOUT, or why fd cannot be read. */
 int store_blob_put(struct store *store, int fd, struct store_hash *out,
                    struct diag *diag) MUST_CHECK;
 int store_blob_put_bytes(struct store *store, const void *bytes, size_t count,
@@ -76,14 +83,16 @@ int store_blob_put_bytes(struct store *store, const void *bytes, size_t count,
 int store_blob_get(struct store *store, const struct store_hash *hash, int *fd,
                    struct diag *diag) MUST_CHECK;
 
-/* 0 or -ENOENT. */
+/* -ENOENT. */
 int store_blob_stat(struct store *store, const struct store_hash *hash, uint64_t *bytes,
                     struct diag *diag) MUST_CHECK;
 int store_blob_remove(struct store *store, const struct store_hash *hash,
                       struct diag *diag) MUST_CHECK; /* none is fine */
 
 /* In order of hashes, until visit says false; for collecting what nobody needs.
- * changed_ns: when it was put last, by the clock of the store (CLOCK_REALTIME). */
+ * changed_ns: when it was put last, by the clock of the store (CLOCK_REALTIME). Removing
+ * races with putting: leave alone what is newer than the longest way from a put to the
+ * commit that names the blob. visit may use the store. */
 typedef bool (*store_blob_visit_fn)(void *context, const struct store_hash *hash, uint64_t bytes,
                                     uint64_t changed_ns);
 int store_blob_list(struct store *store, store_blob_visit_fn visit, void *context,
@@ -103,7 +112,7 @@ int store_get(struct store *store, const struct store_key *key, struct buffer *o
 
 /* Of one table: keys that begin with prefix and come after `after` (NULL: from the first),
  * in order of their bytes, until visit says false or so many were told (0: all). A view of
- * one moment for dir:, of each page for redis:. */
+ * one moment for dir:, of each page for redis:. visit may use the store. */
 struct store_range {
     const char *table;
     const void *prefix;
@@ -138,7 +147,8 @@ struct store_change {
 
 /* All of it or nothing; every key at most once. Afterwards each changed record has the
  * version *version (of all of them the same, higher than any before). -EAGAIN: a condition
- * does not hold: *failed is its index. -EINVAL, -E2BIG, -ENOSPC, -ETIMEDOUT. */
+ * does not hold: *failed is the index of the first. Both may be NULL. -EINVAL, -E2BIG,
+ * -ENOSPC, -ETIMEDOUT (above); -EIO: the disk. */
 int store_commit(struct store *store, const struct store_change *changes, size_t count,
                  uint64_t *version, size_t *failed, struct diag *diag) MUST_CHECK;
 

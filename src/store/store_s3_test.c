@@ -135,6 +135,57 @@ test_a_list_passes_over_what_is_no_blob(void **state)
     assert_int_equal(after.count, before.count);
 }
 
+/* More than what is kept in memory. */
+static void
+test_a_big_blob_comes_through_a_file(void **state)
+{
+    const size_t count = (64u << 20) + 12345;
+    uint8_t *bytes = blob_bytes(count, 5);
+    struct store_hash hash = blob_put(bytes, count);
+    int fd = -1;
+
+    (void)state;
+    blob_expect(&hash, bytes, count);
+    assert_int_equal(store_blob_get(testing_store, &hash, &fd, NULL), 0);
+    assert_int_equal(fcntl(fd, F_GET_SEALS), -1);
+    assert_int_equal(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+    (void)close(fd);
+    free(bytes);
+}
+
+static void
+test_tls_with_a_certificate_that_is_trusted(void **state)
+{
+    char own[64], own_address[80], key[80], certificate[80], command[400];
+    const char *tls[2] = {key, certificate};
+    struct store_config own_config = config;
+    struct store *store;
+    struct store_hash hash;
+    pid_t pid;
+
+    (void)state;
+    testing_directory(own);
+    (void)snprintf(key, sizeof(key), "%s/key", own);
+    (void)snprintf(certificate, sizeof(certificate), "%s/certificate", own);
+    (void)snprintf(command, sizeof(command),
+                   "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
+                   "-subj /CN=test -addext subjectAltName=IP:127.0.0.1 -keyout %s -out %s "
+                   "2>/dev/null",
+                   key, certificate);
+    assert_int_equal(testing_shell(command), 0);
+    (void)snprintf(own_address, sizeof(own_address), "s3+https://127.0.0.1:%u/weft",
+                   testing_s3_start_tls(own, 0, tls, &pid));
+    own_config.blobs = own_address;
+    testing_open_fails(&own_config, -EIO, "certificate");
+    own_config.ca_path = certificate;
+    store = testing_open(&own_config);
+    assert_int_equal(store_blob_put_bytes(store, "abc", 3, &hash, NULL), 0);
+    putters_run(store);
+    store_close(store);
+    testing_stop(pid);
+    testing_remove(own);
+}
+
 /* ------------------------------------------------------------------- connections that break */
 
 static void
@@ -310,6 +361,8 @@ main(void)
         cmocka_unit_test(test_a_damaged_blob_is_not_handed_out_and_a_put_mends_it),
         cmocka_unit_test(test_a_list_of_several_pages),
         cmocka_unit_test(test_a_list_passes_over_what_is_no_blob),
+        cmocka_unit_test(test_a_big_blob_comes_through_a_file),
+        cmocka_unit_test(test_tls_with_a_certificate_that_is_trusted),
         cmocka_unit_test(test_connections_that_break_in_an_answer),
         cmocka_unit_test(test_a_failed_request_is_repeated),
         cmocka_unit_test(test_the_server_is_killed_and_started_under_load),

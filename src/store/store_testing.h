@@ -39,7 +39,7 @@
 #define TESTING_SKIPPED 77
 
 /* What the suites work on. */
-static struct store *testing_store;
+__attribute__((unused)) static struct store *testing_store;
 
 static inline uint64_t
 testing_random(void)
@@ -239,12 +239,15 @@ testing_redis_start(const char *directory, unsigned port, const char *const *mor
     return pid;
 }
 
-/* The S3 server of the tests; its port. It ends when input (kept by us) does. */
+/* The S3 server of the tests; its port. It ends when input (kept by us) does. With a key
+ * and its certificate (NULL: none) it speaks TLS. */
 static inline unsigned
-testing_s3_start(const char *directory, unsigned port, pid_t *pid)
+testing_s3_start_tls(const char *directory, unsigned port, const char *const tls[2], pid_t *pid)
 {
     char number[16], line[32] = "";
-    const char *words[] = {"node", "tests/store/s3.mjs", directory, number, NULL};
+    const char *words[] = {"node", "tests/store/s3.mjs",        directory,
+                           number, tls == NULL ? NULL : tls[0], tls == NULL ? NULL : tls[1],
+                           NULL};
     int input[2], output[2];
     ssize_t count;
 
@@ -259,6 +262,12 @@ testing_s3_start(const char *directory, unsigned port, pid_t *pid)
     if (count <= 0)
         fail_msg("the S3 server does not start");
     return (unsigned)strtoul(line, NULL, 10);
+}
+
+static inline unsigned
+testing_s3_start(const char *directory, unsigned port, pid_t *pid)
+{
+    return testing_s3_start_tls(directory, port, NULL, pid);
 }
 
 /* ------------------------------------------------------------------------------ proxy */

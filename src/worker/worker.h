@@ -13,7 +13,8 @@
  * Every call that was accepted ends in exactly one worker_end, also where its cell is
  * killed. What a cell says is not trusted: it can only harm its own tenant's calls.
  *
- * All functions may be called from any thread, but worker_destroy not from on_end.
+ * All functions may be called from any thread, but worker_destroy and
+ * worker_await_ready not from on_end. Texts are UTF-8.
  */
 #ifndef WEFT_WORKER_H
 #define WEFT_WORKER_H
@@ -32,6 +33,7 @@
 #define WORKER_DIRECTORIES_MAX 64u
 #define WORKER_VALUES_MAX      16u
 #define WORKER_INPUT_BYTES_MAX (32u << 20)
+#define WORKER_POOL_MAX        256u
 
 struct worker;
 struct worker_tenant;
@@ -73,7 +75,9 @@ int worker_tenant_add(struct worker *worker, const struct worker_tenant_config *
 /* For its cell that runs, and for later ones. */
 int worker_tenant_limit(struct worker_tenant *tenant, const struct jail_limits *limits,
                         struct diag *diag) MUST_CHECK;
-/* Ends its calls (WORKER_CANCELLED), its functions and its cell. NULL is fine. */
+/* Ends its calls (WORKER_CANCELLED), its functions, which are not to be used any more,
+ * and its cell. Waits until all their on_end have returned, unless it is called from
+ * one. NULL is fine. */
 void worker_tenant_remove(struct worker_tenant *tenant);
 
 struct worker_usage {
@@ -144,8 +148,9 @@ struct worker_end { /* all valid during on_end only */
     uint64_t id;
     enum worker_end_kind kind;
     int exit_code, err;
-    uint32_t limit;                  /* that ended it */
-    uint32_t refused;                /* at which the guest was refused something, and went on */
+    uint32_t trap;    /* of WORKER_TRAP: the number that abi.h has for it, if the cell is right */
+    uint32_t limit;   /* that ended it */
+    uint32_t refused; /* at which the guest was refused something, and went on */
     const char *message, *backtrace; /* or "" */
     const uint64_t *results;
     size_t result_slots;
@@ -175,10 +180,10 @@ struct worker_call {
     void *context;
 };
 
-/* *id, never 0, never used again. on_end is called if and only if this succeeds,
- * perhaps before it returns. -EINVAL, -ENOMEM, -EMFILE, -E2BIG (input), -EAGAIN
- * (calls_max), -ESHUTDOWN (function or tenant removed). A tenant whose cell cannot be
- * started has calls that end as WORKER_FAILED with the reason. */
+/* *id, never 0, never used again, is written before on_end can be called. on_end is
+ * called if and only if this succeeds, perhaps before it returns. -EINVAL, -ENOMEM, -EMFILE, -E2BIG
+ * (input), -EAGAIN (calls_max), -ESHUTDOWN (function or tenant removed). A tenant whose cell cannot
+ * be started has calls that end as WORKER_FAILED with the reason. */
 int worker_call(struct worker_function *function, const struct worker_call *call,
                 uint64_t *id) MUST_CHECK;
 

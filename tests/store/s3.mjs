@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An S3 server on loopback:   node s3.mjs DIRECTORY [PORT]
+// An S3 server on loopback:   node s3.mjs DIRECTORY [PORT [KEY CERTIFICATE]]
 // Prints its port once it listens. Access key and secret: S3RVER. Bucket: weft.
 //
 // s3rver takes any Signature Version 4 for good, so signatures are checked here, from
 // Amazon's description of them. It also writes objects in place, which S3 does not:
 // requests for the same object wait for each other.
 import crypto from "node:crypto";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
 const require = createRequire(new URL("../../build/npm/s3/", import.meta.url));
@@ -76,12 +77,13 @@ async function alone(context, next) {
     return next();
 }
 
-const [directory, port] = process.argv.slice(2);
+const [directory, port, key, certificate] = process.argv.slice(2);
 const server = new S3rver({
     address: "127.0.0.1",
     port: Number(port ?? 0),
     silent: true,
     directory,
+    ...(key ? { key: readFileSync(key), cert: readFileSync(certificate) } : {}),
     configureBuckets: [{ name: "weft" }],
 });
 server.middleware.unshift(alone, async (context, next) => {
