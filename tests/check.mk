@@ -54,12 +54,9 @@ check-san:
 	@$(MAKE) -s SAN=$(CHECK_SAN) tests
 	@tools/run-tests --logs build/check/san $(TESTS:$(B)/%=build/san-address-undefined/%)
 TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test net/net_test \
-<<<<<<< HEAD
-              catalog/catalog_test)
-=======
                 worker/worker_test worker/hostile_test \
-                worker/fault_test worker/user_test store/store_dir_test store/store_redis_test)
->>>>>>> main
+                worker/fault_test worker/user_test store/store_dir_test store/store_redis_test \
+                catalog/catalog_test)
 check-tsan:
 	@$(MAKE) -s SAN=thread $(TSAN_TESTS) build/san-thread/test/worker/double
 	@tools/run-tests --logs build/check/tsan $(TSAN_TESTS)

@@ -335,6 +335,110 @@ test_catalogs_on_one_store_never_lose_each_others_changes(void **state)
     catalog_close(other);
 }
 
+/* Asks all the time, of a tenant that changes, goes and comes back. */
+struct asking {
+    struct testing *t;
+    const char *secret;
+    atomic_bool *is_done;
+    bool is_failed;
+};
+
+static bool
+see_trigger(void *context, const struct catalog_trigger *trigger)
+{
+    *(bool *)context |= strcmp(trigger->path, "/x/*") != 0;
+    return true;
+}
+
+static void
+ask_environment(struct asking *asking, struct catalog_callable *callable)
+{
+    struct buffer out = {0};
+    size_t count;
+    int err = catalog_environment(asking->t->catalog, catalog_callable_version(callable), &out,
+                                  &count, NULL);
+
+    asking->is_failed |= err != 0 && err != -ENOENT;
+    asking->is_failed |= err == 0 && (out.count != 9 || memcmp(out.bytes, "S=sealed", 9) != 0);
+    buffer_fini(&out);
+}
+
+static void
+ask_once(struct asking *asking)
+{
+    struct catalog *catalog = asking->t->catalog;
+    struct catalog_callable *callable;
+    struct catalog_identity who;
+    int err = catalog_identify(catalog, asking->secret, strlen(asking->secret), &who);
+
+    asking->is_failed |= err != 0 || strcmp(who.token, "root") != 0;
+    err = catalog_resolve(catalog, "acme", "f", 0, &callable, NULL);
+    asking->is_failed |= err != 0 && err != -ENOENT;
+    if (err == 0) {
+        ask_environment(asking, callable);
+        catalog_callable_put(callable);
+    }
+    err = catalog_trigger_find(catalog, "acme", "GET", "/x/y", see_trigger, &asking->is_failed);
+    asking->is_failed |= err != 0 && err != -ENOENT;
+    err = catalog_trigger_list(catalog, NULL, see_trigger, &asking->is_failed, NULL);
+    asking->is_failed |= err != 0;
+}
+
+static void *
+ask(void *context)
+{
+    struct asking *asking = context;
+
+    while (!atomic_load(asking->is_done) && !asking->is_failed)
+        ask_once(asking);
+    return NULL;
+}
+
+static void
+change_all(struct testing *t)
+{
+    static const char *const secrets[] = {"S"};
+    struct catalog_version version = testing_version(t, "acme", "f");
+    struct catalog_trigger trigger = {
+        .tenant = "acme", .name = "t", .kind = CATALOG_HTTP, .reference = "f", .path = "/x/*"};
+    uint32_t number;
+
+    version.secrets = secrets;
+    version.secret_count = 1;
+    testing_tenant(t, "acme");
+    for (unsigned i = 0; i < 3; i++) {
+        succeeds(t, catalog_variable_put(t->catalog, "acme", "S", "sealed", true, &t->diag));
+        succeeds(t, catalog_version_put(t->catalog, &version, &number, &t->diag));
+        trigger.is_paused = i == 1;
+        succeeds(t, catalog_trigger_put(t->catalog, &trigger, &t->diag));
+    }
+    succeeds(t, catalog_tenant_remove(t->catalog, "acme", &t->diag));
+}
+
+static void
+test_questions_are_answered_while_everything_changes(void **state)
+{
+    struct testing *t = *state;
+    struct catalog_token token = {"", "root", CATALOG_ADMIN, 0};
+    char secret[CATALOG_TOKEN_BYTES_MAX];
+    atomic_bool is_done = false;
+    struct asking askings[2];
+    pthread_t threads[2];
+
+    succeeds(t, catalog_token_create(t->catalog, &token, secret, &t->diag));
+    for (unsigned i = 0; i < 2; i++) {
+        askings[i] = (struct asking){.t = t, .secret = secret, .is_done = &is_done};
+        assert_int_equal(pthread_create(&threads[i], NULL, ask, &askings[i]), 0);
+    }
+    for (unsigned i = 0; i < 60; i++)
+        change_all(t);
+    atomic_store(&is_done, true);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_false(askings[i].is_failed);
+    }
+}
+
 /* ------------------------------------------------------------------------ failures */
 
 static const char *const points[] = {
@@ -577,6 +681,7 @@ main(void)
         TEST(test_a_refresh_reads_what_changed_and_nothing_else),
         TEST(test_one_tenants_damage_does_not_keep_the_others_from_being_read),
         TEST(test_catalogs_on_one_store_never_lose_each_others_changes),
+        TEST(test_questions_are_answered_while_everything_changes),
         TEST(test_a_change_that_fails_has_not_happened),
         TEST(test_a_refresh_that_fails_is_made_good_by_the_next),
         TEST(test_a_tenant_half_removed_is_not_seen_and_goes_later),
