@@ -150,8 +150,8 @@ test_a_refresh_shows_that_a_tenant_went_or_is_another(void **state)
     succeeds(t, catalog_refresh(theirs, &t->diag));
     /* Removed, and made again with as many changes. */
     succeeds(t, catalog_tenant_remove(mine, "acme", &t->diag));
-    testing_tenant(t, "acme");
-    testing_tenant(t, "acme");
+    for (unsigned i = 0; i < 3; i++)
+        testing_tenant(t, "acme");
     testing_tenant(t, "beta");
     succeeds(t, catalog_refresh(theirs, &t->diag));
     t->catalog = theirs;
@@ -214,8 +214,51 @@ test_one_tenants_damage_does_not_keep_the_others_from_being_read(void **state)
     catalog_close(theirs);
 }
 
+struct racing {
+    struct testing *t;
+    struct catalog *other;
+    unsigned decisions;
+};
+
+/* The first time, another is faster. */
+static int
+decide_slowly(struct catalog_change *change, void *context)
+{
+    struct racing *racing = context;
+    struct catalog *mine = racing->t->catalog;
+    Catalog__Tenant message = CATALOG__TENANT__INIT;
+    struct catalog_key key;
+
+    if (racing->decisions++ == 0) {
+        racing->t->catalog = racing->other;
+        assert_int_equal(testing_deploy(racing->t, "acme", "f"), 2);
+        racing->t->catalog = mine;
+    }
+    assert_int_equal(
+        catalog_function_of(catalog_change_find(change, CATALOG_RECORD_FUNCTION, "f"))->next,
+        racing->decisions + 1);
+    message.priority = 9;
+    catalog_key_make(&key, "acme", CATALOG_RECORD_SETTINGS, "");
+    return catalog_change_put(change, &key, &message.base);
+}
+
+static void
+test_a_change_is_decided_again_where_another_came_first(void **state)
+{
+    struct testing *t = *state;
+    struct racing racing = {.t = t, .other = testing_catalog(t)};
+
+    testing_tenant(t, "acme");
+    (void)testing_deploy(t, "acme", "f");
+    succeeds(t, catalog_change(t->catalog, "acme", decide_slowly, &racing, &t->diag));
+    assert_int_equal(racing.decisions, 2);
+    assert_int_equal(testing_resolve(t, "acme", "f", 0), 2);
+    testing_check_memory(t);
+    catalog_close(racing.other);
+}
+
 #define HAMMERS     4u
-#define DEPLOYMENTS 40u
+#define DEPLOYMENTS 400u
 
 struct hammer {
     struct testing *t;
@@ -680,6 +723,7 @@ main(void)
         TEST(test_a_refresh_shows_that_a_tenant_went_or_is_another),
         TEST(test_a_refresh_reads_what_changed_and_nothing_else),
         TEST(test_one_tenants_damage_does_not_keep_the_others_from_being_read),
+        TEST(test_a_change_is_decided_again_where_another_came_first),
         TEST(test_catalogs_on_one_store_never_lose_each_others_changes),
         TEST(test_questions_are_answered_while_everything_changes),
         TEST(test_a_change_that_fails_has_not_happened),

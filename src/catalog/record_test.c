@@ -261,6 +261,27 @@ test_broken_records_are_named_when_opening(void **state)
     assert_null(none);
 }
 
+/* What a catalog still has in memory does not stand in for what the store has lost. */
+static void
+test_a_version_that_went_missing_is_found_when_all_is_read(void **state)
+{
+    struct testing *t = *state;
+    struct catalog *theirs = testing_catalog(t);
+    struct store_change change = {.is_removal = true};
+    struct catalog_key key;
+
+    testing_tenant(t, "acme");
+    (void)testing_deploy(t, "acme", "f");
+    succeeds(t, catalog_refresh(theirs, &t->diag));
+    for (unsigned i = 0; i < 2 * CATALOG_LOG_COMMITS; i++)
+        testing_tenant(t, "acme");
+    catalog_key_make_version(&key, "acme", "f", 1);
+    change.key = (struct store_key){CATALOG_TABLE, key.bytes, key.count};
+    assert_int_equal(store_commit(t->store, &change, 1, NULL, NULL, NULL), 0);
+    expects(t, -EBADMSG, "its version 1 is missing", catalog_refresh(theirs, &t->diag));
+    catalog_close(theirs);
+}
+
 /* --------------------------------------------------------------------------------- map */
 
 #define NUMBERS 2000u
@@ -324,6 +345,7 @@ main(void)
         TEST(test_functions_that_break_a_promise_are_not_taken),
         TEST(test_a_record_with_a_field_0_is_not_taken),
         TEST(test_keys_that_are_none_are_not_taken),
+        TEST(test_a_version_that_went_missing_is_found_when_all_is_read),
         TEST(test_broken_records_are_named_when_opening),
         cmocka_unit_test(test_a_map_finds_what_was_set_and_not_removed),
     };
