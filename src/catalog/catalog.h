@@ -45,6 +45,7 @@
 #define CATALOG_VARIABLE_BYTES_MAX 65536u
 #define CATALOG_VERSIONS_KEPT      32u   /* of a function; older ones go unless an alias has them */
 #define CATALOG_FUNCTIONS_MAX      4096u /* of a tenant */
+#define CATALOG_TENANTS_MAX        16384u
 #define CATALOG_TOKENS_MAX         1024u /* of a tenant */
 #define CATALOG_TRIGGERS_MAX       1024u /* of a tenant */
 #define CATALOG_ALIASES_MAX        64u   /* of a function */
@@ -78,7 +79,8 @@ struct catalog_tenant {
     uint64_t storage_bytes; /* of modules, images, files together; 0: no limit */
 };
 
-/* Makes or changes one. -EINVAL: diag names the field. */
+/* Makes or changes one. -EINVAL: diag names the field. -ENOSPC: CATALOG_TENANTS_MAX, or a few
+ * more where several processes make them. */
 int catalog_tenant_put(struct catalog *catalog, const struct catalog_tenant *tenant,
                        struct diag *diag) MUST_CHECK;
 /* With all it has. -ENOENT. Where it fails half-way, nothing of it is seen any more; what is

@@ -77,6 +77,23 @@ test_a_tenant_is_made_changed_and_removed_with_all_it_has(void **state)
     testing_check_memory(t);
 }
 
+static void
+test_there_is_an_end_of_tenants(void **state)
+{
+    struct testing *t = *state;
+    struct catalog_tenant tenant = {.name = "one-more"};
+    char name[16];
+
+    for (unsigned i = 0; i < CATALOG_TENANTS_MAX; i++) {
+        (void)snprintf(name, sizeof(name), "t%u", i);
+        testing_tenant(t, name);
+    }
+    expects(t, -ENOSPC, "there are 16384", catalog_tenant_put(t->catalog, &tenant, &t->diag));
+    testing_tenant(t, name);
+    succeeds(t, catalog_tenant_remove(t->catalog, name, &t->diag));
+    succeeds(t, catalog_tenant_put(t->catalog, &tenant, &t->diag));
+}
+
 static bool
 change_while_seeing(void *context, const struct catalog_tenant *tenant)
 {
@@ -718,6 +735,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_another_clusters_key_is_found_and_said),
         TEST(test_a_tenant_is_made_changed_and_removed_with_all_it_has),
+        TEST(test_there_is_an_end_of_tenants),
         TEST(test_a_visit_may_change_what_it_is_shown),
         TEST(test_a_refresh_shows_what_others_did),
         TEST(test_a_refresh_shows_that_a_tenant_went_or_is_another),

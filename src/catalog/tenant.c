@@ -11,7 +11,8 @@
 #include "base/fault.h"
 #include "catalog/catalog_internal.h"
 
-#define PURGE_KEYS 1024u
+#define PURGE_KEYS   1024u
+#define ATTEMPTS_MAX 16u /* to make a tenant that others remove */
 
 /* ----------------------------------------------------------------------------- purge */
 
@@ -106,10 +107,15 @@ decide_put(struct catalog_change *change, void *context)
     const struct catalog_item *item = catalog_change_find(change, CATALOG_RECORD_SETTINGS, "");
     Catalog__Tenant message = CATALOG__TENANT__INIT;
     struct catalog_key key;
+    size_t count;
 
     if (change->space != NULL && change->space->generation != NULL &&
         change->space->generation->is_removed)
-        return -ESTALE;
+        return -ESTALE; /* what it had goes first */
+    count = change->catalog->spaces.count - (catalog_space_find(change->catalog, "") != NULL);
+    if (item == NULL && count >= CATALOG_TENANTS_MAX)
+        return diag_set(change->diag, -ENOSPC, "tenant %s: there are %u, the most there may be",
+                        tenant->name, CATALOG_TENANTS_MAX);
     if (item != NULL)
         message = *(const Catalog__Tenant *)(const void *)item->message;
     message.cpu_share = tenant->cpu_share;
@@ -133,15 +139,19 @@ catalog_tenant_put(struct catalog *catalog, const struct catalog_tenant *tenant,
 
     if (err != 0)
         return err;
-    err = -ESTALE;
-    while (err == -ESTALE) {
+    for (unsigned i = 0; i < ATTEMPTS_MAX; i++) {
         diag_init(&attempt);
         err = catalog_change_any(catalog, tenant->name, decide_put, (void *)(uintptr_t)tenant,
                                  &attempt);
-        if (err == -ESTALE && (err = purge(catalog, tenant->name, diag)) == 0)
-            err = -ESTALE;
+        if (err == 0)
+            return 0;
+        if (err != -ESTALE)
+            return diag_set(diag, err, "%s", diag_text(&attempt));
+        err = purge(catalog, tenant->name, diag);
+        if (err != 0)
+            return err;
     }
-    return err == 0 ? 0 : diag_set(diag, err, "%s", diag_text(&attempt));
+    return diag_set(diag, -EAGAIN, "tenant %s is removed all the time: try again", tenant->name);
 }
 
 static int
