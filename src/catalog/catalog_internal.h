@@ -27,6 +27,7 @@
 #define CATALOG_TABLE            "catalog"
 #define CATALOG_TABLE_GENERATION "catalog-generation"
 #define CATALOG_TABLE_KEY        "catalog-key"
+#define CATALOG_TABLE_CLAIM      "catalog-claim" /* see change.c */
 
 #define CATALOG_HASH_BYTES       32u
 #define CATALOG_RECORD_KEY_MAX   144u /* tenant, kind, two names, a number */

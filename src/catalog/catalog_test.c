@@ -274,6 +274,43 @@ test_a_change_is_decided_again_where_another_came_first(void **state)
     catalog_close(racing.other);
 }
 
+/* Others are faster until there is a claim. */
+static int
+decide_after_claim(struct catalog_change *change, void *context)
+{
+    struct racing *racing = context;
+    struct catalog *mine = racing->t->catalog;
+    Catalog__Tenant message = CATALOG__TENANT__INIT;
+    struct catalog_key key;
+
+    racing->decisions++;
+    if (count_records(racing->t, CATALOG_TABLE_CLAIM) == 0) {
+        racing->t->catalog = racing->other;
+        (void)testing_deploy(racing->t, "acme", "f");
+        racing->t->catalog = mine;
+    }
+    catalog_key_make(&key, "acme", CATALOG_RECORD_SETTINGS, "");
+    return catalog_change_put(change, &key, &message.base);
+}
+
+static void
+test_who_loses_often_claims_and_a_claim_that_stays_is_removed(void **state)
+{
+    struct testing *t = *state;
+    struct racing racing = {.t = t, .other = testing_catalog(t)};
+    struct store_change claim = {.key = {CATALOG_TABLE_CLAIM, "acme", 5}, .value = ""};
+
+    testing_tenant(t, "acme");
+    succeeds(t, catalog_change(t->catalog, "acme", decide_after_claim, &racing, &t->diag));
+    assert_in_range(racing.decisions, 3, 20);
+    assert_int_equal(count_records(t, CATALOG_TABLE_CLAIM), 0);
+    assert_int_equal(store_commit(t->store, &claim, 1, NULL, NULL, NULL), 0);
+    testing_tenant(t, "acme");
+    assert_int_equal(count_records(t, CATALOG_TABLE_CLAIM), 0);
+    testing_check_memory(t);
+    catalog_close(racing.other);
+}
+
 #define HAMMERS     4u
 #define DEPLOYMENTS 400u
 
@@ -742,6 +779,7 @@ main(void)
         TEST(test_a_refresh_reads_what_changed_and_nothing_else),
         TEST(test_one_tenants_damage_does_not_keep_the_others_from_being_read),
         TEST(test_a_change_is_decided_again_where_another_came_first),
+        TEST(test_who_loses_often_claims_and_a_claim_that_stays_is_removed),
         TEST(test_catalogs_on_one_store_never_lose_each_others_changes),
         TEST(test_questions_are_answered_while_everything_changes),
         TEST(test_a_change_that_fails_has_not_happened),

@@ -11,10 +11,16 @@
  * fail for want of memory is done before the commit, so what is committed is in the index.
  * A commit that failed and has happened all the same (its answer was lost for good) is
  * found by the next sync.
+ *
+ * Who lost must read what the winner wrote, and may lose again to one who has it already and
+ * never stops. So whoever lost often leaves a claim in the store, and whoever begins a
+ * change lets a claim pass: waits until it is gone, or for a moment. That is politeness: no
+ * promise rests on it.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/rand.h>
 
@@ -23,6 +29,9 @@
 #include "catalog/catalog_internal.h"
 
 #define ATTEMPTS_MAX 256u
+#define CLAIM_AFTER  8u /* attempts */
+#define CLAIM_POLLS  50u
+#define CLAIM_NS     UINT64_C(1000000) /* of each poll */
 
 /* What one commit needs beside its delta. */
 struct commit {
@@ -208,6 +217,45 @@ commit_change(struct catalog_change *change)
     return err;
 }
 
+/* ---------------------------------------------------------------------------- claims */
+
+/* What fails here is not needed. */
+static void
+commit_claim(struct catalog *catalog, const char *tenant, struct store_change change)
+{
+    struct catalog_key key;
+    int err;
+
+    catalog_generation_key(&key, tenant);
+    change.key = (struct store_key){CATALOG_TABLE_CLAIM, key.bytes, key.count};
+    err = store_commit(catalog->store, &change, 1, NULL, NULL, NULL);
+    (void)err;
+}
+
+static void
+let_claim_pass(struct catalog *catalog, const char *tenant)
+{
+    const struct timespec pause = {.tv_nsec = CLAIM_NS};
+    struct buffer nothing = {0};
+    struct catalog_key key;
+    uint64_t version = 0;
+    int err = 0;
+
+    catalog_generation_key(&key, tenant);
+    for (unsigned i = 0; err == 0 && i < CLAIM_POLLS; i++) {
+        if (i > 0)
+            (void)nanosleep(&pause, NULL);
+        err = store_get(catalog->store,
+                        &(struct store_key){CATALOG_TABLE_CLAIM, key.bytes, key.count}, &nothing,
+                        &version, NULL);
+    }
+    if (err == 0) /* whose it was has ended, or is slow */
+        commit_claim(catalog, tenant,
+                     (struct store_change){
+                         .condition = STORE_VERSION, .version = version, .is_removal = true});
+    buffer_fini(&nothing);
+}
+
 /* ------------------------------------------------------------------------------ runs */
 
 struct run {
@@ -242,13 +290,21 @@ static int
 run_all(const struct run *run, struct diag *diag)
 {
     struct diag attempt;
+    bool has_claim = false;
     int err = -EAGAIN;
 
+    let_claim_pass(run->catalog, run->tenant);
     (void)pthread_mutex_lock(&run->catalog->changing);
     for (unsigned i = 0; i < ATTEMPTS_MAX && err == -EAGAIN; i++) {
+        if (i > 0 && i % CLAIM_AFTER == 0) {
+            commit_claim(run->catalog, run->tenant, (struct store_change){.value = ""});
+            has_claim = true;
+        }
         diag_init(&attempt);
         err = run_once(run, &attempt);
     }
+    if (has_claim)
+        commit_claim(run->catalog, run->tenant, (struct store_change){.is_removal = true});
     (void)pthread_mutex_unlock(&run->catalog->changing);
     if (err == -EAGAIN)
         return diag_set(diag, err, "tenant %s: others were faster %u times: read it, try again",
@@ -262,7 +318,7 @@ int
 catalog_change(struct catalog *catalog, const char *tenant, catalog_decide_fn decide, void *context,
                struct diag *diag)
 {
-    struct run run = {catalog, tenant, false, decide, context};
+    struct run run = {.catalog = catalog, .tenant = tenant, .decide = decide, .context = context};
     int err = catalog_check_name("tenant", tenant, diag);
 
     return err != 0 ? err : run_all(&run, diag);
@@ -272,7 +328,8 @@ int
 catalog_change_any(struct catalog *catalog, const char *tenant, catalog_decide_fn decide,
                    void *context, struct diag *diag)
 {
-    struct run run = {catalog, tenant, true, decide, context};
+    struct run run = {
+        .catalog = catalog, .tenant = tenant, .is_any = true, .decide = decide, .context = context};
     int err = tenant != NULL && tenant[0] == '\0' ? 0 : catalog_check_name("tenant", tenant, diag);
 
     return err != 0 ? err : run_all(&run, diag);

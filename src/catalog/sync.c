@@ -9,7 +9,9 @@
  * is still the one that the commit was made from. So while the generation stays, nothing
  * of the tenant changes; what was read between two looks at the same generation is of
  * that generation. A generation tells which keys the last commits changed: whoever has
- * seen one of these reads only the keys since then, and otherwise all.
+ * seen one of these reads only the keys since then, and otherwise all. Where the second
+ * look finds another generation, the keys since the first are read again, and no others
+ * have changed: so what was read is of the second, if a third look still finds that.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -68,14 +70,21 @@ tells_since(const Catalog__Generation *generation, const Catalog__Generation *se
     return true;
 }
 
-static bool
-is_in(const struct catalog_delta *delta, const ProtobufCBinaryData *key)
+/* In place of what the delta has under the key. Takes the item. */
+static int
+put_newer(struct catalog_delta *delta, const struct catalog_key *key, struct catalog_item *item)
 {
-    for (size_t i = 0; i < delta->count; i++)
-        if (delta->entries[i].key.count == key->len &&
-            memcmp(delta->entries[i].key.bytes, key->data, key->len) == 0)
-            return true;
-    return false;
+    for (size_t i = 0; i < delta->count; i++) {
+        struct catalog_entry *entry = &delta->entries[i];
+
+        if (entry->key.count == key->count &&
+            memcmp(entry->key.bytes, key->bytes, key->count) == 0) {
+            catalog_item_put(entry->item);
+            entry->item = item;
+            return 0;
+        }
+    }
+    return catalog_delta_add(delta, key, item);
 }
 
 static int
@@ -94,8 +103,6 @@ read_key(struct catalog *catalog, const char *tenant, const ProtobufCBinaryData 
                         "table " CATALOG_TABLE_GENERATION
                         ", record %s: its log has the key of another",
                         tenant);
-    if (is_in(delta, data))
-        return 0;
     key.count = data->len;
     memcpy(key.bytes, data->data, data->len);
     err = store_get(catalog->store, &(struct store_key){CATALOG_TABLE, key.bytes, key.count}, &raw,
@@ -105,11 +112,12 @@ read_key(struct catalog *catalog, const char *tenant, const ProtobufCBinaryData 
     else if (err == -ENOENT)
         err = 0;
     buffer_fini(&raw);
-    return err != 0 ? err : catalog_delta_add(delta, &key, item);
+    return err != 0 ? err : put_newer(delta, &key, item);
 }
 
+/* What the log says that was changed after a number. */
 static int
-read_since(struct catalog *catalog, const struct catalog_space *space,
+read_since(struct catalog *catalog, const char *tenant, uint64_t number,
            const Catalog__Generation *generation, struct catalog_delta *delta, struct diag *diag)
 {
     int err = 0;
@@ -117,9 +125,8 @@ read_since(struct catalog *catalog, const struct catalog_space *space,
     for (size_t i = 0; i < generation->n_log; i++) {
         const Catalog__Commit *commit = generation->log[i];
 
-        for (size_t k = 0;
-             err == 0 && commit->number > space->generation->number && k < commit->n_keys; k++)
-            err = read_key(catalog, space->name, &commit->keys[k], delta, diag);
+        for (size_t k = 0; err == 0 && commit->number > number && k < commit->n_keys; k++)
+            err = read_key(catalog, tenant, &commit->keys[k], delta, diag);
     }
     return err;
 }
@@ -199,30 +206,86 @@ read_all(struct catalog *catalog, const char *tenant, bool is_removed, struct ca
 
 /* ------------------------------------------------------------------------------ sync */
 
+/* What is being read of one tenant. */
+struct view {
+    struct catalog *catalog;
+    const char *tenant;
+    Catalog__Generation *generation; /* owned */
+    uint64_t version;
+    struct catalog_delta delta;
+    struct diag *diag;
+};
+
 static int
-take_in(struct catalog *catalog, const char *tenant, struct catalog_delta *delta,
-        Catalog__Generation *generation, uint64_t version, struct diag *diag)
+take_in(struct view *view)
 {
     struct catalog_space *space;
-    int err = catalog_delta_link(catalog, delta, diag);
+    int err = catalog_delta_link(view->catalog, &view->delta, view->diag);
 
     if (err == 0)
-        err = catalog_space_make(catalog, tenant, &space);
+        err = catalog_space_make(view->catalog, view->tenant, &space);
     if (err == 0)
-        err = catalog_index_reserve(catalog, space, delta);
-    if (err == 0)
-        catalog_index_apply(catalog, space, delta, generation, version);
-    return err;
+        err = catalog_index_reserve(view->catalog, space, &view->delta);
+    if (err != 0)
+        return err;
+    catalog_index_apply(view->catalog, space, &view->delta, view->generation, view->version);
+    view->generation = NULL;
+    return 0;
+}
+
+/* Reads what was changed while the rest was read, until nothing was: that is little each
+ * time, so it ends also where others change all the time. -EAGAIN: it did not. */
+static int
+catch_up(struct view *view)
+{
+    for (unsigned i = 0; i < ATTEMPTS_MAX; i++) {
+        Catalog__Generation *newer = NULL;
+        uint64_t version;
+        int err = read_generation(view->catalog, view->tenant, &newer, &version, view->diag);
+
+        if (err != 0)
+            return err == -ENOENT ? -EAGAIN : err;
+        if (version == view->version) {
+            catalog__generation__free_unpacked(newer, NULL);
+            return 0;
+        }
+        err = -EAGAIN;
+        if (tells_since(newer, view->generation))
+            err = read_since(view->catalog, view->tenant, view->generation->number, newer,
+                             &view->delta, view->diag);
+        catalog__generation__free_unpacked(view->generation, NULL);
+        view->generation = newer;
+        view->version = version;
+        if (err != 0)
+            return err;
+    }
+    return -EAGAIN;
+}
+
+static int
+read_changed(struct view *view, const struct catalog_space *space)
+{
+    int err =
+        read_generation(view->catalog, view->tenant, &view->generation, &view->version, view->diag);
+
+    if (err != 0)
+        return err == -ENOENT ? -EAGAIN : err;
+    if (space != NULL && tells_since(view->generation, space->generation))
+        err = read_since(view->catalog, view->tenant, space->generation->number, view->generation,
+                         &view->delta, view->diag);
+    else
+        err = read_all(view->catalog, view->tenant, view->generation->is_removed, &view->delta,
+                       view->diag);
+    return err != 0 ? err : catch_up(view);
 }
 
 /* -EAGAIN: it was changed meanwhile. */
 static int
 sync_once(struct catalog *catalog, const char *tenant, struct diag *diag)
 {
+    struct view view = {.catalog = catalog, .tenant = tenant, .diag = diag};
     struct catalog_space *space = catalog_space_find(catalog, tenant);
-    Catalog__Generation *generation = NULL;
-    struct catalog_delta delta = {0};
-    uint64_t version, again;
+    uint64_t version;
     int err = read_generation(catalog, tenant, NULL, &version, diag);
 
     if (err == -ENOENT && space != NULL)
@@ -231,20 +294,12 @@ sync_once(struct catalog *catalog, const char *tenant, struct diag *diag)
         return 0;
     if (err != 0 || (space != NULL && space->version == version))
         return err;
-    err = read_generation(catalog, tenant, &generation, &version, diag);
-    if (err != 0)
-        return err == -ENOENT ? -EAGAIN : err;
-    if (space != NULL && tells_since(generation, space->generation))
-        err = read_since(catalog, space, generation, &delta, diag);
-    else
-        err = read_all(catalog, tenant, generation->is_removed, &delta, diag);
-    if (read_generation(catalog, tenant, NULL, &again, diag) != 0 || again != version)
-        err = -EAGAIN;
+    err = read_changed(&view, space);
     if (err == 0)
-        err = take_in(catalog, tenant, &delta, generation, version, diag);
-    if (err != 0)
-        catalog__generation__free_unpacked(generation, NULL);
-    catalog_delta_fini(&delta);
+        err = take_in(&view);
+    if (view.generation != NULL)
+        catalog__generation__free_unpacked(view.generation, NULL);
+    catalog_delta_fini(&view.delta);
     return err;
 }
 
