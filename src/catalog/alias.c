@@ -208,8 +208,7 @@ catalog_grant_list(struct catalog *catalog, const char *tenant, const char *func
 
 /* --------------------------------------------------------------------------- resolve */
 
-struct catalog_callable; /* is an item of a version */
-
+/* It is an item of a version. */
 static struct catalog_callable *
 callable_of(struct catalog_item *item)
 {

@@ -341,6 +341,27 @@ test_there_is_an_end_of_aliases_and_grants(void **state)
     testing_check_memory(t);
 }
 
+static void
+test_there_is_an_end_of_functions(void **state)
+{
+    struct testing *t = *state;
+    struct catalog_version version = testing_version(t, "acme", "one-more");
+    uint32_t number;
+    char name[16];
+
+    testing_tenant(t, "acme");
+    for (unsigned i = 0; i < CATALOG_FUNCTIONS_MAX; i++) {
+        (void)snprintf(name, sizeof(name), "f%u", i);
+        assert_int_equal(testing_deploy(t, "acme", name), 1);
+    }
+    expects(t, -ENOSPC, "has 4096 functions",
+            catalog_version_put(t->catalog, &version, &number, &t->diag));
+    assert_int_equal(testing_deploy(t, "acme", name), 2);
+    succeeds(t, catalog_function_remove(t->catalog, "acme", "f7", &t->diag));
+    assert_int_equal(testing_deploy(t, "acme", "one-more"), 1);
+    testing_check_memory(t);
+}
+
 static bool
 stop_at_first(void *context, const struct catalog_version *version)
 {
@@ -385,6 +406,7 @@ main(void)
         TEST(test_what_cannot_be_deployed_is_refused_with_its_field),
         TEST(test_references_are_parsed_strictly),
         TEST(test_there_is_an_end_of_aliases_and_grants),
+        TEST(test_there_is_an_end_of_functions),
         TEST(test_versions_are_listed_newest_first_until_enough),
     };
 

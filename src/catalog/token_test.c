@@ -127,6 +127,25 @@ test_tokens_that_cannot_be_are_refused(void **state)
     testing_check_memory(t);
 }
 
+static void
+test_there_is_an_end_of_tokens(void **state)
+{
+    struct testing *t = *state;
+    char secret[CATALOG_TOKEN_BYTES_MAX], name[16];
+    struct catalog_identity who;
+
+    for (unsigned i = 0; i < CATALOG_TOKENS_MAX; i++) {
+        (void)snprintf(name, sizeof(name), "t%u", i);
+        assert_int_equal(create(t, "", name, CATALOG_ADMIN, 0, secret), 0);
+        assert_int_equal(catalog_identify(t->catalog, secret, strlen(secret), &who), 0);
+        assert_string_equal(who.token, name);
+    }
+    assert_int_equal(create(t, "", "one-more", CATALOG_ADMIN, 0, secret), -ENOSPC);
+    succeeds(t, catalog_token_remove(t->catalog, "", "t7", &t->diag));
+    assert_int_equal(create(t, "", "one-more", CATALOG_ADMIN, 0, secret), 0);
+    testing_check_memory(t);
+}
+
 int
 main(void)
 {
@@ -135,6 +154,7 @@ main(void)
         TEST(test_a_token_has_its_form_and_its_checksum),
         TEST(test_what_is_no_token_or_an_old_one_is_refused_alike),
         TEST(test_tokens_that_cannot_be_are_refused),
+        TEST(test_there_is_an_end_of_tokens),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

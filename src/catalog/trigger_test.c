@@ -190,6 +190,26 @@ test_time_tables_that_cannot_be_are_refused(void **state)
     testing_check_memory(t);
 }
 
+static void
+test_there_is_an_end_of_triggers(void **state)
+{
+    struct testing *t = *state;
+    char name[16], path[32];
+
+    testing_tenant(t, "acme");
+    for (unsigned i = 0; i < CATALOG_TRIGGERS_MAX; i++) {
+        (void)snprintf(name, sizeof(name), "t%u", i);
+        (void)snprintf(path, sizeof(path), "/a/%u/%s", i, i % 2 == 0 ? "*" : "b");
+        assert_int_equal(put_http(t, name, "", path), 0);
+    }
+    assert_int_equal(put_http(t, "one-more", "", "/b"), -ENOSPC);
+    assert_int_equal(put_http(t, name, "GET", path), 0);
+    assert_string_equal(find(t, "GET", "/a/500/x/y"), "t500");
+    assert_string_equal(find(t, "GET", "/a/501/x"), "");
+    assert_string_equal(find(t, "GET", "/a/501/b"), "t501");
+    testing_check_memory(t);
+}
+
 static bool
 count_one(void *context, const struct catalog_trigger *trigger)
 {
@@ -227,6 +247,7 @@ main(void)
         TEST(test_a_paused_trigger_and_another_tenants_are_not_found),
         TEST(test_requests_that_cannot_be_are_refused),
         TEST(test_time_tables_that_cannot_be_are_refused),
+        TEST(test_there_is_an_end_of_triggers),
         TEST(test_triggers_of_all_tenants_are_listed),
     };
 
