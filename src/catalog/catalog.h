@@ -36,9 +36,9 @@
 #include "base/macros.h"
 #include "store/store.h"
 
-#define CATALOG_NAME_BYTES_MAX \
-    63u                                /* a letter, then letters, digits, - and _; of a variable: \
-                                        * a letter or _, then letters, digits and _ */
+/* Names are a letter, then letters, digits, - and _; of variables a letter or _, then
+ * letters, digits and _. */
+#define CATALOG_NAME_BYTES_MAX     63u
 #define CATALOG_KEY_BYTES          32u /* the cluster's key */
 #define CATALOG_TOKEN_BYTES_MAX    96u
 #define CATALOG_VARIABLES_MAX      256u
