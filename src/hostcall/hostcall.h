@@ -20,7 +20,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/buffer.h"
 #include "base/diag.h"
 #include "base/macros.h"
 #include "faaslet/faaslet.h"
@@ -99,7 +98,8 @@ struct hostcall_chain_ops {
     int (*read)(void *context, uint64_t call, uint64_t handle, enum hostcall_stream stream,
                 struct hostcall_chain_read *read);
     int (*cancel)(void *context, uint64_t call, uint64_t handle);
-    int (*forget)(void *context, uint64_t call, uint64_t handle); /* does not cancel */
+    /* Cancels it, unless it is detached: nobody can await it any more. */
+    int (*forget)(void *context, uint64_t call, uint64_t handle);
 };
 
 /* A record names it by a number, so that it freezes to plain data; thawed in a process
@@ -157,9 +157,6 @@ void hostcall_process_destroy(struct hostcall_process *process); /* NULL is fine
  * process goes on. */
 const uint8_t *hostcall_process_output(const struct hostcall_process *process, unsigned stream,
                                        size_t *count);
-
-/* Takes that out of a record of which nothing more is wanted; buffer_fini frees it. */
-struct buffer hostcall_process_take_output(struct hostcall_process *process, unsigned stream);
 
 /* For faaslet_config: the import resolver, and how a process record freezes. */
 const struct faaslet_host_function *hostcall_resolve(const char *module, size_t module_bytes,

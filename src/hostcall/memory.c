@@ -52,12 +52,3 @@ hostcall_process_output(const struct hostcall_process *process, unsigned stream,
     *count = process->streams[stream].count;
     return process->streams[stream].bytes;
 }
-
-struct buffer
-hostcall_process_take_output(struct hostcall_process *process, unsigned stream)
-{
-    struct buffer taken = process->streams[stream];
-
-    process->streams[stream] = (struct buffer){0};
-    return taken;
-}

@@ -69,6 +69,7 @@ is_end(const Rpc__CellEnd *end, const struct worker_record *call)
     bool has_results = end->kind == RPC__CELL_END_KIND__CELL_END_DONE;
 
     return end->kind != RPC__CELL_END_KIND__CELL_END_NONE &&
+           end->kind <= RPC__CELL_END_KIND__CELL_END_FAILED &&
            end->n_results <= (has_results ? call->result_slots : 0);
 }
 
