@@ -406,6 +406,64 @@ test_a_cell_ends_with_children_of_all_kinds(void **state)
     assert_int_equal(client_close(&client), 0);
 }
 
+/* A Faaslet of the guest that stands in the middle of "resume", in a file. */
+static int
+chain_saved(void)
+{
+    static const struct hostcall_config nothing = {.stdio = {-1, -1, -1}};
+    struct faaslet_image *image;
+    struct faaslet_config config = {.resolve = hostcall_resolve, .ops = &hostcall_process_ops};
+    struct hostcall_process *process = NULL;
+    struct faaslet_frozen *frozen;
+    struct faaslet_outcome outcome;
+    struct faaslet *faaslet;
+    struct buffer bytes = {0};
+    int fd = memfd_create("test-saved", MFD_CLOEXEC);
+
+    assert_int_equal(faaslet_thread_init(), 0);
+    assert_int_equal(faaslet_image_load(chain_image(), &image, NULL), 0);
+    assert_int_equal(hostcall_process_create(&nothing, &process, NULL), 0);
+    config.process = process;
+    faaslet = testing_create(image, &config);
+    testing_init(faaslet, 0);
+    assert_int_equal(faaslet_invoke(faaslet, 0, "resume", NULL, 0), 0);
+    faaslet_run(faaslet, CLOCK_NEVER_NS, &outcome);
+    assert_int_equal(outcome.kind, FAASLET_SNAPSHOT);
+    assert_int_equal(faaslet_freeze(faaslet, &frozen, NULL), 0);
+    assert_int_equal(faaslet_frozen_save(frozen, &bytes, NULL), 0);
+    assert_int_equal(write(fd, bytes.bytes, bytes.count), (ssize_t)bytes.count);
+    buffer_fini(&bytes);
+    faaslet_frozen_destroy(frozen);
+    faaslet_destroy(faaslet);
+    hostcall_process_destroy(process);
+    faaslet_image_put(image);
+    return fd;
+}
+
+/* Parent and child go on where the saved one stands, and know themselves apart. */
+static void
+test_a_function_pointer_of_a_saved_faaslet(void **state)
+{
+    Rpc__CellPut put = RPC__CELL_PUT__INIT;
+    Rpc__CellCall call = RPC__CELL_CALL__INIT;
+    int fds[2] = {chain_image(), chain_saved()};
+    uint32_t number = 15;
+    struct client client;
+
+    (void)state;
+    chain_open_with(&client, 1);
+    put.function = 100;
+    put.has_proto = true;
+    client_put(&client, put, fds, 2);
+    client_expect_put(&client, 100);
+    call.function = 100;
+    call.input = (ProtobufCBinaryData){sizeof(number), (uint8_t *)&number};
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(chain_answer(&client, client_call(&client, call, NULL)), 225);
+    assert_int_equal(client_close(&client), 0);
+    (void)close(fds[1]);
+}
+
 /* ------------------------------------------------------- functions that are not here */
 
 static Rpc__CellReply *
@@ -518,6 +576,7 @@ test_who_is_over_takes_back_what_the_worker_was_asked(void **state)
         cmocka_unit_test(test_recursion_by_chaining), \
         cmocka_unit_test(test_recursion_on_few_slots), \
         cmocka_unit_test(test_a_function_pointer_runs_in_a_faaslet_of_its_own), \
+        cmocka_unit_test(test_a_function_pointer_of_a_saved_faaslet), \
         cmocka_unit_test(test_how_a_child_ended_is_told), \
         cmocka_unit_test(test_the_newest_put_of_a_name_is_called), \
         cmocka_unit_test(test_children_of_a_dropped_function_go_on), \
