@@ -301,6 +301,24 @@ test_depth_has_a_limit(void **state)
     assert_int_equal(client_close(&client), 0);
 }
 
+/* It goes on counting where the worker says that the call is a chained one. */
+static void
+test_depth_counts_what_was_chained_elsewhere(void **state)
+{
+    Rpc__CellCall call = RPC__CELL_CALL__INIT;
+    struct client client;
+    uint64_t answer;
+
+    (void)state;
+    chain_open_with(&client, 1);
+    call.function = chain_function("deep");
+    call.depth = 250;
+    answer = chain_answer(&client, client_call(&client, call, NULL));
+    assert_int_equal(answer >> 32, WASI_ELOOP);
+    assert_int_equal(answer & UINT32_MAX, 6);
+    assert_int_equal(client_close(&client), 0);
+}
+
 /* A parent that uses up all calls is refused more, and told which limit it met. */
 static void
 test_the_number_of_calls_has_a_limit(void **state)
@@ -502,6 +520,7 @@ test_what_the_cell_does_not_have_is_asked_of_the_worker(void **state)
         struct told told;
 
         assert_int_equal(reply->chain->input.len, 4);
+        assert_int_equal(reply->chain->depth, 1);
         assert_int_equal(reply->chain->input.data[0], 9);
         end.chain = reply->chain->chain;
         end.kind = RPC__CELL_END_KIND__CELL_END_TRAP;
@@ -581,6 +600,7 @@ test_who_is_over_takes_back_what_the_worker_was_asked(void **state)
         cmocka_unit_test(test_the_newest_put_of_a_name_is_called), \
         cmocka_unit_test(test_children_of_a_dropped_function_go_on), \
         cmocka_unit_test(test_depth_has_a_limit), \
+        cmocka_unit_test(test_depth_counts_what_was_chained_elsewhere), \
         cmocka_unit_test(test_the_number_of_calls_has_a_limit), \
         cmocka_unit_test(test_a_circle_of_calls_ends), \
         cmocka_unit_test(test_children_that_nobody_can_await_are_cancelled), \

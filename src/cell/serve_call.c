@@ -372,6 +372,7 @@ call_create(struct serve *serve, Rpc__CellRequest **request, struct net_frame *f
     call->request = *request;
     call->number = call->root = call->request->call->call;
     call->wall_ns = call->request->call->wall_ns;
+    call->depth = call->request->call->depth;
     call->begin_ns = clock_now_ns();
     for (size_t i = 0; i < ARRAY_COUNT(call->stdio); i++)
         call->stdio[i] = frame->fd_count > 0 ? frame->fds[i] : HOSTCALL_MEMORY;

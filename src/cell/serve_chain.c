@@ -253,6 +253,7 @@ send_chain(struct serve *serve, const struct serve_call *parent, uint64_t number
     chain.input.len = start->input_bytes;
     chain.wall_ns = start->wall_ns;
     chain.is_detached = start->is_detached;
+    chain.depth = parent->depth + 1;
     reply.is_case = RPC__CELL_REPLY__IS_CHAIN;
     reply.chain = &chain;
     if (err == 0 && start->input_bytes + net_queued(serve->connection) > NET_QUEUE_BYTES_MAX / 2)

@@ -330,6 +330,36 @@ test_a_log_is_one_line_whatever_it_says(void **state)
     assert_int_equal(CALL(guest, "log", 0, GUEST_MEMORY_BYTES, 1), E_FAULT);
 }
 
+static void
+test_a_log_waits_for_a_pipe_that_takes_a_part(void **state)
+{
+    struct guest *guest = *state;
+    struct hostcall_config config = config_of("");
+    static char taken[131072];
+    size_t count = 0;
+    ssize_t got;
+
+    assert_int_equal(fcntl(guest->stdio[2], F_SETPIPE_SZ, 4096), 4096);
+    assert_int_equal(fcntl(guest->stdio[2], F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(fcntl(guest->peer[2], F_SETFL, O_NONBLOCK), 0);
+    hostcall_process_ops.destroy(guest->process);
+    assert_int_equal(guest_create_with(guest, &config), 0);
+    (void)memset(guest->memory + GUEST_BUFFER, 'x', 8000);
+    assert_int_equal(CALL(guest, "log", 1, GUEST_BUFFER, 8000), -1);
+    for (int i = 0; i < 10 && guest->verdict == FAASLET_CALL_PENDING; i++) {
+        while ((got = read(guest->peer[2], taken + count, sizeof(taken) - count)) > 0)
+            count += (size_t)got;
+        assert_int_equal(guest->wait.fd_count, 1);
+        (void)guest_again(guest);
+    }
+    assert_int_equal(guest->verdict, FAASLET_CALL_DONE);
+    while ((got = read(guest->peer[2], taken + count, sizeof(taken) - count)) > 0)
+        count += (size_t)got;
+    assert_int_equal(count, 8007);
+    assert_memory_equal(taken, "info: xxx", 9);
+    assert_memory_equal(taken + 8004, "xx\n", 3);
+}
+
 /* -------------------------------------------------------------------------- chaining */
 
 static void
@@ -548,6 +578,7 @@ main(void)
         CHAIN_TEST(test_a_call_knows_who_it_is_wherever_it_goes_on),
         CHAIN_TEST(test_the_time_that_is_left_becomes_less),
         CHAIN_TEST(test_a_log_is_one_line_whatever_it_says),
+        CHAIN_TEST(test_a_log_waits_for_a_pipe_that_takes_a_part),
         CHAIN_TEST(test_who_cannot_start_calls_hears_so),
         CHAIN_TEST(test_a_call_is_started_by_name_and_by_pointer),
         CHAIN_TEST(test_what_cannot_be_started_is_refused),

@@ -172,9 +172,15 @@ weft_log(struct faaslet_call *call)
     if (err != 0)
         return wasi_done(call, err);
     iov.iov_len = make_line(level, text, bytes, line);
+    iov.iov_base = line + call->scratch[0]; /* where a pipe took only the first part */
+    iov.iov_len -= call->scratch[0];
     if (!wasi_output_allows(call, entry, iov.iov_len))
         return FAASLET_CALL_LIMIT;
     err = wasi_write_entry(wasi_process(call), entry, &iov, 1, &done);
     wasi_output_count(call, entry, done);
+    if (err == 0 && done < iov.iov_len) {
+        call->scratch[0] += done;
+        return wasi_wait_fd(call, entry->fd, POLLOUT);
+    }
     return wasi_done_or_wait(call, err, entry, POLLOUT);
 }

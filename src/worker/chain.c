@@ -228,42 +228,65 @@ refuse(struct worker *worker, uint64_t id, const char *reference)
     (void)!worker_chain_end(worker, id, &end);
 }
 
-const char *
-worker_chain_hear(struct worker_cell *cell, const Rpc__CellReply *reply)
+static const char *
+wrong_with(const struct worker_cell *cell, const Rpc__CellChain *wanted)
 {
-    const Rpc__CellChain *wanted = reply->chain;
-    struct worker *worker = cell->worker;
-    struct worker_chained *chained;
-    struct worker_chain chain = {.tenant = cell->tenant,
-                                 .reference = wanted->reference,
-                                 .input = wanted->input.data,
-                                 .input_bytes = wanted->input.len,
-                                 .wall_ns = wanted->wall_ns,
-                                 .is_detached = wanted->is_detached};
-    bool is_new;
-
     if (cell->state != CELL_OPEN)
         return "it chained a call before it was set up";
     if (wanted->input.len > WORKER_INPUT_BYTES_MAX)
         return "it chained a call with more input than one can have";
     if (cell->chain_count >= WORKER_CHAINS_MAX)
         return "it chained more calls than it may";
-    chained = fault_point("worker.chain") != 0 ? NULL : calloc(1, sizeof(*chained));
+    return NULL;
+}
+
+/* Its id; 0: wrong says why not. */
+static uint64_t
+keep(struct worker_cell *cell, uint64_t number, const char **wrong)
+{
+    struct worker *worker = cell->worker;
+    struct worker_chained *chained =
+        fault_point("worker.chain") != 0 ? NULL : calloc(1, sizeof(*chained));
+    uint64_t id = 0;
+
+    *wrong = chained == NULL ? "no memory for a call that it chained" : "it chained a call twice";
     if (chained == NULL)
-        return "no memory for a call that it chained";
-    chained->id = chain.id = atomic_fetch_add_explicit(&worker->next_id, 1, memory_order_relaxed);
-    chained->number = wanted->chain;
+        return 0;
+    chained->number = number;
     chained->cell = cell;
     (void)pthread_mutex_lock(&worker->lock);
-    is_new = find_number(cell, wanted->chain) == NULL;
-    chain.parent = parent_of(cell, wanted->call);
-    if (is_new)
+    if (find_number(cell, number) == NULL) {
+        id = chained->id = atomic_fetch_add_explicit(&worker->next_id, 1, memory_order_relaxed);
         enter(cell, chained);
-    (void)pthread_mutex_unlock(&worker->lock);
-    if (!is_new) {
-        free(chained);
-        return "it chained a call twice";
     }
+    (void)pthread_mutex_unlock(&worker->lock);
+    if (id == 0)
+        free(chained);
+    return id;
+}
+
+const char *
+worker_chain_hear(struct worker_cell *cell, const Rpc__CellReply *reply)
+{
+    const Rpc__CellChain *wanted = reply->chain;
+    struct worker *worker = cell->worker;
+    struct worker_chain chain = {.tenant = cell->tenant,
+                                 .reference = wanted->reference,
+                                 .input = wanted->input.data,
+                                 .input_bytes = wanted->input.len,
+                                 .wall_ns = wanted->wall_ns,
+                                 .depth = wanted->depth,
+                                 .is_detached = wanted->is_detached};
+    const char *wrong = wrong_with(cell, wanted);
+
+    if (wrong != NULL)
+        return wrong;
+    (void)pthread_mutex_lock(&worker->lock);
+    chain.parent = parent_of(cell, wanted->call);
+    (void)pthread_mutex_unlock(&worker->lock);
+    chain.id = keep(cell, wanted->chain, &wrong);
+    if (chain.id == 0)
+        return wrong;
     if (worker->on_chain != NULL)
         worker->on_chain(worker->chain_context, &chain);
     else

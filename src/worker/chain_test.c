@@ -215,6 +215,7 @@ test_the_owner_is_asked_and_answers(void **state)
         assert_string_equal(owner.reference, "leaf:stable");
         assert_ptr_equal(owner.chain.tenant, tenant);
         assert_int_equal(owner.chain.parent, end.id);
+        assert_int_equal(owner.chain.depth, 1);
         assert_int_equal(owner.chain.input_bytes, 4);
         assert_int_equal(owner.input[0], 7);
         assert_int_equal(worker_chain_end(owner.worker, owner.chain.id, &cases[i].end), -ESRCH);

@@ -50,6 +50,7 @@ struct worker_chain { /* all valid during on_chain only */
     const uint8_t *input;
     size_t input_bytes;
     uint64_t wall_ns;
+    uint32_t depth;   /* of calls that chained calls that ... chained it */
     bool is_detached; /* its result is of interest to nobody once the parent is over */
 };
 
@@ -208,6 +209,7 @@ struct worker_call {
     const uint8_t *input; /* at most WORKER_INPUT_BYTES_MAX */
     size_t input_bytes;
     uint64_t wall_ns; /* 0: the function's limit alone */
+    uint32_t depth;   /* where it is what a guest chained: worker_chain's; else 0 */
     worker_end_fn on_end;
     void *context;
 };
