@@ -4,12 +4,11 @@
 # make check-quick    the same without real programs and fuzzing: a minute or two
 # make check-stress   all tests and programs with every Faaslet moved at each host call
 # make check-san      unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
-# make check-tsan     executors, a served cell, its connection, workers under ThreadSanitizer
+# make check-tsan     executors, a served cell, its connection, workers, stores: ThreadSanitizer
 # make check-clang    everything compiled by clang without a warning
 
 SPEC       ?= ../shared/spec
 CHECK_SAN  := address,undefined
-
 # NAME=COMMAND steps of tools/run-tests.
 STEP_TIDY     := "tidy=make -s tidy" "tidy-test=make -s tidy-test" "run-tests=tools/run-tests_test"
 STEP_UNITS    := $(TESTS)
@@ -24,7 +23,8 @@ STEP_PROGRAMS := "programs@1800=make -s programs" \
 STEP_FUZZ     := "fuzz-diff@600=make -s fuzz-diff-check" \
                  "fuzz-wasm@120=make -s fuzz-wasm FUZZ_SECONDS=20" \
                  "fuzz-wasi@120=make -s fuzz-wasi FUZZ_SECONDS=20" \
-                 "fuzz-net@120=make -s fuzz-net FUZZ_SECONDS=20"
+                 "fuzz-net@120=make -s fuzz-net FUZZ_SECONDS=20" \
+                 "fuzz-store@120=make -s fuzz-store FUZZ_SECONDS=20"
 STEP_SAN      := "san@1200=make -s check-san" "tsan@600=make -s check-tsan" \
                  "clang@600=make -s check-clang"
 
@@ -55,7 +55,7 @@ check-san:
 TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test \
                 cell/serve_chain_test net/net_test worker/chain_test \
                 worker/worker_test worker/hostile_test \
-                worker/fault_test worker/user_test)
+                worker/fault_test worker/user_test store/store_dir_test store/store_redis_test)
 check-tsan:
 	@$(MAKE) -s SAN=thread $(TSAN_TESTS) build/san-thread/test/worker/double
 	@tools/run-tests --logs build/check/tsan $(TSAN_TESTS)
