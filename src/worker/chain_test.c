@@ -48,7 +48,7 @@ on_chain(void *context, const struct worker_chain *chain)
     owner->asked++;
     owner->chain = *chain;
     (void)snprintf(owner->reference, sizeof(owner->reference), "%s", chain->reference);
-    if (chain->input_bytes <= sizeof(owner->input))
+    if (chain->input_bytes > 0 && chain->input_bytes <= sizeof(owner->input))
         (void)memcpy(owner->input, chain->input, chain->input_bytes);
     (void)pthread_cond_broadcast(&owner->changed);
     (void)pthread_mutex_unlock(&owner->lock);
