@@ -86,7 +86,15 @@ $(B)/sysroot:
 	ln -sfn /usr/lib/wasm32-wasi $@/lib/wasm32-wasi
 $(B)/sysroot/include/weft.h: guest/include/weft.h | $(B)/sysroot
 	cp $< $@
-all: $(B)/sysroot $(B)/sysroot/include/weft.h
+# What of weft.h is code of the guest.
+$(B)/guest/%.o: guest/lib/%.c guest/include/weft.h | $(B)/sysroot
+	@mkdir -p $(@D)
+	clang-19 --target=wasm32-wasi --sysroot=$(B)/sysroot -Iguest/include -O2 -Wall -Wextra \
+	    -Wmissing-prototypes -c $< -o $@
+$(B)/sysroot/lib/libweft.a: $(B)/guest/pointer.o
+	@rm -f $@
+	llvm-ar-19 rcs $@ $^
+all: $(B)/sysroot $(B)/sysroot/include/weft.h $(B)/sysroot/lib/libweft.a
 
 include $(sort $(wildcard tools/*.mk bench/*.mk tests/*.mk tests/*/*.mk fuzz/*.mk))
 

@@ -39,7 +39,7 @@ walk_end(const Rpc__CellEnd *end)
         sink += end->results[i];
     for (size_t i = 0; i < end->output.len; i++)
         sink += end->output.data[i];
-    ASSERT(end->kind <= RPC__CELL_END_KIND__CELL_END_FAILED);
+    ASSERT(end->kind <= RPC__CELL_END_KIND__CELL_END_LOST);
 }
 
 static void
@@ -54,6 +54,14 @@ walk_reply(const Rpc__CellReply *reply)
         break;
     case RPC__CELL_REPLY__IS_END:
         walk_end(reply->end);
+        break;
+    case RPC__CELL_REPLY__IS_CHAIN:
+        walk_text(reply->chain->reference);
+        for (size_t i = 0; i < reply->chain->input.len; i++)
+            sink += reply->chain->input.data[i];
+        break;
+    case RPC__CELL_REPLY__IS_CHAIN_CANCEL:
+        sink += reply->chain_cancel->chain;
         break;
     default:
         ASSERT(reply->is_case == RPC__CELL_REPLY__IS_USAGE);

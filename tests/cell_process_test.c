@@ -4,6 +4,7 @@
  * does, and the guest programs of tests/wasi in a directory that it has as a descriptor.
  */
 #include "cell_scenarios.h"
+#include "chain_scenarios.h"
 
 #include <dirent.h>
 #include <sched.h>
@@ -273,6 +274,7 @@ main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         CELL_SCENARIOS,
+        CHAIN_SCENARIOS,
         cmocka_unit_test(test_programs_find_their_files_as_ever),
 #ifndef WEFT_SANITIZE /* whose library reads /proc */
         cmocka_unit_test(test_all_this_goes_without_proc_too),

@@ -53,7 +53,8 @@ check-stress: all tests $(B)/spec-run bench-compute-build
 check-san:
 	@$(MAKE) -s SAN=$(CHECK_SAN) tests
 	@tools/run-tests --logs build/check/san $(TESTS:$(B)/%=build/san-address-undefined/%)
-TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test net/net_test \
+TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test \
+                cell/serve_chain_test net/net_test worker/chain_test \
                 worker/worker_test worker/hostile_test \
                 worker/fault_test worker/user_test store/store_dir_test store/store_redis_test \
                 planner/planner_test planner/ledger_test catalog/catalog_test)

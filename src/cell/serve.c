@@ -40,7 +40,8 @@ check_room(struct serve *serve, const Rpc__CellReply *reply)
     int err = fault_point("serve.reply");
 
     if (err == 0 && reply->is_case == RPC__CELL_REPLY__IS_END &&
-        reply->end->output.len + reply->end->log.len > OUTPUT_BYTES_SMALL &&
+        reply->end->output.len + reply->end->log.len + reply->end->result.len >
+            OUTPUT_BYTES_SMALL &&
         net_queued(serve->connection) > QUEUE_BYTES_FULL)
         err = -ENOBUFS;
     return err;
@@ -128,6 +129,7 @@ set_up(struct serve *serve, const Rpc__CellSetup *setup, struct diag *diag)
     err = cell_create(&config, &serve->cell, diag);
     if (err != 0)
         return err;
+    serve->tenant = strdup(setup->tenant);
     serve->calls_max = setup->calls_max != 0 ? setup->calls_max : SERVE_CALLS_MAX;
     reply_ready(serve, true, "");
     return 0;
@@ -161,6 +163,8 @@ obey(struct serve *serve, Rpc__CellRequest **request, struct net_frame *frame, s
         return serve_drop(serve, (*request)->drop->function, diag);
     case RPC__CELL_REQUEST__IS_CALL:
         return serve_call(serve, request, frame, diag);
+    case RPC__CELL_REQUEST__IS_CHAIN_END:
+        return serve_chain_end(serve, (*request)->chain_end, diag);
     case RPC__CELL_REQUEST__IS_CANCEL:
         serve_cancel(serve, (*request)->cancel->call);
         return 0;
@@ -258,6 +262,8 @@ prepare(struct serve *serve)
     err = watch(serve, serve->event);
     if (err == 0)
         err = watch(serve, net_fd(serve->connection));
+    if (err == 0)
+        err = hostcall_chain_register(&serve->chain);
     return err == 0 ? faaslet_prepare() : err;
 }
 
@@ -275,6 +281,8 @@ serve_create(int socket)
         free(serve);
         return NULL;
     }
+    serve->chain.ops = &serve_chain_ops;
+    serve->chain.context = serve;
     serve->epoll = serve->event = serve->cell_epoll = serve->cell_event = -1;
     (void)pthread_mutex_init(&serve->lock, NULL);
     (void)pthread_cond_init(&serve->quiet, NULL);
@@ -296,6 +304,8 @@ serve_destroy(struct serve *serve)
     serve_stop_functions(serve);
     cell_destroy(serve->cell);
     ASSERT(serve->call_count == 0 && serve->function_count == 0);
+    serve_chain_fini(serve);
+    free(serve->tenant);
     close_one(serve->epoll);
     close_one(serve->cell_epoll);
     close_one(serve->cell_event);

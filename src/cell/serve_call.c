@@ -25,8 +25,8 @@ bucket(struct serve *serve, uint64_t number)
     return &serve->calls[number % SERVE_CALL_BUCKETS];
 }
 
-static struct serve_call *
-call_find(struct serve *serve, uint64_t number)
+struct serve_call *
+serve_call_find(struct serve *serve, uint64_t number)
 {
     struct serve_call *call = *bucket(serve, number);
 
@@ -58,8 +58,8 @@ table_leave(struct serve *serve, struct serve_call *call)
 
 /* ------------------------------------------------------------------------- end */
 
-static void
-call_free(struct serve_call *call)
+void
+serve_call_free(struct serve_call *call)
 {
     hostcall_process_destroy(call->process);
     for (size_t i = 0; i < ARRAY_COUNT(call->stdio); i++)
@@ -82,18 +82,25 @@ reply_end(struct serve *serve, Rpc__CellEnd *end)
     serve_reply(serve, &reply);
 }
 
-/* It does not exist any more when the worker hears of its end. */
+/* It does not exist any more when anybody hears of its end. */
 static void
 call_end(struct serve_call *call, Rpc__CellEnd *end)
 {
     struct serve *serve = call->serve;
+    uint8_t *bytes = call->is_chained ? serve_chain_pack(end) : NULL;
 
     (void)pthread_mutex_lock(&serve->lock);
     table_leave(serve, call);
+    if (call->is_chained)
+        serve_chain_tell(serve, call, end, bytes);
     (void)pthread_mutex_unlock(&serve->lock);
     end->call = call->number;
-    reply_end(serve, end);
-    call_free(call);
+    end->chained = call->chained;
+    end->chained_cpu_ns = call->chained_cpu_ns;
+    if (!call->is_chained)
+        reply_end(serve, end);
+    serve_chain_orphan(serve, &call->handles);
+    serve_call_free(call);
 }
 
 void
@@ -180,6 +187,7 @@ static const struct {
     {FAASLET_LIMIT_OUTPUT, RPC__CELL_LIMIT__CELL_LIMIT_OUTPUT},
     {FAASLET_LIMIT_MEMORY, RPC__CELL_LIMIT__CELL_LIMIT_MEMORY},
     {FAASLET_LIMIT_FILES, RPC__CELL_LIMIT__CELL_LIMIT_FILES},
+    {FAASLET_LIMIT_CALLS, RPC__CELL_LIMIT__CELL_LIMIT_CALLS},
 };
 
 static uint32_t
@@ -201,6 +209,8 @@ take_output(const struct cell_end *from, Rpc__CellEnd *end)
     end->output.data =
         (uint8_t *)(uintptr_t)hostcall_process_output(from->process, 1, &end->output.len);
     end->log.data = (uint8_t *)(uintptr_t)hostcall_process_output(from->process, 2, &end->log.len);
+    end->result.data = (uint8_t *)(uintptr_t)hostcall_process_output(from->process, HOSTCALL_RESULT,
+                                                                     &end->result.len);
 }
 
 /* cell_end_fn. */
@@ -243,13 +253,27 @@ deadline_of(const struct serve_call *call)
     return call->begin_ns + call->wall_ns;
 }
 
+uint64_t
+serve_call_deadline(const struct serve_call *call)
+{
+    const Rpc__CellLimits *limits = call->served->request->put->limits;
+    uint64_t own = deadline_of(call);
+
+    if (limits == NULL || limits->wall_ns == 0 ||
+        limits->wall_ns >= CLOCK_NEVER_NS - 1 - call->begin_ns)
+        return own;
+    return own < call->begin_ns + limits->wall_ns ? own : call->begin_ns + limits->wall_ns;
+}
+
 static const char *
 entry_of(const struct serve_call *call)
 {
-    const char *entry = call->request->call->entry;
+    const char *entry = call->request != NULL ? call->request->call->entry : "";
 
     if (call->served->is_mid_run)
         return NULL; /* it goes on where it stands */
+    if (call->pointer != 0)
+        return SERVE_POINTER_ENTRY;
     if (entry[0] == '\0')
         entry = call->served->request->put->entry;
     return entry[0] != '\0' ? entry : ENTRY_DEFAULT;
@@ -259,13 +283,13 @@ entry_of(const struct serve_call *call)
 static int
 start_locked(struct serve_call *call)
 {
-    const Rpc__CellCall *request = call->request->call;
-    bool is_mid_run = call->served->is_mid_run;
+    const Rpc__CellCall *request = call->request != NULL ? call->request->call : NULL;
+    bool has_values = request != NULL && !call->served->is_mid_run;
     const struct cell_call start = {
         .entry = entry_of(call),
-        .args = request->values,
-        .slot_count = is_mid_run ? 0 : request->n_values,
-        .result_slots = is_mid_run ? 0 : request->result_slots,
+        .args = has_values ? request->values : NULL,
+        .slot_count = has_values ? request->n_values : 0,
+        .result_slots = has_values ? request->result_slots : 0,
         .process = call->process,
         .deadline_ns = deadline_of(call),
         .on_end = on_end,
@@ -280,7 +304,7 @@ start_locked(struct serve_call *call)
     err = cell_start(call->served->function, &start, &call->id);
     if (err != 0)
         call->request = whole;
-    else
+    else if (whole != NULL)
         protobuf_c_message_free_unpacked(&whole->base, NULL);
     return err;
 }
@@ -298,7 +322,7 @@ serve_call_start(struct serve_call *call)
         serve_call_fail(call, served->err, served->message != NULL ? served->message : "");
         return;
     }
-    err = served_process(served, call, &call->process, &diag);
+    err = call->process != NULL ? 0 : served_process(serve, served, call, &call->process, &diag);
     if (err != 0) {
         serve_call_fail(call, err, diag_text(&diag));
         return;
@@ -329,7 +353,9 @@ check_call(struct serve *serve, const Rpc__CellCall *call, const struct net_fram
     if (call->input.len > SERVE_INPUT_BYTES_MAX)
         return diag_set(diag, -EPROTO, "call %llu has %zu bytes of input: at most %u", number,
                         call->input.len, SERVE_INPUT_BYTES_MAX);
-    if (call_find(serve, call->call) != NULL)
+    if (call->call >= SERVE_CHAINED)
+        return diag_set(diag, -EPROTO, "call %llu has a number that is the cell's", number);
+    if (serve_call_find(serve, call->call) != NULL)
         return diag_set(diag, -EPROTO, "call %llu is there already", number);
     return 0;
 }
@@ -344,8 +370,9 @@ call_create(struct serve *serve, Rpc__CellRequest **request, struct net_frame *f
         return NULL;
     call->serve = serve;
     call->request = *request;
-    call->number = call->request->call->call;
+    call->number = call->root = call->request->call->call;
     call->wall_ns = call->request->call->wall_ns;
+    call->depth = call->request->call->depth;
     call->begin_ns = clock_now_ns();
     for (size_t i = 0; i < ARRAY_COUNT(call->stdio); i++)
         call->stdio[i] = frame->fd_count > 0 ? frame->fds[i] : HOSTCALL_MEMORY;
@@ -376,8 +403,8 @@ refuse(struct serve *serve, const struct served *served, const struct net_frame 
 }
 
 /* With the lock. */
-static void
-call_enter(struct serve *serve, struct serve_call *call, struct served *served)
+void
+serve_call_enter(struct serve *serve, struct serve_call *call, struct served *served)
 {
     call->served = served;
     served->references++;
@@ -405,7 +432,7 @@ serve_call(struct serve *serve, Rpc__CellRequest **request, struct net_frame *fr
         refused = refuse(serve, served, frame, text);
         call = refused == 0 ? call_create(serve, request, frame) : NULL;
         if (call != NULL) {
-            call_enter(serve, call, served);
+            serve_call_enter(serve, call, served);
             is_ready = served->state != SERVED_PUTTING;
         }
     }
@@ -428,7 +455,7 @@ serve_cancel(struct serve *serve, uint64_t number)
     bool is_waiting = false;
 
     (void)pthread_mutex_lock(&serve->lock);
-    call = call_find(serve, number); /* none: it ended in the meantime */
+    call = serve_call_find(serve, number); /* none: it ended in the meantime */
     if (call != NULL) {
         call->is_cancelled = true;
         is_waiting = call->link.list != NULL;

@@ -31,12 +31,35 @@ served_find(struct serve *serve, uint64_t number)
     return served;
 }
 
+static struct served **
+name_bucket(struct serve *serve, const char *name)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+    for (; *name != '\0'; name++)
+        hash = (hash ^ (uint8_t)*name) * UINT64_C(0x100000001b3);
+    return &serve->names[hash % SERVE_FUNCTION_BUCKETS];
+}
+
+struct served *
+served_named(struct serve *serve, const char *name)
+{
+    struct served *served = name[0] != '\0' ? *name_bucket(serve, name) : NULL;
+
+    while (served != NULL && strcmp(served->request->put->name, name) != 0)
+        served = served->named;
+    return served;
+}
+
 static void
 table_enter(struct serve *serve, struct served *served)
 {
     struct served **at = bucket(serve, served->request->put->function);
 
     served->chain = *at;
+    *at = served;
+    at = name_bucket(serve, served->request->put->name);
+    served->named = *at;
     *at = served;
     served->references++;
     serve->function_count++;
@@ -50,6 +73,10 @@ table_leave(struct serve *serve, struct served *served)
     while (*at != served)
         at = &(*at)->chain;
     *at = served->chain;
+    at = name_bucket(serve, served->request->put->name);
+    while (*at != served)
+        at = &(*at)->named;
+    *at = served->named;
     served->is_dropped = true;
     serve->function_count--;
 }
@@ -126,12 +153,37 @@ list_directories(const struct served *served, struct hostcall_directory *out)
     return put->n_directories;
 }
 
+/* What is this call's own. */
+static void
+add_call(const struct serve_call *call, struct hostcall_config *config, const char **name)
+{
+    const Rpc__CellCall *request = call->request != NULL ? call->request->call : NULL;
+
+    config->call = call->number;
+    config->pointer = call->pointer;
+    config->deadline_ns = serve_call_deadline(call);
+    config->chain = &call->serve->chain;
+    (void)memcpy(config->stdio, call->stdio, sizeof(config->stdio));
+    if (request != NULL) {
+        config->args = (const char *const *)request->args;
+        config->arg_count = request->n_args;
+        config->input = request->input.data;
+        config->input_bytes = request->input.len;
+    } else {
+        config->args = name;
+        config->arg_count = 1;
+        config->input = call->start->input;
+        config->input_bytes = call->start->input_bytes;
+    }
+}
+
 int
-served_process(const struct served *served, const struct serve_call *call,
+served_process(struct serve *serve, const struct served *served, const struct serve_call *call,
                struct hostcall_process **out, struct diag *diag)
 {
     const Rpc__CellLimits *limits = served->request->put->limits;
-    const Rpc__CellCall *request = call != NULL ? call->request->call : NULL;
+    const Rpc__CellCall *request =
+        call != NULL && call->request != NULL ? call->request->call : NULL;
     struct hostcall_directory directories[SERVE_DIRECTORIES_MAX];
     struct hostcall_config config = {
         .directories = directories,
@@ -139,20 +191,17 @@ served_process(const struct served *served, const struct serve_call *call,
         .stdio = {HOSTCALL_MEMORY, HOSTCALL_MEMORY, HOSTCALL_MEMORY},
         .files_max = limits != NULL ? limits->files : 0,
         .output_max = limits != NULL ? limits->output_bytes : 0,
+        .function = served->request->put->name,
+        .tenant = serve->tenant,
     };
-    const char **env = NULL;
+    const char **env = NULL, *name = served->request->put->name;
     int err = join_env(served->request->put, request, &env, &config.env_count);
 
     if (err != 0)
         return diag_set(diag, err, "no memory for a process record");
     config.env = env;
-    if (call != NULL) {
-        config.args = (const char *const *)request->args;
-        config.arg_count = request->n_args;
-        config.input = request->input.data;
-        config.input_bytes = request->input.len;
-        (void)memcpy(config.stdio, call->stdio, sizeof(config.stdio));
-    }
+    if (call != NULL)
+        add_call(call, &config, &name);
     err = hostcall_process_create(&config, out, diag);
     free(env);
     return err;
@@ -213,7 +262,7 @@ create_function(struct serve *serve, struct served *served, struct cell_function
     const Rpc__CellPut *put = served->request->put;
     const Rpc__CellLimits *limits = put->limits;
     struct hostcall_process *process = NULL;
-    int err = config->frozen != NULL ? 0 : served_process(served, NULL, &process, diag);
+    int err = config->frozen != NULL ? 0 : served_process(serve, served, NULL, &process, diag);
 
     if (err != 0)
         return err;

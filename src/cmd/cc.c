@@ -58,6 +58,7 @@ struct driver {
     bool is_cxx;
     const char *clang;
     char sysroot[PATH_BYTES]; /* "--sysroot=..." */
+    char library[PATH_BYTES]; /* libweft.a of it, or empty: a sysroot that has none */
     char directory[64];       /* for objects; empty until needed */
     struct strings compile;   /* options of compiling */
     struct strings link;      /* options of linking, inputs in their order */
@@ -172,6 +173,17 @@ sort_arguments(struct driver *driver, int argc, char **argv)
             add(&driver->link, text);
         }
     }
+}
+
+static void
+find_library(struct driver *driver)
+{
+    int length = snprintf(driver->library, sizeof(driver->library), "%s/lib/libweft.a",
+                          driver->sysroot + strlen("--sysroot="));
+
+    if (length < 0 || (size_t)length >= sizeof(driver->library) ||
+        access(driver->library, R_OK) != 0)
+        driver->library[0] = '\0';
 }
 
 /* The sysroot beside this program, or $WEFT_SYSROOT. */
@@ -294,6 +306,8 @@ link_objects(const struct driver *driver)
     add(&command, "--target=wasm32-wasi");
     for (size_t i = 0; i < driver->link.count; i++)
         add(&command, driver->link.items[i]);
+    if (driver->library[0] != '\0')
+        add(&command, driver->library);
     add(&command, "-o");
     add(&command, driver->output != NULL ? driver->output : "a.wasm");
     code = run(command.items);
@@ -345,6 +359,7 @@ cmd_cc(int argc, char **argv)
         return fputs(help, argc < 2 ? stderr : stdout) < 0 || argc < 2 ? CMD_EXIT_INPUT
                                                                        : CMD_EXIT_OK;
     find_sysroot(&driver);
+    find_library(&driver);
     sort_arguments(&driver, argc, argv);
     if (driver.sources.count > ARRAY_COUNT(driver.source_places))
         return cmd_usage("cc", "more than %zu source files", ARRAY_COUNT(driver.source_places));

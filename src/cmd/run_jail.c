@@ -222,7 +222,8 @@ static uint32_t
 refused_of(uint32_t refused)
 {
     return ((refused & WORKER_LIMIT_MEMORY) != 0 ? 1u << FAASLET_LIMIT_MEMORY : 0) |
-           ((refused & WORKER_LIMIT_FILES) != 0 ? 1u << FAASLET_LIMIT_FILES : 0);
+           ((refused & WORKER_LIMIT_FILES) != 0 ? 1u << FAASLET_LIMIT_FILES : 0) |
+           ((refused & WORKER_LIMIT_CALLS) != 0 ? 1u << FAASLET_LIMIT_CALLS : 0);
 }
 
 static int

@@ -37,6 +37,7 @@ static const struct {
     [FAASLET_LIMIT_OUTPUT] = {"output limit (--output)", SIGXFSZ},
     [FAASLET_LIMIT_MEMORY] = {"memory limit (--mem)", SIGKILL},
     [FAASLET_LIMIT_FILES] = {"limit of open files (--files)", SIGKILL},
+    [FAASLET_LIMIT_CALLS] = {"limit of calls that it starts", SIGKILL},
 };
 
 static int

@@ -67,6 +67,7 @@ enum faaslet_limit {
     FAASLET_LIMIT_OUTPUT, /* a host function said so */
     FAASLET_LIMIT_MEMORY, /* config.memory_bytes_max: ends nobody, but refuses to grow */
     FAASLET_LIMIT_FILES,  /* of open files: likewise */
+    FAASLET_LIMIT_CALLS,  /* of calls that a call starts: likewise */
 };
 
 /* One host call. Guest pointers are checked with faaslet_call_range before use

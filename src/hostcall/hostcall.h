@@ -2,9 +2,9 @@
  *
  * hostcall: what a guest may import.
  *
- * Module "weft": snapshot () -> i32: a good place to make a Proto-Faaslet; 0 in the
- * process that came here by itself, else how often it was started from a frozen one:
- * the time to seed random numbers anew.
+ * Module "weft": what a program can ask of Weft: its input and result, who it is, its
+ * log, a good place to make a Proto-Faaslet, and calls that it starts and awaits
+ * (guest/include/weft.h says what a guest sees; docs/chain.md why it is so).
  *
  * Module "wasi_*": WASI preview 1 (wasi_snapshot_preview1) in full and wasi_unstable with
  * its own layouts. Every function checks guest pointers before anything else,
@@ -24,9 +24,97 @@
 #include "base/macros.h"
 #include "faaslet/faaslet.h"
 
+/* Streams that are kept: 0 to 2 where they are in memory, and what weft_output wrote. */
+#define HOSTCALL_RESULT 3u
+
 /* In stdio: what is read is config.input, what is written is kept. */
 #define HOSTCALL_MEMORY           (-2)
-#define HOSTCALL_OUTPUT_BYTES_MAX (32u << 20) /* kept of 1 and 2 together */
+#define HOSTCALL_OUTPUT_BYTES_MAX (32u << 20) /* kept of 1, 2 and the result together */
+#define HOSTCALL_INPUT_BYTES_MAX  (32u << 20) /* of a call that a guest starts */
+#define HOSTCALL_NAME_BYTES_MAX   255u        /* of a function's reference */
+#define HOSTCALL_HANDLES_MAX      65536u      /* calls of one call that are not forgotten */
+
+/* ------------------------------------------------------------------------ chaining */
+
+/* What a guest wants started: a function by its reference, or by a pointer into its own
+ * table. Borrowed for the call. */
+struct hostcall_chain_start {
+    const char *reference; /* NULL: by pointer; printable and not empty */
+    uint32_t pointer;
+    const uint8_t *input;
+    size_t input_bytes;
+    bool is_detached; /* goes on when the call that started it is over */
+    uint64_t wall_ns; /* 0: no limit of the starter's */
+};
+
+/* The guest sees these numbers. */
+enum hostcall_end_kind {
+    HOSTCALL_RUNNING,
+    HOSTCALL_DONE,      /* returned, or exited with 0 */
+    HOSTCALL_EXIT,      /* code: another exit code */
+    HOSTCALL_TRAP,      /* code: enum abi_trap */
+    HOSTCALL_LIMIT,     /* code: enum hostcall_limit */
+    HOSTCALL_CANCELLED, /* by whoever could */
+    HOSTCALL_FAILED,    /* code: -errno; the guest sees its own number for it */
+    HOSTCALL_LOST,      /* the process that ran it died */
+};
+
+enum hostcall_limit { HOSTCALL_LIMIT_TIME = 1, HOSTCALL_LIMIT_CPU = 2, HOSTCALL_LIMIT_OUTPUT = 4 };
+
+/* What of a call that ended can be read. */
+enum hostcall_stream {
+    HOSTCALL_STREAM_RESULT,
+    HOSTCALL_STREAM_OUTPUT, /* written to 1 */
+    HOSTCALL_STREAM_LOG,    /* and to 2 */
+    HOSTCALL_STREAM_MESSAGE,
+    HOSTCALL_STREAM_COUNT
+};
+
+struct hostcall_chain_end {
+    enum hostcall_end_kind kind;
+    int code;
+    uint32_t bytes[HOSTCALL_STREAM_COUNT];
+};
+
+struct hostcall_chain_read {
+    uint64_t offset;
+    void *to;
+    size_t bytes, done;
+};
+
+/* Who starts calls for calls. Handles are numbers, never 0, that mean something to one
+ * `call` (config.call) only; all on the thread that runs it, and none waits. Those that
+ * take a handle fail with -EBADF where the call has no such. */
+struct hostcall_chain_ops {
+    /* -ENOENT, -EMFILE (handles), -ELOOP (depth), -EAGAIN (calls of the tenant),
+     * -ENOMEM, -ENOSYS. */
+    int (*start)(void *context, uint64_t call, const struct hostcall_chain_start *start,
+                 uint64_t *handle);
+    /* The place in handles of the first that is over. count: none is; the call is woken
+     * when one of them is. */
+    int64_t (*poll)(void *context, uint64_t call, const uint64_t *handles, size_t count);
+    int (*end)(void *context, uint64_t call, uint64_t handle, struct hostcall_chain_end *end);
+    /* Copies what there is of [offset, offset + bytes). -EAGAIN: it is not over. */
+    int (*read)(void *context, uint64_t call, uint64_t handle, enum hostcall_stream stream,
+                struct hostcall_chain_read *read);
+    int (*cancel)(void *context, uint64_t call, uint64_t handle);
+    /* Cancels it, unless it is detached: nobody can await it any more. */
+    int (*forget)(void *context, uint64_t call, uint64_t handle);
+};
+
+/* A record names it by a number, so that it freezes to plain data; thawed in a process
+ * where no such is registered, it can start no calls. */
+struct hostcall_chain {
+    const struct hostcall_chain_ops *ops;
+    void *context;
+    uint64_t number;             /* register writes it */
+    struct hostcall_chain *next; /* of the registered ones */
+};
+int hostcall_chain_register(struct hostcall_chain *chain) MUST_CHECK;
+/* No record with it exists any more. One that is not registered is fine. */
+void hostcall_chain_unregister(struct hostcall_chain *chain);
+
+/* ------------------------------------------------------------------------- records */
 
 struct hostcall_directory {
     const char *host_path;  /* or NULL */
@@ -50,6 +138,11 @@ struct hostcall_config {
                           * the guest gives it later; 0: no limit */
     const int *sockets;  /* borrowed listening sockets, next after the directories */
     size_t socket_count;
+    uint64_t call;                      /* its number, for the guest and for chain */
+    const char *function, *tenant;      /* names, or NULL */
+    uint64_t deadline_ns;               /* as the guest is told; 0: none */
+    uint32_t pointer;                   /* the function of its table that it is to run; 0: none */
+    const struct hostcall_chain *chain; /* registered, borrowed; NULL: it can start none */
 };
 
 struct hostcall_process;
@@ -60,7 +153,8 @@ int hostcall_process_create(const struct hostcall_config *config, struct hostcal
                             struct diag *diag) MUST_CHECK;
 void hostcall_process_destroy(struct hostcall_process *process); /* NULL is fine */
 
-/* What was written to 1 or 2 in memory so far; valid until the process goes on. */
+/* What was written to 1 or 2 in memory, or as the result, so far; valid until the
+ * process goes on. */
 const uint8_t *hostcall_process_output(const struct hostcall_process *process, unsigned stream,
                                        size_t *count);
 

@@ -27,12 +27,23 @@ struct hostcall_process {
     struct hostcall_strings args;
     struct hostcall_strings env;
     struct files_table files;
-    uint64_t starts;          /* how often it was started from a frozen one */
-    uint64_t output_max;      /* bytes to what the host gave, not as a root; 0: no limit */
-    uint64_t output_bytes;    /* so far */
-    struct buffer streams[3]; /* FILES_MEMORY: what 0 reads, what 1 and 2 have written */
-    uint64_t input_at;        /* read of it */
+    uint64_t starts;               /* how often it was started from a frozen one */
+    uint64_t output_max;           /* bytes to what the host gave, not as a root; 0: no limit */
+    uint64_t output_bytes;         /* so far */
+    struct buffer streams[4];      /* the input; what 1 and 2 wrote in memory; the result */
+    uint64_t input_at;             /* read by 0 */
+    struct hostcall_strings names; /* of the function and of the tenant */
+    uint64_t call, deadline_ns;
+    uint32_t pointer;
+    const struct hostcall_chain *chain; /* registered; NULL: none */
 };
+
+/* The registered one of this number, or NULL. */
+const struct hostcall_chain *chain_find(uint64_t number);
+
+/* fd_write's ways: what is written to an entry, whatever it is. */
+int wasi_write_entry(struct hostcall_process *process, struct files_entry *entry,
+                     const struct iovec *iov, size_t count, size_t *done) MUST_CHECK;
 
 /* What files_read and files_write are for an entry that is FILES_MEMORY. Reading never
  * waits: after the last byte is the end. -ENOMEM. */
@@ -285,8 +296,7 @@ int wasi_buffers_read(const struct faaslet_call *call, uint32_t offset, uint32_t
 
 /* The limit of output, before and after writing to a descriptor. False: the process is
  * to end (FAASLET_CALL_LIMIT). */
-bool wasi_output_allows(struct faaslet_call *call, const struct files_entry *entry,
-                        const struct wasi_buffers *buffers);
+bool wasi_output_allows(struct faaslet_call *call, const struct files_entry *entry, uint64_t bytes);
 void wasi_output_count(struct faaslet_call *call, const struct files_entry *entry, size_t bytes);
 
 struct wasi_path {
@@ -356,5 +366,19 @@ enum faaslet_verdict wasi_sock_recv(struct faaslet_call *call);
 enum faaslet_verdict wasi_sock_send(struct faaslet_call *call);
 enum faaslet_verdict wasi_sock_shutdown(struct faaslet_call *call);
 enum faaslet_verdict weft_snapshot(struct faaslet_call *call);
+enum faaslet_verdict weft_input_size(struct faaslet_call *call);
+enum faaslet_verdict weft_input_read(struct faaslet_call *call);
+enum faaslet_verdict weft_output(struct faaslet_call *call);
+enum faaslet_verdict weft_call_id(struct faaslet_call *call);
+enum faaslet_verdict weft_identity(struct faaslet_call *call);
+enum faaslet_verdict weft_deadline_left(struct faaslet_call *call);
+enum faaslet_verdict weft_log(struct faaslet_call *call);
+enum faaslet_verdict weft_chain(struct faaslet_call *call);
+enum faaslet_verdict weft_chain_pointer(struct faaslet_call *call);
+enum faaslet_verdict weft_pointer(struct faaslet_call *call);
+enum faaslet_verdict weft_await(struct faaslet_call *call);
+enum faaslet_verdict weft_read(struct faaslet_call *call);
+enum faaslet_verdict weft_cancel(struct faaslet_call *call);
+enum faaslet_verdict weft_forget(struct faaslet_call *call);
 
 #endif

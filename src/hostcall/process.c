@@ -5,17 +5,21 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "hostcall/hostcall_internal.h"
 
 #define STRINGS_BYTES_MAX (16u << 20) /* arguments, or environment */
 #define STRINGS_COUNT_MAX (1u << 20)
 #define TEXT_BYTES_MAX    (64u << 20) /* of any text in a frozen record */
-#define PROCESS_MAGIC     0x32524c50u /* "PLR2" */
+#define NAME_COUNT        2u          /* function, tenant */
+#define PROCESS_MAGIC     0x33524c50u /* "PLR3" */
 
 struct frozen_process {
     uint64_t magic, arg_count, arg_bytes, env_count, env_bytes;
     uint64_t starts, output_max, output_bytes;
-    uint64_t stream_bytes[3], input_at;
+    uint64_t stream_bytes[4], input_at;
+    uint64_t name_bytes, call, left, chain, pointer; /* left: the deadline, inverted: a time
+                                                      * could look like a host address */
 };
 
 static int
@@ -121,6 +125,22 @@ open_files(struct hostcall_process *process, const struct hostcall_config *confi
     return err;
 }
 
+static int
+take_identity(struct hostcall_process *process, const struct hostcall_config *config)
+{
+    const char *const names[] = {config->function != NULL ? config->function : "",
+                                 config->tenant != NULL ? config->tenant : ""};
+
+    process->output_max = config->output_max;
+    process->call = config->call;
+    process->deadline_ns = config->deadline_ns != 0 ? config->deadline_ns : CLOCK_NEVER_NS;
+    process->pointer = config->pointer;
+    process->chain = config->chain;
+    buffer_append(&process->streams[0], config->input, config->input_bytes);
+    return process->streams[0].err != 0 ? process->streams[0].err
+                                        : strings_copy(names, ARRAY_COUNT(names), &process->names);
+}
+
 int
 hostcall_process_create(const struct hostcall_config *config, struct hostcall_process **out,
                         struct diag *diag)
@@ -130,9 +150,7 @@ hostcall_process_create(const struct hostcall_config *config, struct hostcall_pr
 
     if (process == NULL)
         return diag_set(diag, -ENOMEM, "no memory for a process record");
-    process->output_max = config->output_max;
-    buffer_append(&process->streams[0], config->input, config->input_bytes);
-    err = process->streams[0].err;
+    err = take_identity(process, config);
     if (err == 0)
         err = strings_copy(config->args, config->arg_count, &process->args);
     if (err == 0)
@@ -159,6 +177,7 @@ hostcall_process_destroy(struct hostcall_process *process)
     files_table_fini(&process->files);
     buffer_fini(&process->args.bytes);
     buffer_fini(&process->env.bytes);
+    buffer_fini(&process->names.bytes);
     for (size_t i = 0; i < ARRAY_COUNT(process->streams); i++)
         buffer_fini(&process->streams[i]);
     free(process);
@@ -180,8 +199,13 @@ process_freeze(void *object, struct buffer *out)
         .starts = process->starts,
         .output_max = process->output_max,
         .output_bytes = process->output_bytes,
-        .stream_bytes = {streams[0].count, streams[1].count, streams[2].count},
+        .stream_bytes = {streams[0].count, streams[1].count, streams[2].count, streams[3].count},
         .input_at = process->input_at,
+        .name_bytes = process->names.bytes.count,
+        .call = process->call,
+        .left = ~process->deadline_ns,
+        .chain = process->chain != NULL ? process->chain->number : 0,
+        .pointer = process->pointer,
     };
 
     buffer_append(out, &header, sizeof(header));
@@ -189,6 +213,7 @@ process_freeze(void *object, struct buffer *out)
     files_text_freeze(&process->env.bytes, out);
     for (size_t i = 0; i < ARRAY_COUNT(process->streams); i++)
         files_text_freeze(&streams[i], out);
+    files_text_freeze(&process->names.bytes, out);
     files_table_freeze(&process->files, out);
     return out->err;
 }
@@ -248,7 +273,10 @@ texts_read(const struct frozen_process *header, struct reading *reading,
         err = text == NULL ? -EINVAL
                            : files_text_thaw(text, header->stream_bytes[i], &process->streams[i]);
     }
-    return err;
+    args = err == 0 ? take_text(reading, header->name_bytes) : NULL;
+    if (args == NULL)
+        return err != 0 ? err : -EINVAL;
+    return strings_thaw(args, header->name_bytes, NAME_COUNT, &process->names);
 }
 
 static bool
@@ -273,12 +301,17 @@ process_read(const uint8_t *bytes, size_t count, const struct hostcall_process *
     if (count < sizeof(header))
         return -EINVAL;
     (void)memcpy(&header, bytes, sizeof(header));
-    if (header.magic != PROCESS_MAGIC || header.input_at > header.stream_bytes[0])
+    if (header.magic != PROCESS_MAGIC || header.input_at > header.stream_bytes[0] ||
+        header.pointer > UINT32_MAX)
         return -EINVAL;
     process->starts = header.starts;
     process->output_max = header.output_max;
     process->output_bytes = header.output_bytes;
     process->input_at = header.input_at;
+    process->call = header.call;
+    process->deadline_ns = ~header.left;
+    process->pointer = (uint32_t)header.pointer;
+    process->chain = chain_find(header.chain);
     err = texts_read(&header, &reading, process);
     if (err != 0)
         return err;
@@ -354,8 +387,14 @@ take_fresh(const struct hostcall_process *fresh, struct hostcall_process *proces
     int err = take_strings(&fresh->args, &process->args);
 
     process->output_max = fresh->output_max;
+    process->call = fresh->call;
+    process->deadline_ns = fresh->deadline_ns;
+    process->pointer = fresh->pointer;
+    process->chain = fresh->chain;
     if (err == 0)
         err = take_strings(&fresh->env, &process->env);
+    if (err == 0)
+        err = take_strings(&fresh->names, &process->names);
     if (err == 0)
         err = take_memory(fresh, process);
     for (uint32_t i = 0; i < 3 && err == 0; i++)

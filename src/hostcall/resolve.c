@@ -58,6 +58,20 @@ static const struct faaslet_host_function unstable[] = {
 
 static const struct faaslet_host_function weft[] = {
     {"snapshot", ":i", weft_snapshot},
+    {"input_size", ":i", weft_input_size},
+    {"input_read", "iiii:i", weft_input_read},
+    {"output", "ii:i", weft_output},
+    {"call_id", ":I", weft_call_id},
+    {"identity", "iiii:i", weft_identity},
+    {"deadline_left", ":I", weft_deadline_left},
+    {"log", "iii:i", weft_log},
+    {"chain", "iiiiiIi:i", weft_chain},
+    {"chain_pointer", "iiiiIi:i", weft_chain_pointer},
+    {"pointer", ":i", weft_pointer},
+    {"await", "iiiIii:i", weft_await},
+    {"read", "Iiiiii:i", weft_read},
+    {"cancel", "I:i", weft_cancel},
+    {"forget", "I:i", weft_forget},
 };
 
 static const struct module {

@@ -10,15 +10,23 @@
 
 /* --------------------------------------------------------------- read and write */
 
+int
+wasi_write_entry(struct hostcall_process *process, struct files_entry *entry,
+                 const struct iovec *iov, size_t count, size_t *done)
+{
+    return entry->kind == FILES_MEMORY ? memory_write(process, entry, iov, count, done)
+                                       : files_write(entry, iov, count, done);
+}
+
 static int
 transfer(struct hostcall_process *process, struct files_entry *entry,
          const struct wasi_buffers *buffers, bool is_write, size_t *done)
 {
+    if (is_write)
+        return wasi_write_entry(process, entry, buffers->iov, buffers->count, done);
     if (entry->kind == FILES_MEMORY)
-        return is_write ? memory_write(process, entry, buffers->iov, buffers->count, done)
-                        : memory_read(process, buffers->iov, buffers->count, done);
-    return is_write ? files_write(entry, buffers->iov, buffers->count, done)
-                    : files_read(entry, buffers->iov, buffers->count, done);
+        return memory_read(process, buffers->iov, buffers->count, done);
+    return files_read(entry, buffers->iov, buffers->count, done);
 }
 
 /* By what it is, not by its number: the guest may give it another. */
@@ -29,13 +37,12 @@ is_output(const struct files_entry *entry)
 }
 
 bool
-wasi_output_allows(struct faaslet_call *call, const struct files_entry *entry,
-                   const struct wasi_buffers *buffers)
+wasi_output_allows(struct faaslet_call *call, const struct files_entry *entry, uint64_t bytes)
 {
     const struct hostcall_process *process = wasi_process(call);
 
     if (process->output_max == 0 || !is_output(entry) ||
-        buffers->total <= process->output_max - process->output_bytes)
+        bytes <= process->output_max - process->output_bytes)
         return true;
     call->limit = FAASLET_LIMIT_OUTPUT;
     return false;
@@ -64,7 +71,7 @@ read_or_write(struct faaslet_call *call, bool is_write)
     entry = wasi_descriptor(call, wasi_arg(call, 0), is_write ? WASI_FD_WRITE : WASI_FD_READ, &err);
     if (err != 0)
         return wasi_done(call, err);
-    if (is_write && !wasi_output_allows(call, entry, &buffers))
+    if (is_write && !wasi_output_allows(call, entry, buffers.total))
         return FAASLET_CALL_LIMIT;
     err = transfer(wasi_process(call), entry, &buffers, is_write, &done);
     if (is_write)
@@ -111,7 +118,7 @@ read_or_write_at(struct faaslet_call *call, bool is_write)
     entry = wasi_descriptor(call, number, is_write ? WASI_FD_WRITE : WASI_FD_READ, &err);
     if (err == 0)
         entry = wasi_descriptor(call, number, WASI_FD_SEEK, &err);
-    if (err == 0 && is_write && !wasi_output_allows(call, entry, &buffers))
+    if (err == 0 && is_write && !wasi_output_allows(call, entry, buffers.total))
         return FAASLET_CALL_LIMIT;
     if (err == 0)
         err = transfer_at(entry, &buffers, call->args[3], is_write, &done);

@@ -182,7 +182,7 @@ wasi_sock_send(struct faaslet_call *call)
     entry = socket_of(call, WASI_FD_WRITE, &err);
     if (err != 0)
         return wasi_done(call, err);
-    if (!wasi_output_allows(call, entry, &buffers))
+    if (!wasi_output_allows(call, entry, buffers.total))
         return FAASLET_CALL_LIMIT;
     err = send_buffers(entry, &buffers, &done);
     wasi_output_count(call, entry, done);

@@ -296,6 +296,7 @@ fill(Rpc__CellCall *message, const struct worker_call *call, const struct worker
     message->input.data = unconst(call->input);
     message->input.len = call->stdio != NULL ? 0 : call->input_bytes;
     message->wall_ns = call->wall_ns;
+    message->depth = call->depth;
 }
 
 /* For the queue: bytes and descriptors of our own. */

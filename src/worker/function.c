@@ -103,7 +103,8 @@ is_valid(const struct worker_function_config *config)
 {
     if (config->image_fd < 0 || config->directory_count > WORKER_DIRECTORIES_MAX ||
         (config->directory_count > 0 && config->directories == NULL) ||
-        !worker_is_text(config->entry) || !worker_are_texts(config->env, config->env_count))
+        !worker_is_text(config->entry) || !worker_is_text(config->name) ||
+        !worker_is_text(config->version) || !worker_are_texts(config->env, config->env_count))
         return false;
     for (size_t i = 0; i < config->directory_count; i++)
         if (config->directories[i].fd < 0 || config->directories[i].guest_path == NULL ||
@@ -154,6 +155,10 @@ fill(Rpc__CellPut *put, Rpc__CellLimits *limits, const struct worker_function_co
     put->stack_bytes = config->stack_bytes;
     put->init_ns_max = config->init_ns_max;
     put->warm_max = config->warm_max;
+    if (config->name != NULL)
+        put->name = (char *)(uintptr_t)config->name;
+    if (config->version != NULL)
+        put->version = (char *)(uintptr_t)config->version;
     put->n_env = config->env_count;
     put->env = (char **)(uintptr_t)config->env;
 }

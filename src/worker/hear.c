@@ -69,6 +69,7 @@ is_end(const Rpc__CellEnd *end, const struct worker_record *call)
     bool has_results = end->kind == RPC__CELL_END_KIND__CELL_END_DONE;
 
     return end->kind != RPC__CELL_END_KIND__CELL_END_NONE &&
+           end->kind <= RPC__CELL_END_KIND__CELL_END_FAILED &&
            end->n_results <= (has_results ? call->result_slots : 0);
 }
 
@@ -97,6 +98,10 @@ end_call(struct worker_record *call, const Rpc__CellEnd *end)
                              .output_bytes = end->output.len,
                              .log = end->log.data,
                              .log_bytes = end->log.len,
+                             .result = end->result.data,
+                             .result_bytes = end->result.len,
+                             .chained = end->chained,
+                             .chained_cpu_ns = end->chained_cpu_ns,
                              .wall_ns = end->wall_ns,
                              .cpu_ns = end->cpu_ns};
 
@@ -145,6 +150,8 @@ hear_reply(struct worker_cell *cell, const Rpc__CellReply *reply)
         [RPC__CELL_REPLY__IS_PUT_DONE] = hear_put_done,
         [RPC__CELL_REPLY__IS_END] = hear_end,
         [RPC__CELL_REPLY__IS_USAGE] = hear_usage,
+        [RPC__CELL_REPLY__IS_CHAIN] = worker_chain_hear,
+        [RPC__CELL_REPLY__IS_CHAIN_CANCEL] = worker_chain_hear_cancel,
     };
 
     if (reply->is_case >= ARRAY_COUNT(words) || words[reply->is_case] == NULL)

@@ -19,6 +19,7 @@ static const struct {
     {"unknown", "a call that it does not have"},
     {"no-kind", "as no call ends"},
     {"results", "as no call ends"},
+    {"lost", "as no call ends"},
     {"fds", "rules of its connection"},
     {"ready", "twice that it is ready"},
     {"usage", "what nobody asked"},

@@ -181,6 +181,8 @@ send_setup(struct worker_cell *cell, const struct worker_tenant *tenant)
     setup.version = RPC__CELL_VERSION__CELL_VERSION;
     setup.executors = tenant->executors;
     setup.slots_max = tenant->slots_max;
+    setup.calls_max = tenant->calls_max;
+    setup.tenant = (char *)(uintptr_t)tenant->name;
     request.is_case = RPC__CELL_REQUEST__IS_SETUP;
     request.setup = &setup;
     return err != 0 ? err : rpc_send(cell->connection, &request.base, NULL, 0);

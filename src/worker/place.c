@@ -219,7 +219,7 @@ hand_over(struct worker_cell *cell)
     struct worker *worker = cell->worker;
     struct worker_tenant *tenant = cell->tenant;
 
-    ASSERT(cell->state == CELL_LEAVING && cell->calls == NULL);
+    ASSERT(cell->state == CELL_LEAVING && cell->calls == NULL && cell->chains == NULL);
     (void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, net_fd(cell->connection), NULL);
     (void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, cell->pidfd, NULL);
     unlink_from(&worker->leaving, cell);
@@ -285,6 +285,7 @@ finish(struct worker_cell *cell, enum worker_end_kind kind, const char *reason)
     struct worker *worker = cell->worker;
 
     worker_call_end_all_of(cell, kind, reason);
+    worker_chain_cancel_all_of(cell);
     (void)pthread_mutex_lock(&worker->lock);
     hand_over(cell);
     (void)pthread_mutex_unlock(&worker->lock);

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -250,6 +251,11 @@ allocate(const struct worker_config *config)
                                                           : config->ready;
     worker->files = files_max();
     worker->idle_ns = config->idle_ns == 0 ? WORKER_IDLE_NS_DEFAULT : config->idle_ns;
+    worker->on_chain = config->on_chain;
+    worker->on_chain_cancel = config->on_chain_cancel;
+    worker->chain_context = config->chain_context;
+    (void)!getrandom(&worker->chain_key, sizeof(worker->chain_key), 0);
+    worker->chain_key |= 1;
     worker->waiting_end = &worker->waiting;
     worker->next_id = worker->next_serial = worker->next_function = 1;
     worker->look_at_ns = CLOCK_NEVER_NS;

@@ -39,12 +39,38 @@ struct worker;
 struct worker_tenant;
 struct worker_function;
 
+/* ------------------------------------------------------------------------- chaining */
+
+/* A guest wants a call of a function that its cell does not have. */
+struct worker_chain { /* all valid during on_chain only */
+    uint64_t id;      /* never used again */
+    struct worker_tenant *tenant;
+    uint64_t parent;       /* the call from which it descends; 0: that is over */
+    const char *reference; /* as the guest wrote it; not checked but for being UTF-8 */
+    const uint8_t *input;
+    size_t input_bytes;
+    uint64_t wall_ns;
+    uint32_t depth;   /* of calls that chained calls that ... chained it */
+    bool is_detached; /* its result is of interest to nobody once the parent is over */
+};
+
+/* On a thread of the worker; short: other calls wait. May start calls. The end is told by
+ * worker_chain_end, before this returns or later. */
+typedef void (*worker_chain_fn)(void *context, const struct worker_chain *chain);
+
+/* Nobody waits for it any more: the guest cancelled it, or is over, or its cell is. Its
+ * end may still be told, or not. */
+typedef void (*worker_chain_cancel_fn)(void *context, uint64_t id);
+
 struct worker_config {
     const char *cell_program; /* NULL: weft-cell beside the program that runs */
     const char *name;         /* of this worker, in the names of its jails: letters, digits, - */
     uint32_t ready;           /* cells of the pool; 0: the default; WORKER_NO_POOL: none */
     uint64_t idle_ns;         /* after which a tenant's cell without calls ends; 0: the default */
     bool is_strict;           /* refuse where the machine lacks a protection */
+    worker_chain_fn on_chain; /* NULL: there is no function but those of the cell: ENOENT */
+    worker_chain_cancel_fn on_chain_cancel; /* or NULL */
+    void *chain_context;
 };
 #define WORKER_NO_POOL UINT32_MAX
 
@@ -114,6 +140,9 @@ struct worker_function_config {
     size_t directory_count;
     const char *const *env;
     size_t env_count;
+    /* By which guests of the tenant chain to it, where their cell has it; the newest of a
+     * name that the cell got is meant. NULL: not at all. */
+    const char *name, *version;
 };
 
 /* Keeps what a cell needs of it. Whether it can be initialised is known when a cell
@@ -142,6 +171,7 @@ enum worker_limit { /* bits */
                     WORKER_LIMIT_OUTPUT = 4,
                     WORKER_LIMIT_MEMORY = 8,
                     WORKER_LIMIT_FILES = 16,
+                    WORKER_LIMIT_CALLS = 32, /* that it starts */
 };
 
 struct worker_end { /* all valid during on_end only */
@@ -156,8 +186,11 @@ struct worker_end { /* all valid during on_end only */
     size_t result_slots;
     const uint8_t *output, *log; /* written to 1 and to 2, where they were not descriptors */
     size_t output_bytes, log_bytes;
-    uint64_t wall_ns, cpu_ns; /* in the cell */
-    uint64_t total_ns;        /* since worker_call */
+    const uint8_t *result; /* written by weft_output */
+    size_t result_bytes;
+    uint64_t chained, chained_cpu_ns; /* calls that it and its own started in the cell */
+    uint64_t wall_ns, cpu_ns;         /* in the cell */
+    uint64_t total_ns;                /* since worker_call */
 };
 
 /* On a thread of the worker; short: other calls wait. May start calls. */
@@ -176,6 +209,7 @@ struct worker_call {
     const uint8_t *input; /* at most WORKER_INPUT_BYTES_MAX */
     size_t input_bytes;
     uint64_t wall_ns; /* 0: the function's limit alone */
+    uint32_t depth;   /* where it is what a guest chained: worker_chain's; else 0 */
     worker_end_fn on_end;
     void *context;
 };
@@ -189,5 +223,10 @@ int worker_call(struct worker_function *function, const struct worker_call *call
 
 /* Ends it soon, as WORKER_CANCELLED. -ESRCH: over. */
 int worker_cancel(struct worker *worker, uint64_t id) MUST_CHECK;
+
+/* Tells a guest the end of what it chained: kind, exit_code, err, limit, trap, message,
+ * result, output and log are used. -ESRCH: its cell is over, or it has ended before.
+ * -EAGAIN: the cell does not read now; to be tried again later. */
+int worker_chain_end(struct worker *worker, uint64_t id, const struct worker_end *end) MUST_CHECK;
 
 #endif

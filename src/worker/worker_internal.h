@@ -26,6 +26,8 @@
 #include "worker/worker.h"
 
 #define WORKER_REASON_MAX    512
+#define WORKER_CHAINS_MAX    65536u /* of one cell, that have not ended */
+#define WORKER_CHAIN_BUCKETS 4096u
 #define WORKER_NAME_MAX      40u
 #define WORKER_TENANTS_MAX   65536u
 #define WORKER_FUNCTIONS_MAX 4096u /* of one tenant; a cell has room for no more */
@@ -68,12 +70,14 @@ struct worker_cell {
     bool is_unread;      /* the loop's: more frames may be there */
     bool is_ended;       /* the loop's: its process has */
     bool is_watching_out;
-    struct worker_tenant *tenant; /* NULL: nobody's */
-    struct worker_tenant *owner;  /* for which it was started; until it is taken down */
-    struct worker_record *calls;  /* sent to it, in no order */
-    uint64_t deadline_ns;         /* of GREETING and of LEAVING */
-    uint64_t given_ns;            /* when it became its tenant's */
-    pthread_mutex_t send_lock;    /* one sender at a time: a put before its calls */
+    struct worker_tenant *tenant;  /* NULL: nobody's */
+    struct worker_tenant *owner;   /* for which it was started; until it is taken down */
+    struct worker_record *calls;   /* sent to it, in no order */
+    struct worker_chained *chains; /* that it asked for and that have not ended */
+    uint32_t chain_count;
+    uint64_t deadline_ns;      /* of GREETING and of LEAVING */
+    uint64_t given_ns;         /* when it became its tenant's */
+    pthread_mutex_t send_lock; /* one sender at a time: a put before its calls */
     struct net_connection *connection;
     pthread_mutex_t jail_lock; /* guards what jail points to */
     struct jail *jail;
@@ -142,6 +146,14 @@ struct worker_record {
     size_t fd_count;
 };
 
+/* A call that a guest of a cell wants to have somewhere else. */
+struct worker_chained {
+    uint64_t id, number; /* the worker's; the cell's */
+    struct worker_cell *cell;
+    struct worker_chained *by_id, *by_number; /* the next of the same bucket */
+    struct worker_chained *next, **link;      /* of the cell's */
+};
+
 struct worker {
     char name[WORKER_NAME_MAX + 1];
     int program_fd;
@@ -172,7 +184,13 @@ struct worker {
     _Atomic uint64_t next_id;
     uint64_t next_serial, next_function;
     uint64_t look_at_ns; /* when the loop looks at all deadlines */
-    uint32_t failures;   /* of starts for the pool, in a row */
+    worker_chain_fn on_chain;
+    worker_chain_cancel_fn on_chain_cancel;
+    void *chain_context;
+    uint64_t chain_key; /* odd, and not known to cells: they cannot choose a bucket */
+    struct worker_chained *chains_by_id[WORKER_CHAIN_BUCKETS];
+    struct worker_chained *chains_by_number[WORKER_CHAIN_BUCKETS];
+    uint32_t failures; /* of starts for the pool, in a row */
     uint64_t retry_at_ns;
     char reason[WORKER_REASON_MAX];
 };
@@ -240,6 +258,14 @@ void *worker_loop_run(void *worker);
 
 /* On the loop: reads some of what it said, and whether there may be more. */
 bool worker_hear_cell(struct worker_cell *cell);
+
+/* --------------------------------------------------------------------------- chain.c */
+
+/* What a cell says. NULL: fine; else what is wrong with it. */
+const char *worker_chain_hear(struct worker_cell *cell, const Rpc__CellReply *reply);
+const char *worker_chain_hear_cancel(struct worker_cell *cell, const Rpc__CellReply *reply);
+/* On the loop: nobody waits for what this cell chained. */
+void worker_chain_cancel_all_of(struct worker_cell *cell);
 
 /* -------------------------------------------------------------------------- tenant.c */
 

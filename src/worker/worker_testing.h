@@ -118,7 +118,7 @@ struct testing_end {
     uint64_t id;
     struct worker_end end; /* with copies of what it points to */
     uint64_t results[WORKER_VALUES_MAX];
-    char message[1024], backtrace[4096], output[8192], log[4096];
+    char message[1024], backtrace[4096], output[8192], log[4096], result[1024];
 };
 
 static inline void
@@ -152,6 +152,7 @@ testing_on_end(void *context, const struct worker_end *end)
     testing_copy(told->backtrace, sizeof(told->backtrace), end->backtrace, strlen(end->backtrace));
     testing_copy(told->output, sizeof(told->output), end->output, end->output_bytes);
     testing_copy(told->log, sizeof(told->log), end->log, end->log_bytes);
+    testing_copy(told->result, sizeof(told->result), end->result, end->result_bytes);
     (void)pthread_cond_broadcast(&told->told);
     (void)pthread_mutex_unlock(&told->lock);
 }

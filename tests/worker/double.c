@@ -326,6 +326,42 @@ do_no_kind(const Rpc__CellCall *call)
     say_end(end_of(call->call, RPC__CELL_END_KIND__CELL_END_NONE));
 }
 
+/* Only of what is chained can a worker say so. */
+static void
+do_lost(const Rpc__CellCall *call)
+{
+    say_end(end_of(call->call, RPC__CELL_END_KIND__CELL_END_LOST));
+}
+
+static void
+do_chain(uint64_t number)
+{
+    Rpc__CellReply message = RPC__CELL_REPLY__INIT;
+    Rpc__CellChain chain = RPC__CELL_CHAIN__INIT;
+
+    chain.chain = number;
+    chain.reference = (char *)(uintptr_t)"f";
+    message.is_case = RPC__CELL_REPLY__IS_CHAIN;
+    message.chain = &chain;
+    reply(&message);
+}
+
+static void
+do_chain_twice(const Rpc__CellCall *call)
+{
+    (void)call;
+    do_chain(5);
+    do_chain(5);
+}
+
+static void
+do_chain_many(const Rpc__CellCall *call)
+{
+    (void)call;
+    for (uint64_t i = 0;; i++)
+        do_chain(i);
+}
+
 static void
 do_results(const Rpc__CellCall *call)
 {
@@ -390,14 +426,32 @@ static const struct {
     const char *entry;
     void (*run)(const Rpc__CellCall *call);
 } entries[] = {
-    {"echo", do_echo},       {"exit", do_exit},         {"look", do_look},
-    {"memory", do_memory},   {"crash", do_crash},       {"leave", do_leave},
-    {"close", do_close},     {"garbage", do_garbage},   {"length", do_length},
-    {"empty", do_empty},     {"half", do_half},         {"unknown", do_unknown},
-    {"others", do_others},   {"twice", do_twice},       {"no-kind", do_no_kind},
-    {"results", do_results}, {"fds", do_fds},           {"ready", do_ready},
-    {"usage", do_usage},     {"function", do_function}, {"nothing", do_nothing},
-    {"flood", do_flood},     {"deaf", do_deaf},
+    {"echo", do_echo},
+    {"exit", do_exit},
+    {"look", do_look},
+    {"memory", do_memory},
+    {"crash", do_crash},
+    {"leave", do_leave},
+    {"close", do_close},
+    {"garbage", do_garbage},
+    {"length", do_length},
+    {"empty", do_empty},
+    {"half", do_half},
+    {"unknown", do_unknown},
+    {"others", do_others},
+    {"twice", do_twice},
+    {"no-kind", do_no_kind},
+    {"results", do_results},
+    {"fds", do_fds},
+    {"ready", do_ready},
+    {"usage", do_usage},
+    {"function", do_function},
+    {"nothing", do_nothing},
+    {"flood", do_flood},
+    {"deaf", do_deaf},
+    {"lost", do_lost},
+    {"chain-twice", do_chain_twice},
+    {"chain-many", do_chain_many},
 };
 
 /* ----------------------------------------------------------------------------- the loop */
