@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 
 #include "base/fault.h"
 
@@ -295,6 +296,45 @@ test_edges_are_enough(void **state)
         run_edges(1, at_once, 150);
         run_edges(0, at_once, 150);
     }
+}
+
+static int
+waiting_bytes(const struct net_connection *connection)
+{
+    int bytes = -1;
+
+    assert_int_equal(ioctl(net_fd(connection), FIONREAD, &bytes), 0);
+    return bytes;
+}
+
+/* Else an edge of EPOLLIN could be gone before the owner has seen it. */
+static void
+test_only_receiving_takes_bytes_off_the_socket(void **state)
+{
+    struct wired pair = pair_open(0);
+    struct net_frame frame;
+    int bytes;
+
+    (void)state;
+    assert_int_equal(net_send(pair.client, "word", 4, NULL, 0), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        bytes = waiting_bytes(pair.server);
+        assert_true(bytes > 0);
+        assert_int_equal(net_send(pair.server, "word", 4, NULL, 0), 0);
+        assert_int_equal(net_flush(pair.server), 0);
+        assert_int_equal(waiting_bytes(pair.server), bytes);
+        while (net_receive(pair.server, &frame) == 0)
+            net_frame_fini(&frame);
+        assert_int_equal(waiting_bytes(pair.server), 0);
+        bytes = waiting_bytes(pair.client);
+        assert_true(bytes > 0);
+        assert_int_equal(net_send(pair.client, "word", 4, NULL, 0), 0);
+        assert_int_equal(waiting_bytes(pair.client), bytes);
+        while (net_receive(pair.client, &frame) == 0)
+            net_frame_fini(&frame);
+    }
+    assert_true(net_is_open(pair.server));
+    wired_close(&pair);
 }
 
 struct counter {
@@ -591,6 +631,7 @@ main(void)
         cmocka_unit_test(test_sockets_without_room_carry_all_both_ways),
         cmocka_unit_test(test_a_side_that_stops_reading_fills_the_queue_and_no_more),
         cmocka_unit_test(test_edges_are_enough),
+        cmocka_unit_test(test_only_receiving_takes_bytes_off_the_socket),
         cmocka_unit_test(test_each_threads_frames_stay_in_order),
         cmocka_unit_test(test_the_other_side_gone_is_an_end_on_both_ways),
         cmocka_unit_test(test_one_direction_may_end_before_the_other),

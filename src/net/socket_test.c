@@ -237,7 +237,7 @@ test_a_port_can_be_listened_at_again_at_once(void **state)
 static void
 test_sides_talk_over_each_kind_of_address(void **state)
 {
-    char text[NET_ADDRESS_MAX], folder[] = "build/net-test-XXXXXX", path[NET_ADDRESS_MAX];
+    char text[NET_ADDRESS_MAX], folder[] = "/tmp/weft-net-XXXXXX", path[NET_ADDRESS_MAX];
     int listening = listen_at("127.0.0.1:0", text);
 
     (void)state;
@@ -351,7 +351,7 @@ test_one_who_does_not_answer_is_not_connected_yet(void **state)
 static void
 test_an_abandoned_socket_file_is_replaced_and_no_other(void **state)
 {
-    char folder[] = "build/net-test-XXXXXX", path[NET_ADDRESS_MAX], text[NET_ADDRESS_MAX];
+    char folder[] = "/tmp/weft-net-XXXXXX", path[NET_ADDRESS_MAX], text[NET_ADDRESS_MAX];
     int listening, again, file;
 
     (void)state;
