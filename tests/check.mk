@@ -4,7 +4,7 @@
 # make check-quick    the same without real programs and fuzzing: a minute or two
 # make check-stress   all tests and programs with every Faaslet moved at each host call
 # make check-san      unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
-# make check-tsan     executors, a served cell, its connection, workers under ThreadSanitizer
+# make check-tsan     executors, a served cell, connections, workers under ThreadSanitizer
 # make check-clang    everything compiled by clang without a warning
 
 SPEC       ?= ../shared/spec
@@ -24,7 +24,9 @@ STEP_PROGRAMS := "programs@1800=make -s programs" \
 STEP_FUZZ     := "fuzz-diff@600=make -s fuzz-diff-check" \
                  "fuzz-wasm@120=make -s fuzz-wasm FUZZ_SECONDS=20" \
                  "fuzz-wasi@120=make -s fuzz-wasi FUZZ_SECONDS=20" \
-                 "fuzz-net@120=make -s fuzz-net FUZZ_SECONDS=20"
+                 "fuzz-net@120=make -s fuzz-net FUZZ_SECONDS=20" \
+                 "fuzz-envelope@120=make -s fuzz-envelope FUZZ_SECONDS=20" \
+                 "fuzz-secret@120=make -s fuzz-secret FUZZ_SECONDS=20"
 STEP_SAN      := "san@1200=make -s check-san" "tsan@600=make -s check-tsan" \
                  "clang@600=make -s check-clang"
 
@@ -53,6 +55,7 @@ check-san:
 	@$(MAKE) -s SAN=$(CHECK_SAN) tests
 	@tools/run-tests --logs build/check/san $(TESTS:$(B)/%=build/san-address-undefined/%)
 TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test net/net_test \
+                net/session_test net/stranger_test rpc/client_test \
                 worker/worker_test worker/hostile_test \
                 worker/fault_test worker/user_test)
 check-tsan:
