@@ -7,12 +7,15 @@
  *      net [--out FILE]
  *
  * The other process echoes what is short and swallows what is long, with one short
- * frame back for each, so that a few long ones are on their way at a time. Ways are
- * measured in turns, round by round, for machines change from minute to minute.
+ * frame back for each, so that a few long ones are on their way at a time. Both on one
+ * CPU, and on one each: where they are decides more than how they speak, for an idle
+ * CPU takes its time to wake up. Ways are measured in turns, round by round, for
+ * machines change from minute to minute.
  */
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,8 +29,8 @@
 #include "latency.h"
 #include "net/net.h"
 
-#define ROUNDS      5u
-#define TRIPS       4000u /* in a round */
+#define ROUNDS      4u
+#define TRIPS       3000u /* in a round */
 #define WARM        200u
 #define SHORT_BYTES 100u
 #define LONG_BYTES  (1u << 20)
@@ -126,8 +129,18 @@ open_ends(enum way way, int ends[2])
     (void)close(listening);
 }
 
+static void
+pin(int cpu)
+{
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    CPU_SET((unsigned)cpu, &set);
+    require(sched_setaffinity(0, sizeof(set), &set) == 0, "affinity");
+}
+
 static struct net_connection *
-start_other(enum way way, pid_t *other)
+start_other(enum way way, int cpu, pid_t *other)
 {
     int ends[2];
 
@@ -136,6 +149,7 @@ start_other(enum way way, pid_t *other)
     require(*other >= 0, "fork");
     if (*other == 0) {
         (void)close(ends[0]);
+        pin(cpu);
         echo_until_end(connect_side(ends[1], way, true));
     }
     (void)close(ends[1]);
@@ -183,13 +197,17 @@ by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+struct figures {
+    double us[ROUNDS * TRIPS], rates[ROUNDS];
+};
+
 static void
-row(FILE *rows, enum way way, const char *what, double value, const char *unit)
+row(FILE *rows, const char *what, const char *where, double value, const char *unit)
 {
     char name[100];
 
-    (void)snprintf(name, sizeof(name), "%s, %s", what, way_names[way]);
-    (void)printf("%-48s %10.2f %s\n", name, value, unit);
+    (void)snprintf(name, sizeof(name), "%s, %s", what, where);
+    (void)printf("%-60s %10.2f %s\n", name, value, unit);
     if (rows != NULL)
         (void)fprintf(rows,
                       "{\"name\":\"%s\",\"value\":%.6g,\"unit\":\"%s\",\"peer\":null,"
@@ -198,28 +216,37 @@ row(FILE *rows, enum way way, const char *what, double value, const char *unit)
 }
 
 static void
-measure_all(FILE *rows)
+report(FILE *rows, struct figures *figures, enum way way, unsigned cpus)
 {
-    static double us[WAYS][ROUNDS * TRIPS], rates[WAYS][ROUNDS];
+    char where[60];
+
+    (void)snprintf(where, sizeof(where), "%s, %s", way_names[way],
+                   cpus == 1 ? "one CPU" : "two CPUs");
+    qsort(figures->us, ROUNDS * TRIPS, sizeof(double), by_value);
+    qsort(figures->rates, ROUNDS, sizeof(double), by_value);
+    row(rows, "round trip of 100 bytes p50", where, figures->us[ROUNDS * TRIPS / 2], "us");
+    row(rows, "round trip of 100 bytes p99", where, figures->us[ROUNDS * TRIPS / 100 * 99], "us");
+    row(rows, "frames of 1 MiB", where, figures->rates[ROUNDS / 2], "MiB/s");
+}
+
+static void
+measure_all(FILE *rows, int other_cpu, unsigned cpus)
+{
+    static struct figures figures[WAYS];
 
     for (unsigned round = 0; round < ROUNDS; round++) {
         for (unsigned way = 0; way < WAYS; way++) {
             pid_t other;
-            struct net_connection *connection = start_other(way, &other);
+            struct net_connection *connection = start_other(way, other_cpu, &other);
 
-            measure_trips(connection, us[way] + (size_t)round * TRIPS);
-            rates[way][round] = measure_longs(connection);
+            measure_trips(connection, figures[way].us + (size_t)round * TRIPS);
+            figures[way].rates[round] = measure_longs(connection);
             net_connection_destroy(connection);
             (void)waitpid(other, NULL, 0);
         }
     }
-    for (unsigned way = 0; way < WAYS; way++) {
-        qsort(us[way], ROUNDS * TRIPS, sizeof(double), by_value);
-        qsort(rates[way], ROUNDS, sizeof(double), by_value);
-        row(rows, way, "round trip of 100 bytes p50", us[way][ROUNDS * TRIPS / 2], "us");
-        row(rows, way, "round trip of 100 bytes p99", us[way][ROUNDS * TRIPS / 100 * 99], "us");
-        row(rows, way, "frames of 1 MiB", rates[way][ROUNDS / 2], "MiB/s");
-    }
+    for (unsigned way = 0; way < WAYS; way++)
+        report(rows, &figures[way], way, cpus);
 }
 
 int
@@ -236,7 +263,10 @@ main(int argc, char **argv)
     latency_print(&latency);
     if (rows != NULL)
         latency_write(&latency, rows);
-    measure_all(rows);
+    pin(latency.cpus[0]);
+    measure_all(rows, latency.cpus[0], 1);
+    if (latency.ns > 0)
+        measure_all(rows, latency.cpus[1], 2);
     if (rows != NULL)
         require(fclose(rows) == 0, "rows");
     return EXIT_SUCCESS;
