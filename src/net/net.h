@@ -58,10 +58,10 @@ int net_accept(int listening, int *fd) MUST_CHECK;
  * -ECONNREFUSED, -EHOSTUNREACH, ...: why not. */
 int net_dial(const char *address, unsigned attempt, int *fd, struct diag *diag) MUST_CHECK;
 
-/* Whether a descriptor of net_dial is connected: to be asked when it becomes writable
- * (EPOLLOUT). 0: it is. -EAGAIN: not yet. Else why not, as told once, and never
- * again anything but an error. A connection may be made of the descriptor before, and
- * then queues; but whoever sends or receives on it takes the reason away. */
+/* Whether a descriptor of net_dial is connected: asked when it becomes writable
+ * (EPOLLOUT). 0: it is. -EAGAIN: not yet. Else why not; the reason is told once, after
+ * that it is -ENOTCONN. A connection may be made of the descriptor before, and queues
+ * then; but whoever sends or receives on it may be the one who is told. */
 int net_dialled(int fd, struct diag *diag) MUST_CHECK;
 
 /* The socket's own address and the other side's, such that net_dial understands it

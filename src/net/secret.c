@@ -21,7 +21,7 @@
 #define SUITE      "TLS_AES_128_GCM_SHA256" /* its hash is the key's */
 #define GROUP      "X25519"
 #define PURPOSE    "weft net 1 "
-#define READ_AHEAD (64u << 10)
+#define READ_AHEAD (32u << 10)
 
 static const uint8_t suite_number[2] = {0x13, 0x01};
 static const uint8_t session_context[] = {'w', 'e', 'f', 't'}; /* TLS compares it */

@@ -263,10 +263,29 @@ edge_handle(struct edge_side *side)
     assert_int_equal(err, -EAGAIN);
 }
 
-static void
-run_edges(int room, unsigned at_once, unsigned wanted)
+/* The client's side is made while it connects. */
+static struct wired
+pair_open_tcp(void)
 {
-    struct wired pair = pair_open(room);
+    struct wired pair = {.wire = {-1, -1}};
+    struct pollfd ready = {.events = POLLIN};
+    char address[NET_ADDRESS_MAX];
+    int client, server;
+
+    assert_int_equal(net_listen("127.0.0.1:0", &ready.fd, NULL), 0);
+    assert_int_equal(net_address_of(ready.fd, address), 0);
+    assert_int_equal(net_dial(address, 0, &client, NULL), 0);
+    pair.client = secret_side(client, good_key, "test", false);
+    assert_int_equal(poll(&ready, 1, 10000), 1);
+    assert_int_equal(net_accept(ready.fd, &server), 0);
+    pair.server = secret_side(server, good_key, "test", true);
+    (void)close(ready.fd);
+    return pair;
+}
+
+static void
+run_edges(struct wired pair, unsigned at_once, unsigned wanted)
+{
     struct edge_side sides[2] = {{pair.client, 0, 0, wanted}, {pair.server, 0, 0, wanted}};
     int epoll = epoll_create1(EPOLL_CLOEXEC);
 
@@ -293,8 +312,9 @@ test_edges_are_enough(void **state)
 {
     (void)state;
     for (unsigned at_once = 1; at_once <= 64; at_once *= 4) {
-        run_edges(1, at_once, 150);
-        run_edges(0, at_once, 150);
+        run_edges(pair_open(1), at_once, 150);
+        run_edges(pair_open(0), at_once, 150);
+        run_edges(pair_open_tcp(), at_once, 150);
     }
 }
 
