@@ -7,6 +7,8 @@
 #include <sys/ioctl.h>
 
 #include "base/fault.h"
+#include "net/net_internal.h"
+#include "net/secret.h"
 
 /* -------------------------------------------------------------------------- frames */
 
@@ -232,6 +234,8 @@ test_a_side_that_stops_reading_fills_the_queue_and_no_more(void **state)
 struct edge_side {
     struct net_connection *connection;
     unsigned sent, received, wanted;
+    unsigned updates; /* that were begun */
+    bool asks;        /* the other side for new keys: it has to write while it reads */
 };
 
 static void
@@ -240,6 +244,15 @@ edge_add(int epoll, struct edge_side *side)
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = side};
 
     assert_int_equal(epoll_ctl(epoll, EPOLL_CTL_ADD, net_fd(side->connection), &event), 0);
+}
+
+static void
+ask_for_keys(struct edge_side *side)
+{
+    struct session *session = side->connection->carrier_data;
+
+    if (!session->is_blocked)
+        side->updates += SSL_key_update(session->ssl, SSL_KEY_UPDATE_REQUESTED) == 1;
 }
 
 /* What the door tells an owner to do at each event, and nothing at any other time; each
@@ -255,6 +268,8 @@ edge_handle(struct edge_side *side)
         assert_pattern(&frame, 1 + side->received * 997 % 70000, side->received);
         net_frame_fini(&frame);
         side->received++;
+        if (side->asks)
+            ask_for_keys(side);
         if (side->sent < side->wanted) {
             send_pattern(side->connection, 1 + side->sent * 997 % 70000, side->sent);
             side->sent++;
@@ -284,9 +299,10 @@ pair_open_tcp(void)
 }
 
 static void
-run_edges(struct wired pair, unsigned at_once, unsigned wanted)
+run_edges(struct wired pair, unsigned at_once, unsigned wanted, bool asks)
 {
-    struct edge_side sides[2] = {{pair.client, 0, 0, wanted}, {pair.server, 0, 0, wanted}};
+    struct edge_side sides[2] = {{.connection = pair.client, .wanted = wanted, .asks = asks},
+                                 {.connection = pair.server, .wanted = wanted, .asks = asks}};
     int epoll = epoll_create1(EPOLL_CLOEXEC);
 
     for (unsigned i = 0; i < at_once; i++) {
@@ -303,6 +319,7 @@ run_edges(struct wired pair, unsigned at_once, unsigned wanted)
         for (int i = 0; i < count; i++)
             edge_handle(events[i].data.ptr);
     }
+    assert_true(!asks || sides[0].updates + sides[1].updates > 10);
     (void)close(epoll);
     wired_close(&pair);
 }
@@ -312,9 +329,20 @@ test_edges_are_enough(void **state)
 {
     (void)state;
     for (unsigned at_once = 1; at_once <= 64; at_once *= 4) {
-        run_edges(pair_open(1), at_once, 150);
-        run_edges(pair_open(0), at_once, 150);
-        run_edges(pair_open_tcp(), at_once, 150);
+        run_edges(pair_open(1), at_once, 150, false);
+        run_edges(pair_open(0), at_once, 150, false);
+        run_edges(pair_open_tcp(), at_once, 150, false);
+    }
+}
+
+static void
+test_edges_are_enough_where_reading_has_to_write(void **state)
+{
+    (void)state;
+    for (unsigned at_once = 1; at_once <= 64; at_once *= 4) {
+        run_edges(pair_open(1), at_once, 150, true);
+        run_edges(pair_open(0), at_once, 150, true);
+        run_edges(pair_open_tcp(), at_once, 150, true);
     }
 }
 
@@ -651,6 +679,7 @@ main(void)
         cmocka_unit_test(test_sockets_without_room_carry_all_both_ways),
         cmocka_unit_test(test_a_side_that_stops_reading_fills_the_queue_and_no_more),
         cmocka_unit_test(test_edges_are_enough),
+        cmocka_unit_test(test_edges_are_enough_where_reading_has_to_write),
         cmocka_unit_test(test_only_receiving_takes_bytes_off_the_socket),
         cmocka_unit_test(test_each_threads_frames_stay_in_order),
         cmocka_unit_test(test_the_other_side_gone_is_an_end_on_both_ways),

@@ -139,11 +139,17 @@ rpc_client_call(struct rpc_client *client, const struct rpc_call *call, uint64_t
     return 0;
 }
 
+static uint64_t
+place_of(uint64_t number)
+{
+    return number & (RPC_CALLS_MAX - 1);
+}
+
 /* NULL: it has ended. */
 static struct place *
 find(struct rpc_client *client, uint64_t number)
 {
-    uint64_t at = number & (RPC_CALLS_MAX - 1);
+    uint64_t at = place_of(number);
 
     if (number == 0 || at >= client->places_max || client->places[at].number != number)
         return NULL;
@@ -165,6 +171,7 @@ int
 rpc_client_hear(struct rpc_client *client, const Rpc__Envelope *reply)
 {
     uint64_t calls_ago = client->called - (reply->number >> PLACE_BITS);
+    bool is_ours = calls_ago < client->called && place_of(reply->number) < client->places_max;
     struct place *place = find(client, reply->number);
     const struct rpc_result result = {.err = reply->err,
                                       .error = reply->error,
@@ -172,8 +179,8 @@ rpc_client_hear(struct rpc_client *client, const Rpc__Envelope *reply)
                                       .bytes = reply->payload.data,
                                       .count = reply->payload.len};
 
-    if (reply->kind != RPC__ENVELOPE_KIND__ENVELOPE_REPLY || calls_ago >= client->called ||
-        reply->err > 0 || reply->err < -ERRNO_MAX)
+    if (reply->kind != RPC__ENVELOPE_KIND__ENVELOPE_REPLY || !is_ours || reply->err > 0 ||
+        reply->err < -ERRNO_MAX)
         return -EPROTO;
     if (place != NULL)
         finish(client, place, &result);

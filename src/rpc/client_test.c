@@ -193,7 +193,8 @@ test_an_error_of_the_other_side_is_given_with_its_text(void **state)
 static void
 test_an_answer_that_nobody_asked_for_is_an_error(void **state)
 {
-    static const uint64_t never[] = {0, 1, 65536 + 65536, UINT64_MAX, UINT64_C(1) << 63};
+    static const uint64_t never[] = {
+        0, 1, 65536 + CALLS_MAX, 65536 + 65536, UINT64_MAX, UINT64_C(1) << 63};
     struct heard heard = {0};
     uint64_t number;
 
