@@ -39,16 +39,16 @@ struct net_connection;
  * functions, so that a program that has no secrets is not linked with TLS. */
 struct carrier {
     /* With the lock. Bytes of the parts that were taken, from their beginning, so many
-     * as can be now; -EAGAIN: none; -EPIPE. What was not taken comes again, with at
-     * least as much. */
+     * as can be now; -EAGAIN: none; -EPIPE. */
     ssize_t (*send)(struct net_connection *connection, const struct iovec *parts,
                     size_t part_count);
     /* Takes the lock. -EAGAIN; else what net_receive says. */
     int (*receive)(struct net_connection *connection, uint8_t *bytes, size_t count, size_t *got);
-    /* With the lock: goes on with what comes before any frame. 0, also where it cannot
-     * go on now; -EPIPE. */
+    /* With the lock: goes on with what it has taken, and with what comes before any
+     * frame. 0, also where it cannot go on now; -EPIPE. */
     int (*advance)(struct net_connection *connection);
-    bool (*is_open)(const struct net_connection *connection); /* with the lock */
+    size_t (*queued)(const struct net_connection *connection); /* with the lock: taken, not sent */
+    bool (*is_open)(const struct net_connection *connection);  /* with the lock */
     void (*destroy)(struct net_connection *connection);
 };
 

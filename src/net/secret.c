@@ -22,26 +22,76 @@
 #define GROUP      "X25519"
 #define PURPOSE    "weft net 1 "
 #define READ_AHEAD (32u << 10)
+#define REST_MAX   (64u << 10) /* a record is 16 KiB and a little */
 
 static const uint8_t suite_number[2] = {0x13, 0x01};
 static const uint8_t session_context[] = {'w', 'e', 'f', 't'}; /* TLS compares it */
 
 /* ----------------------------------------------------------------------- the socket */
 
-/* OpenSSL's own would raise SIGPIPE. */
+size_t
+session_rest(const struct session *session)
+{
+    return session->rest.count - session->rest_sent;
+}
+
+/* Bytes that it took, also none; -EPIPE. OpenSSL's own way would raise SIGPIPE. */
+static ssize_t
+give(const struct session *session, const void *bytes, size_t count)
+{
+    ssize_t sent;
+
+    do
+        sent = send(session->fd, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0)
+        return errno == EAGAIN ? 0 : -EPIPE;
+    return sent;
+}
+
+int
+session_drain(struct session *session)
+{
+    while (session_rest(session) > 0) {
+        ssize_t sent =
+            give(session, session->rest.bytes + session->rest_sent, session_rest(session));
+
+        if (sent <= 0)
+            return sent == 0 ? -EAGAIN : -EPIPE;
+        session->rest_sent += (size_t)sent;
+    }
+    session->rest.count = session->rest_sent = 0;
+    return 0;
+}
+
+static int
+keep_rest(struct session *session, const char *bytes, size_t count)
+{
+    int err = fault_point("net.rest");
+
+    if (err != 0)
+        return err;
+    buffer_append(&session->rest, bytes, count);
+    return session->rest.err;
+}
+
+/* Takes all, for TLS cannot answer the other side (new keys) in the middle of a record.
+ * A record is made only where there is no rest, so what comes on top is such answers: a
+ * side that asks and asks and does not read is not kept. */
 static int
 bio_write(BIO *bio, const char *bytes, int count)
 {
-    const struct session *session = BIO_get_data(bio);
-    ssize_t sent;
+    struct session *session = BIO_get_data(bio);
+    ssize_t sent = session_rest(session) == 0 ? give(session, bytes, (size_t)count) : 0;
 
     BIO_clear_retry_flags(bio);
-    do
-        sent = send(session->fd, bytes, (size_t)count, MSG_NOSIGNAL | MSG_DONTWAIT);
-    while (sent < 0 && errno == EINTR);
-    if (sent < 0 && errno == EAGAIN)
-        BIO_set_retry_write(bio);
-    return (int)sent;
+    if (sent < 0)
+        return -1;
+    if (session_rest(session) + (size_t)count > REST_MAX)
+        session->err = -EPROTO;
+    else if (sent < count && keep_rest(session, bytes + sent, (size_t)(count - sent)) != 0)
+        session->err = -ENOMEM;
+    return session->err == 0 ? count : -1;
 }
 
 static int

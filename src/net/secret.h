@@ -8,6 +8,7 @@
 #include <openssl/ssl.h>
 #include <stdatomic.h>
 
+#include "base/buffer.h"
 #include "net/net.h"
 
 struct net_secret {
@@ -28,11 +29,17 @@ struct session {
     bool is_eof;               /* the other side has sent its last */
     bool is_stranger;          /* the client names another label than ours */
     bool is_open;
-    bool is_blocked;  /* a record is made and not whole on the socket */
-    int err;          /* what ended it, for net_receive; or 0 */
-    uint64_t records; /* sent with the present key */
+    int err;            /* what ended it, for net_receive; or 0 */
+    uint64_t records;   /* sent with the present key */
+    struct buffer rest; /* of what TLS has written, what the socket has not taken */
+    size_t rest_sent;   /* of it, at its beginning */
     uint8_t record[SSL3_RT_MAX_PLAIN_LENGTH];
 };
+
+/* Bytes of TLS that wait for the socket. */
+size_t session_rest(const struct session *session);
+/* Gives the socket the rest. 0: there is none any more; -EAGAIN; -EPIPE. */
+int session_drain(struct session *session) MUST_CHECK;
 
 struct net_secret *secret_get(struct net_secret *secret);
 

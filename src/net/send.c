@@ -269,6 +269,8 @@ net_queued(struct net_connection *connection)
 
     (void)pthread_mutex_lock(&connection->lock);
     bytes = connection->queued_bytes;
+    if (connection->carrier != NULL)
+        bytes += connection->carrier->queued(connection);
     (void)pthread_mutex_unlock(&connection->lock);
     return bytes;
 }

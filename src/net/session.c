@@ -3,15 +3,17 @@
  * A connection whose bytes go through TLS.
  *
  * All of a session is under the connection's lock. TLS may want to write in order to
- * read, and the other way round, and it keeps bytes that epoll does not know of. Three
+ * read, and the other way round, and it keeps bytes that epoll does not know of. Four
  * rules keep edges right all the same:
+ *
+ *   what TLS writes is taken at once; what the socket does not take of it is kept as
+ *   the rest, and no record is begun before that is gone: net_flush brings it on its way
+ *   at the edge of EPOLLOUT that follows;
  *
  *   only net_receive takes bytes off the socket, so an edge of EPOLLIN is never used up
  *   by somebody who does not receive; elsewhere the BIO says that there is nothing;
  *
- *   net_receive says -EAGAIN only when TLS has no byte left and the socket had none, or
- *   when TLS could not write, and then an edge of EPOLLOUT follows, at which the owner
- *   receives again;
+ *   net_receive says -EAGAIN only when TLS has no byte left and the socket had none;
  *
  *   what was queued while the two sides came to know each other is sent by whoever
  *   brings that to its end, for no edge follows.
@@ -103,8 +105,8 @@ session_error(struct session *session, int result)
         if (session->err == 0)
             session->err = err;
         return session->err;
-    default: /* the socket's, or the other side's end */
-        return -EPIPE;
+    default: /* the socket's, or the other side's end; or the BIO's, which says */
+        return session->err != 0 ? session->err : -EPIPE;
     }
 }
 
@@ -133,8 +135,7 @@ handshake(struct session *session)
 
 /* -------------------------------------------------------------------------- sending */
 
-/* What goes into one record, from this place of the parts: in one piece. The same for
- * the same place, which TLS requires of what comes again. */
+/* What goes into one record, from this place of the parts: in one piece. */
 static struct iovec
 next_record(struct session *session, const struct iovec *parts, size_t part_count, size_t from)
 {
@@ -164,7 +165,7 @@ next_record(struct session *session, const struct iovec *parts, size_t part_coun
 static void
 renew_key(struct session *session)
 {
-    if (session->is_blocked || (session->records < RECORDS_MAX && fault_point("net.rekey") == 0))
+    if (session->records < RECORDS_MAX && fault_point("net.rekey") == 0)
         return;
     if (SSL_key_update(session->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1)
         session->records = 0;
@@ -179,13 +180,10 @@ send_record(struct session *session, const struct iovec *record)
     renew_key(session);
     result = SSL_write(session->ssl, record->iov_base, (int)record->iov_len);
     if (result > 0) {
-        session->is_blocked = false;
         session->records++;
         return result;
     }
-    result = session_error(session, result);
-    session->is_blocked = result == -EAGAIN;
-    return result == -EAGAIN ? -EAGAIN : -EPIPE;
+    return session_error(session, result) == -EAGAIN ? -EAGAIN : -EPIPE;
 }
 
 static ssize_t
@@ -193,31 +191,43 @@ session_send(struct net_connection *connection, const struct iovec *parts, size_
 {
     struct session *session = session_of(connection);
     size_t sent = 0;
-    int err = handshake(session);
+    int err = session_drain(session);
 
+    if (err == 0)
+        err = handshake(session);
     if (err != 0)
         return err == -EAGAIN ? -EAGAIN : -EPIPE;
-    for (;;) {
+    while (session_rest(session) == 0) {
         struct iovec record = next_record(session, parts, part_count, sent);
         ssize_t took = record.iov_len > 0 ? send_record(session, &record) : 0;
 
-        if (took == 0 || (took == -EAGAIN && sent > 0))
-            return (ssize_t)sent;
         if (took < 0)
-            return took;
+            return took == -EAGAIN && sent > 0 ? (ssize_t)sent : took;
+        if (took == 0)
+            break;
         sent += (size_t)took;
     }
+    return sent > 0 ? (ssize_t)sent : -EAGAIN;
 }
 
 static int
 session_advance(struct net_connection *connection)
 {
-    int err = handshake(session_of(connection));
+    struct session *session = session_of(connection);
+    int err = session_drain(session);
 
+    if (err == 0)
+        err = handshake(session);
     if (err == 0 || err == -EAGAIN)
         return 0;
     connection_end(connection);
     return -EPIPE;
+}
+
+static size_t
+session_queued(const struct net_connection *connection)
+{
+    return session_rest(session_of(connection));
 }
 
 /* ------------------------------------------------------------------------ receiving */
@@ -273,6 +283,7 @@ static void
 session_free(struct session *session)
 {
     SSL_free(session->ssl);
+    buffer_fini(&session->rest);
     net_secret_destroy(session->secret);
     free(session);
 }
@@ -283,8 +294,8 @@ session_destroy(struct net_connection *connection)
     session_free(session_of(connection));
 }
 
-static const struct carrier session_carrier = {session_send, session_receive, session_advance,
-                                               session_is_open, session_destroy};
+static const struct carrier session_carrier = {session_send,   session_receive, session_advance,
+                                               session_queued, session_is_open, session_destroy};
 
 static int
 session_init(struct session *session, bool is_server)

@@ -251,8 +251,7 @@ ask_for_keys(struct edge_side *side)
 {
     struct session *session = side->connection->carrier_data;
 
-    if (!session->is_blocked)
-        side->updates += SSL_key_update(session->ssl, SSL_KEY_UPDATE_REQUESTED) == 1;
+    side->updates += SSL_key_update(session->ssl, SSL_KEY_UPDATE_REQUESTED) == 1;
 }
 
 /* What the door tells an owner to do at each event, and nothing at any other time; each
@@ -640,6 +639,50 @@ test_no_memory_for_a_frame_is_as_without_a_secret(void **state)
     wired_close(&pair);
 }
 
+static void
+test_no_memory_for_what_the_socket_does_not_take_is_an_end(void **state)
+{
+    struct wired pair = pair_open(1);
+    uint8_t bytes[60000] = {0};
+    struct net_frame frame;
+
+    (void)state;
+    make_known(&pair);
+    fault_arm("net.rest", 1, -ENOMEM);
+    assert_int_equal(net_send(pair.client, bytes, sizeof(bytes), NULL, 0), -EPIPE);
+    assert_true(fault_disarm());
+    assert_int_equal(net_send(pair.client, "x", 1, NULL, 0), -EPIPE);
+    assert_int_equal(net_receive(pair.client, &frame), -ENOMEM);
+    wired_close(&pair);
+}
+
+/* Which each want a word from this side. */
+static void
+test_a_side_that_asks_for_keys_and_does_not_read_is_not_kept(void **state)
+{
+    struct wired pair = pair_open(1);
+    struct edge_side client = {.connection = pair.client};
+    struct net_frame frame;
+    uint64_t queued = 0;
+    int err = 0;
+
+    (void)state;
+    make_known(&pair);
+    send_pattern(pair.server, 60000, 1);
+    for (unsigned i = 0; i < 10000 && err != -EPROTO; i++) {
+        ask_for_keys(&client);
+        (void)!net_send(pair.client, "", 0, NULL, 0);
+        err = net_receive(pair.server, &frame);
+        if (err == 0)
+            net_frame_fini(&frame);
+        queued = err == 0 ? net_queued(pair.server) : queued;
+    }
+    assert_int_equal(err, -EPROTO);
+    assert_true(queued > (60u << 10) && queued < (60u << 10) + 65536);
+    assert_int_equal(net_send(pair.server, "x", 1, NULL, 0), -EPIPE);
+    wired_close(&pair);
+}
+
 /* At every nth record, so that all states meet a change of keys: also a full socket. */
 static void
 test_keys_change_in_between(void **state)
@@ -689,6 +732,8 @@ main(void)
         cmocka_unit_test(test_no_memory_for_a_connection_closes_the_socket),
         cmocka_unit_test(test_no_memory_for_the_key_ends_the_handshake),
         cmocka_unit_test(test_no_memory_for_a_frame_is_as_without_a_secret),
+        cmocka_unit_test(test_no_memory_for_what_the_socket_does_not_take_is_an_end),
+        cmocka_unit_test(test_a_side_that_asks_for_keys_and_does_not_read_is_not_kept),
         cmocka_unit_test(test_keys_change_in_between),
     };
 
