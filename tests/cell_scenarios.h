@@ -20,6 +20,8 @@
 #define HAS_PREEMPTION true
 #endif
 
+#define WASI_EMFILE 33
+
 enum kind {
     DONE = RPC__CELL_END_KIND__CELL_END_DONE,
     EXIT = RPC__CELL_END_KIND__CELL_END_EXIT,
@@ -28,6 +30,12 @@ enum kind {
     CANCELLED = RPC__CELL_END_KIND__CELL_END_CANCELLED,
     FAILED = RPC__CELL_END_KIND__CELL_END_FAILED,
 };
+
+static int
+compile(const char *text)
+{
+    return testing_compile(text, ABI_STANDALONE, 1);
+}
 
 static uint64_t
 call_add(struct client *client, uint64_t function, uint64_t a, uint64_t b)
@@ -355,6 +363,94 @@ test_limits_are_named_with_their_values(void **state)
     assert_int_equal(client_close(&client), 0);
 }
 
+/* Opens the directory that it has again and again; the first error. */
+static const char opener[] =
+    "(module\n"
+    "  (import \"wasi_snapshot_preview1\" \"path_open\" (func $open\n"
+    "    (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))\n"
+    "  (memory (export \"memory\") 1) (data (i32.const 0) \".\")\n"
+    "  (func (export \"open\") (param i32) (result i32) (local $err i32)\n"
+    "    (loop $more\n"
+    "      (local.set $err (call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 1)\n"
+    "        (i32.const 2) (i64.const 0) (i64.const 0) (i32.const 0) (i32.const 64)))\n"
+    "      (local.set 0 (i32.sub (local.get 0) (i32.const 1)))\n"
+    "      (br_if $more (i32.and (i32.eqz (local.get $err)) (i32.ne (local.get 0) (i32.const "
+    "0)))))\n"
+    "    (local.get $err)))";
+
+static void
+put_opener(struct client *client, uint64_t function, uint32_t files)
+{
+    Rpc__CellDirectory directory = RPC__CELL_DIRECTORY__INIT, *directories = &directory;
+    Rpc__CellLimits limits = RPC__CELL_LIMITS__INIT;
+    Rpc__CellPut put = RPC__CELL_PUT__INIT;
+    int folder = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), image = compile(opener);
+
+    limits.files = files;
+    directory.guest_path = (char *)(uintptr_t)".";
+    directory.is_read_only = true;
+    put.function = function;
+    put.limits = &limits;
+    put.directories = &directories;
+    put.n_directories = 1;
+    client_put(client, put, (int[]){image, folder}, 2);
+    client_expect_put(client, function);
+    (void)close(folder);
+    (void)close(image);
+}
+
+static void
+expect_refused(struct client *client, uint64_t call, uint64_t result, uint32_t refused)
+{
+    Rpc__CellReply *reply = client_end(client, call);
+
+    assert_int_equal(reply->end->kind, DONE);
+    assert_int_equal(reply->end->results[0], result);
+    assert_int_equal(reply->end->refused, refused);
+    reply_free(reply);
+}
+
+/* Each limit is met beside calls that wait and calls that come and go. */
+static void
+test_who_meets_a_limit_meets_it_alone(void **state)
+{
+    Rpc__CellLimits limits = RPC__CELL_LIMITS__INIT;
+    struct piped neighbours[3];
+    struct client client;
+    uint64_t met[5];
+
+    (void)state;
+    client_open(&client, 2);
+    limits.wall_ns = 150 * MS;
+    limits.output_bytes = 1000;
+    limits.memory_bytes = 4 * 65536;
+    client_put_guest(&client, 1, NULL);
+    client_put_guest(&client, 2, &limits);
+    put_opener(&client, 3, 7);
+    for (unsigned i = 0; i < ARRAY_COUNT(neighbours); i++)
+        neighbours[i] = call_piped(&client, 1);
+    for (unsigned round = 0; round < 3; round++) {
+        met[0] = call_with_result(&client, 2, "sleep", 60000 * MS);
+        met[1] = client_call_entry(&client, 2, "flood", NO_VALUE);
+        met[2] = call_with_result(&client, 2, "grow", 4);
+        met[3] = call_with_result(&client, 3, "open", 9);
+        met[4] = call_with_result(&client, 3, "open", 3);
+        for (uint64_t i = 0; i < 20; i++)
+            expect_result(&client, call_add(&client, 1, i, round), i + round);
+        expect_limit(&client, met[1], RPC__CELL_LIMIT__CELL_LIMIT_OUTPUT,
+                     "it wrote more than its output limit of 1000 bytes");
+        expect_refused(&client, met[2], UINT32_MAX, RPC__CELL_LIMIT__CELL_LIMIT_MEMORY);
+        expect_refused(&client, met[3], WASI_EMFILE, RPC__CELL_LIMIT__CELL_LIMIT_FILES);
+        expect_refused(&client, met[4], 0, 0);
+        expect_limit(&client, met[0], RPC__CELL_LIMIT__CELL_LIMIT_TIME,
+                     "it ran longer than its time limit of 0.15 s");
+        expect_result(&client, call_with_result(&client, 1, "leave", NO_VALUE), 77);
+    }
+    for (unsigned i = 0; i < ARRAY_COUNT(neighbours); i++)
+        finish_piped(&client, &neighbours[i], "unharmed");
+    assert_int_equal(client_close(&client), 0);
+}
+
 static void
 test_a_call_may_have_a_shorter_time_than_its_function(void **state)
 {
@@ -435,12 +531,6 @@ test_many_calls_on_many_threads(void **state)
 }
 
 /* ------------------------------------------------------------------- functions */
-
-static int
-compile(const char *text)
-{
-    return testing_compile(text, ABI_STANDALONE, 1);
-}
 
 static void
 test_a_function_that_cannot_be_put_says_why_and_so_do_its_calls(void **state)
@@ -887,6 +977,7 @@ test_a_worker_of_another_version_is_told(void **state)
         cmocka_unit_test(test_standard_streams_may_be_sockets), \
         cmocka_unit_test(test_each_end_is_told_with_its_reason), \
         cmocka_unit_test(test_limits_are_named_with_their_values), \
+        cmocka_unit_test(test_who_meets_a_limit_meets_it_alone), \
         cmocka_unit_test(test_a_call_may_have_a_shorter_time_than_its_function), \
         cmocka_unit_test(test_memory_grows), \
         cmocka_unit_test(test_computing_guests_let_others_run), \

@@ -4,12 +4,11 @@
 # make check-quick    the same without real programs and fuzzing: a minute or two
 # make check-stress   all tests and programs with every Faaslet moved at each host call
 # make check-san      unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
-# make check-tsan     executors, a served cell, connections, workers under ThreadSanitizer
+# make check-tsan     executors, a served cell, connections, workers, stores: ThreadSanitizer
 # make check-clang    everything compiled by clang without a warning
 
 SPEC       ?= ../shared/spec
 CHECK_SAN  := address,undefined
-
 # NAME=COMMAND steps of tools/run-tests.
 STEP_TIDY     := "tidy=make -s tidy" "tidy-test=make -s tidy-test" "run-tests=tools/run-tests_test"
 STEP_UNITS    := $(TESTS)
@@ -26,7 +25,9 @@ STEP_FUZZ     := "fuzz-diff@600=make -s fuzz-diff-check" \
                  "fuzz-wasi@120=make -s fuzz-wasi FUZZ_SECONDS=20" \
                  "fuzz-net@120=make -s fuzz-net FUZZ_SECONDS=20" \
                  "fuzz-envelope@120=make -s fuzz-envelope FUZZ_SECONDS=20" \
-                 "fuzz-secret@120=make -s fuzz-secret FUZZ_SECONDS=20"
+                 "fuzz-secret@120=make -s fuzz-secret FUZZ_SECONDS=20" \
+                 "fuzz-store@120=make -s fuzz-store FUZZ_SECONDS=20" \
+                 "fuzz-catalog@120=make -s fuzz-catalog FUZZ_SECONDS=20"
 STEP_SAN      := "san@1200=make -s check-san" "tsan@600=make -s check-tsan" \
                  "clang@600=make -s check-clang"
 
@@ -57,7 +58,8 @@ check-san:
 TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test net/net_test \
                 net/session_test net/stranger_test rpc/client_test \
                 worker/worker_test worker/hostile_test \
-                worker/fault_test worker/user_test)
+                worker/fault_test worker/user_test store/store_dir_test store/store_redis_test \
+                planner/planner_test planner/ledger_test catalog/catalog_test)
 check-tsan:
 	@$(MAKE) -s SAN=thread $(TSAN_TESTS) build/san-thread/test/worker/double
 	@tools/run-tests --logs build/check/tsan $(TSAN_TESTS)

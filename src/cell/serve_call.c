@@ -215,6 +215,7 @@ on_end(void *context, const struct cell_end *from)
     end.kind = kinds[from->kind];
     end.exit_code = from->exit_code;
     end.err = from->err;
+    end.trap = (uint32_t)from->trap;
     if (message != NULL)
         end.message = message;
     if (backtrace != NULL)

@@ -247,7 +247,8 @@ cell_start(struct cell_function *function, const struct cell_call *call, uint64_
         return -ENOMEM;
     (void)pthread_mutex_lock(&cell->lock);
     err = accept_task(cell, function, task);
-    *id = task->id; /* before anybody can end it */
+    if (err == 0)
+        *id = task->id; /* before anybody can end it */
     (void)pthread_mutex_unlock(&cell->lock);
     if (err != 0) {
         free(task->entry);

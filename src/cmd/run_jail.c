@@ -27,7 +27,7 @@ struct jailed {
     uint64_t id;
     enum worker_end_kind kind;
     int exit_code, err;
-    uint32_t limit, refused;
+    uint32_t trap, limit, refused;
     struct buffer message, backtrace;
     int signal; /* that told us to end; 0: none */
 };
@@ -141,6 +141,7 @@ on_end(void *context, const struct worker_end *end)
     jailed->kind = end->kind;
     jailed->exit_code = end->exit_code;
     jailed->err = end->err;
+    jailed->trap = end->trap;
     jailed->limit = end->limit;
     jailed->refused = end->refused;
     buffer_append(&jailed->message, end->message, strlen(end->message) + 1);
@@ -209,15 +210,6 @@ run_in(const struct run_command *command, int image_fd, struct jailed *jailed, s
 
 /* ---------------------------------------------------------------------------- its outcome */
 
-static enum abi_trap
-trap_of(const char *text)
-{
-    for (unsigned trap = ABI_TRAP_NONE + 1; trap < ABI_TRAP_COUNT; trap++)
-        if (strcmp(text, abi_trap_text((enum abi_trap)trap)) == 0)
-            return (enum abi_trap)trap;
-    return ABI_TRAP_HOST;
-}
-
 static enum faaslet_limit
 limit_of(uint32_t limit)
 {
@@ -248,7 +240,7 @@ report(const struct run_command *command, const struct jailed *jailed, int *code
         break;
     case WORKER_TRAP:
         outcome.kind = FAASLET_TRAP;
-        outcome.trap = trap_of(message);
+        outcome.trap = jailed->trap < ABI_TRAP_COUNT ? (enum abi_trap)jailed->trap : ABI_TRAP_HOST;
         if (outcome.trap == ABI_TRAP_HOST)
             outcome.message = message;
         break;

@@ -141,10 +141,11 @@ make_namespaces(const struct child_plan *plan, struct diag *diag)
             return err;
     }
     for (size_t i = 0; i < ARRAY_COUNT(spaces); i++) {
-        int err = fault_point("jail.child");
+        int err;
 
         if ((plan->features & (uint32_t)spaces[i].feature) == 0)
             continue;
+        err = fault_point("jail.child");
         if (err == 0 && unshare(spaces[i].flag) != 0)
             err = -errno;
         if (err != 0)

@@ -85,6 +85,7 @@ end_call(struct worker_record *call, const Rpc__CellEnd *end)
     };
     struct worker_end out = {.kind = kinds[end->kind],
                              .exit_code = end->exit_code,
+                             .trap = end->trap,
                              .err = end->err,
                              .limit = end->limit,
                              .refused = end->refused,

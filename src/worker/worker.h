@@ -148,8 +148,9 @@ struct worker_end { /* all valid during on_end only */
     uint64_t id;
     enum worker_end_kind kind;
     int exit_code, err;
-    uint32_t limit;                  /* that ended it */
-    uint32_t refused;                /* at which the guest was refused something, and went on */
+    uint32_t trap;    /* of WORKER_TRAP: the number that abi.h has for it, if the cell is right */
+    uint32_t limit;   /* that ended it */
+    uint32_t refused; /* at which the guest was refused something, and went on */
     const char *message, *backtrace; /* or "" */
     const uint64_t *results;
     size_t result_slots;
