@@ -4,7 +4,7 @@
 # make check-quick    the same without real programs and fuzzing: a minute or two
 # make check-stress   all tests and programs with every Faaslet moved at each host call
 # make check-san      unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
-# make check-tsan     executors, a served cell, its connection, workers, stores: ThreadSanitizer
+# make check-tsan     executors, a served cell, connections, workers, stores: ThreadSanitizer
 # make check-clang    everything compiled by clang without a warning
 
 SPEC       ?= ../shared/spec
@@ -24,6 +24,8 @@ STEP_FUZZ     := "fuzz-diff@600=make -s fuzz-diff-check" \
                  "fuzz-wasm@120=make -s fuzz-wasm FUZZ_SECONDS=20" \
                  "fuzz-wasi@120=make -s fuzz-wasi FUZZ_SECONDS=20" \
                  "fuzz-net@120=make -s fuzz-net FUZZ_SECONDS=20" \
+                 "fuzz-envelope@120=make -s fuzz-envelope FUZZ_SECONDS=20" \
+                 "fuzz-secret@120=make -s fuzz-secret FUZZ_SECONDS=20" \
                  "fuzz-store@120=make -s fuzz-store FUZZ_SECONDS=20" \
                  "fuzz-catalog@120=make -s fuzz-catalog FUZZ_SECONDS=20"
 STEP_SAN      := "san@1200=make -s check-san" "tsan@600=make -s check-tsan" \
@@ -54,7 +56,8 @@ check-san:
 	@$(MAKE) -s SAN=$(CHECK_SAN) tests
 	@tools/run-tests --logs build/check/san $(TESTS:$(B)/%=build/san-address-undefined/%)
 TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test \
-                cell/serve_chain_test net/net_test worker/chain_test \
+                cell/serve_chain_test net/net_test net/session_test net/stranger_test \
+                rpc/client_test worker/chain_test \
                 worker/worker_test worker/hostile_test \
                 worker/fault_test worker/user_test store/store_dir_test store/store_redis_test \
                 planner/planner_test planner/ledger_test catalog/catalog_test)

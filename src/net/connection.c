@@ -56,6 +56,8 @@ net_connection_destroy(struct net_connection *connection)
         return;
     connection_drop_queue(connection);
     connection_drop_received(connection);
+    if (connection->carrier != NULL)
+        connection->carrier->destroy(connection);
     (void)close(connection->fd);
     (void)pthread_mutex_destroy(&connection->lock);
     free(connection);
@@ -65,6 +67,19 @@ int
 net_fd(const struct net_connection *connection)
 {
     return connection->fd;
+}
+
+bool
+net_is_open(struct net_connection *connection)
+{
+    bool is_open;
+
+    if (connection->carrier == NULL)
+        return true;
+    (void)pthread_mutex_lock(&connection->lock);
+    is_open = connection->carrier->is_open(connection);
+    (void)pthread_mutex_unlock(&connection->lock);
+    return is_open;
 }
 
 void

@@ -13,6 +13,8 @@
 #define WEFT_NET_NET_INTERNAL_H
 
 #include <pthread.h>
+#include <sys/types.h>
+#include <sys/uio.h>
 
 #include "net/net.h"
 
@@ -31,9 +33,30 @@ struct queued {
     uint8_t bytes[];
 };
 
+struct net_connection;
+
+/* What carries the bytes where the socket does not carry them as they are. A table of
+ * functions, so that a program that has no secrets is not linked with TLS. */
+struct carrier {
+    /* With the lock. Bytes of the parts that were taken, from their beginning, so many
+     * as can be now; -EAGAIN: none; -EPIPE. */
+    ssize_t (*send)(struct net_connection *connection, const struct iovec *parts,
+                    size_t part_count);
+    /* Takes the lock. -EAGAIN; else what net_receive says. */
+    int (*receive)(struct net_connection *connection, uint8_t *bytes, size_t count, size_t *got);
+    /* With the lock: goes on with what it has taken, and with what comes before any
+     * frame. 0, also where it cannot go on now; -EPIPE. */
+    int (*advance)(struct net_connection *connection);
+    size_t (*queued)(const struct net_connection *connection); /* with the lock: taken, not sent */
+    bool (*is_open)(const struct net_connection *connection);  /* with the lock */
+    void (*destroy)(struct net_connection *connection);
+};
+
 struct net_connection {
     int fd; /* owned */
     struct net_limits limits;
+    const struct carrier *carrier; /* NULL: the socket */
+    void *carrier_data;            /* owned by it */
 
     pthread_mutex_t lock;
     struct queued *first, *last;
@@ -56,6 +79,10 @@ struct net_connection {
     uint32_t frames_until_fds; /* whole frames that come before the one they belong to */
 };
 
+/* With the lock: sends what is queued, as net_flush. */
+int connection_flush(struct net_connection *connection) MUST_CHECK;
+/* With the lock: nothing more can be sent. */
+void connection_end(struct net_connection *connection);
 void connection_drop_queue(struct net_connection *connection);
 void connection_drop_received(struct net_connection *connection);
 

@@ -119,6 +119,16 @@ socket_receive(struct net_connection *connection, uint8_t *bytes, size_t count, 
     return err;
 }
 
+static int
+arrive(struct net_connection *connection, uint8_t *bytes, size_t count, struct arrived *out)
+{
+    if (connection->carrier == NULL)
+        return socket_receive(connection, bytes, count, out);
+    out->fd_count = 0;
+    out->is_short = false;
+    return connection->carrier->receive(connection, bytes, count, &out->count);
+}
+
 static void
 keep_fds(struct net_connection *connection, const struct arrived *arrived, uint32_t frames_before)
 {
@@ -156,7 +166,7 @@ static int
 read_ahead(struct net_connection *connection)
 {
     struct arrived arrived;
-    int err = socket_receive(connection, connection->ahead, AHEAD_BYTES, &arrived);
+    int err = arrive(connection, connection->ahead, AHEAD_BYTES, &arrived);
 
     if (err != 0)
         return err;
@@ -183,7 +193,7 @@ fill(struct net_connection *connection, uint8_t *place, size_t *count, size_t wa
         *count += part;
         return 0;
     }
-    err = socket_receive(connection, place + *count, wanted - *count, &arrived);
+    err = arrive(connection, place + *count, wanted - *count, &arrived);
     if (err != 0)
         return err;
     *count += arrived.count;

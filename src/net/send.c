@@ -76,20 +76,34 @@ is_end(ssize_t err)
 
 /* ------------------------------------------------------------------------- queue */
 
-/* With the lock. */
-static int
-flush(struct net_connection *connection)
+void
+connection_end(struct net_connection *connection)
+{
+    connection->is_over = true;
+    connection_drop_queue(connection);
+}
+
+static ssize_t
+carry(struct net_connection *connection, const struct iovec *parts, size_t part_count,
+      const int *fds, size_t fd_count)
+{
+    if (connection->carrier != NULL)
+        return connection->carrier->send(connection, parts, part_count);
+    return socket_send(connection->fd, parts, part_count, fds, fd_count);
+}
+
+int
+connection_flush(struct net_connection *connection)
 {
     while (connection->first != NULL) {
         struct queued *frame = connection->first;
         struct iovec part = {frame->bytes + frame->sent, frame->count - frame->sent};
-        ssize_t sent = socket_send(connection->fd, &part, 1, frame->fds, frame->fd_count);
+        ssize_t sent = carry(connection, &part, 1, frame->fds, frame->fd_count);
 
         if (sent == -EAGAIN)
             return 0;
         if (sent < 0) { /* a hole in what the other side hears is no way to go on */
-            connection->is_over = true;
-            connection_drop_queue(connection);
+            connection_end(connection);
             return -EPIPE;
         }
         for (size_t i = 0; i < frame->fd_count; i++)
@@ -177,7 +191,7 @@ send_now(struct net_connection *connection, const struct outgoing *out, size_t *
     ssize_t took;
 
     header_write(header, out->count);
-    took = socket_send(connection->fd, parts, 2, out->fds, out->fd_count);
+    took = carry(connection, parts, 2, out->fds, out->fd_count);
     if (took >= 0)
         *sent = (size_t)took;
     if (took >= 0 || took == -EAGAIN)
@@ -221,7 +235,8 @@ net_send(struct net_connection *connection, const void *bytes, size_t count, con
     struct queued *frame;
     int err;
 
-    if (count > NET_FRAME_BYTES_MAX || fd_count > NET_FRAME_FDS_MAX)
+    if (count > NET_FRAME_BYTES_MAX || fd_count > NET_FRAME_FDS_MAX ||
+        (fd_count > 0 && connection->carrier != NULL))
         return -EMSGSIZE;
     frame = queued_reserve(count, fd_count);
     if (frame == NULL)
@@ -238,7 +253,11 @@ net_flush(struct net_connection *connection)
     int err;
 
     (void)pthread_mutex_lock(&connection->lock);
-    err = connection->is_over ? -EPIPE : flush(connection);
+    err = connection->is_over ? -EPIPE : 0;
+    if (err == 0 && connection->carrier != NULL)
+        err = connection->carrier->advance(connection);
+    if (err == 0)
+        err = connection_flush(connection);
     (void)pthread_mutex_unlock(&connection->lock);
     return err;
 }
@@ -250,6 +269,8 @@ net_queued(struct net_connection *connection)
 
     (void)pthread_mutex_lock(&connection->lock);
     bytes = connection->queued_bytes;
+    if (connection->carrier != NULL)
+        bytes += connection->carrier->queued(connection);
     (void)pthread_mutex_unlock(&connection->lock);
     return bytes;
 }

@@ -180,15 +180,35 @@ message_is_valid(const ProtobufCMessage *message)
     return true;
 }
 
-static ProtobufCMessage *
-read_message(const struct net_frame *frame, const ProtobufCMessageDescriptor *descriptor)
+/* Of a oneof at the top one member is there. */
+static bool
+has_content(const ProtobufCMessage *message)
 {
-    size_t budget = BUDGET_BYTES + BUDGET_PER_BYTE * frame->count;
-    ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
-    ProtobufCMessage *message =
-        protobuf_c_message_unpack(descriptor, &allocator, frame->count, frame->bytes);
+    const uint8_t *base = (const uint8_t *)message;
 
-    if (message != NULL && !message_is_valid(message)) {
+    for (unsigned i = 0; i < message->descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &message->descriptor->fields[i];
+        const uint32_t *is_case = (const uint32_t *)(const void *)(base + field->quantifier_offset);
+
+        if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) == 0)
+            continue;
+        if (*is_case == 0)
+            return false;
+        if (*is_case == field->id && field->type == PROTOBUF_C_TYPE_MESSAGE &&
+            *(void *const *)(const void *)(base + field->offset) == NULL)
+            return false;
+    }
+    return true;
+}
+
+ProtobufCMessage *
+rpc_read(const uint8_t *bytes, size_t count, const ProtobufCMessageDescriptor *descriptor)
+{
+    size_t budget = BUDGET_BYTES + BUDGET_PER_BYTE * count;
+    ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
+    ProtobufCMessage *message = protobuf_c_message_unpack(descriptor, &allocator, count, bytes);
+
+    if (message != NULL && !(message_is_valid(message) && has_content(message))) {
         protobuf_c_message_free_unpacked(message, NULL);
         return NULL;
     }
@@ -198,28 +218,11 @@ read_message(const struct net_frame *frame, const ProtobufCMessageDescriptor *de
 Rpc__CellRequest *
 rpc_cell_request(const struct net_frame *frame)
 {
-    ProtobufCMessage *message = read_message(frame, &rpc__cell_request__descriptor);
-    Rpc__CellRequest *request = (Rpc__CellRequest *)(void *)message;
-
-    /* Any of its members: all are messages. */
-    if (message != NULL &&
-        (request->is_case == RPC__CELL_REQUEST__IS__NOT_SET || request->setup == NULL)) {
-        protobuf_c_message_free_unpacked(message, NULL);
-        return NULL;
-    }
-    return request;
+    return (void *)rpc_read(frame->bytes, frame->count, &rpc__cell_request__descriptor);
 }
 
 Rpc__CellReply *
 rpc_cell_reply(const struct net_frame *frame)
 {
-    ProtobufCMessage *message = read_message(frame, &rpc__cell_reply__descriptor);
-    Rpc__CellReply *reply = (Rpc__CellReply *)(void *)message;
-
-    if (message != NULL &&
-        (reply->is_case == RPC__CELL_REPLY__IS__NOT_SET || reply->ready == NULL)) {
-        protobuf_c_message_free_unpacked(message, NULL);
-        return NULL;
-    }
-    return reply;
+    return (void *)rpc_read(frame->bytes, frame->count, &rpc__cell_reply__descriptor);
 }
