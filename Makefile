@@ -33,13 +33,13 @@ TESTS    := $(patsubst src/%.c,$(B)/test/%,$(wildcard src/*/*_test.c)) \
 .PHONY: all
 all: $(PROGRAMS)
 
-# The messages of rpc: C from their schema, with warnings of its own making.
-MESSAGES := $(patsubst src/%.proto,build/gen/%.pb-c.h,$(wildcard src/rpc/*.proto))
+# The messages of a room: C from their schema, with warnings of its own making.
+MESSAGES := $(patsubst src/%.proto,build/gen/%.pb-c.h,$(wildcard $(ROOMS:%=src/%/*.proto)))
 .SECONDARY: $(MESSAGES)
 OBJECTS  += $(MESSAGES:build/gen/%.h=$(B)/obj/%.c.o)
 build/gen/%.pb-c.h: src/%.proto
 	@mkdir -p $(@D)
-	protoc-c --proto_path=src/rpc --c_out=$(@D) $<
+	protoc-c --proto_path=$(<D) --c_out=$(@D) $<
 $(B)/obj/%.pb-c.c.o: build/gen/%.pb-c.h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(filter-out $(WARNINGS),$(CFLAGS)) -c $(<:.h=.c) -o $@

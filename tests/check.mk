@@ -24,7 +24,8 @@ STEP_FUZZ     := "fuzz-diff@600=make -s fuzz-diff-check" \
                  "fuzz-wasm@120=make -s fuzz-wasm FUZZ_SECONDS=20" \
                  "fuzz-wasi@120=make -s fuzz-wasi FUZZ_SECONDS=20" \
                  "fuzz-net@120=make -s fuzz-net FUZZ_SECONDS=20" \
-                 "fuzz-store@120=make -s fuzz-store FUZZ_SECONDS=20"
+                 "fuzz-store@120=make -s fuzz-store FUZZ_SECONDS=20" \
+                 "fuzz-catalog@120=make -s fuzz-catalog FUZZ_SECONDS=20"
 STEP_SAN      := "san@1200=make -s check-san" "tsan@600=make -s check-tsan" \
                  "clang@600=make -s check-clang"
 
@@ -55,7 +56,8 @@ check-san:
 TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test \
                 cell/serve_chain_test net/net_test worker/chain_test \
                 worker/worker_test worker/hostile_test \
-                worker/fault_test worker/user_test store/store_dir_test store/store_redis_test)
+                worker/fault_test worker/user_test store/store_dir_test store/store_redis_test \
+                planner/planner_test planner/ledger_test catalog/catalog_test)
 check-tsan:
 	@$(MAKE) -s SAN=thread $(TSAN_TESTS) build/san-thread/test/worker/double
 	@tools/run-tests --logs build/check/tsan $(TSAN_TESTS)

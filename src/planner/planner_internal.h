@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The planner around its core. Everything is under its one lock, but what is over: that is
+ * taken off a list and told without it.
+ */
+#ifndef WEFT_PLANNER_INTERNAL_H
+#define WEFT_PLANNER_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "planner/core.h"
+#include "planner/ledger.h"
+#include "planner/planner.h"
+
+#define PLANNER_BUCKETS        65536u
+#define PLANNER_WEIGHT_DEFAULT 100u
+#define PLANNER_LEASE_NS       UINT64_C(10000000000)
+#define PLANNER_KEPT_S         86400u
+
+struct tenant {
+    struct tenant *next;
+    struct core_tenant *core;
+    char name[PLANNER_TENANT_BYTES_MAX + 1];
+};
+
+struct call {
+    struct call *chain; /* of the table */
+    struct call *next;  /* among those that are over */
+    struct planner *planner;
+    uint64_t id;
+    struct core_call *core; /* NULL: not queued yet, or over */
+    Ledger__Call *record;   /* owned; with the result when it is over */
+    bool is_async, is_cancelled;
+    uint32_t attempt; /* whose results are in the record */
+    uint64_t begin_ns;
+    planner_accepted_fn accepted;
+    planner_end_fn on_end;
+    void *context;
+};
+
+struct planner_host {
+    struct planner_host *next;
+    struct planner *planner;
+    struct core_host *core; /* NULL: it is down */
+    char *name;
+    uint32_t slots;
+    bool is_draining, is_leaving;
+    struct planner_host_ops ops;
+    void *context;
+};
+
+struct planner {
+    struct planner_config config;
+    char *lease, *holder;
+    uint64_t term;
+    struct ledger *ledger;
+    struct core *core;
+    pthread_mutex_t lock;
+    pthread_cond_t timer;
+    pthread_t thread;
+    bool has_thread, is_ending;
+    _Atomic bool is_leading;
+    struct call *calls[PLANNER_BUCKETS];
+    uint32_t call_count;
+    uint64_t next_id;
+    struct call *over, **over_end; /* to be told */
+    struct tenant *tenants;
+    struct planner_host *hosts;
+    struct planner_usage usage;
+};
+
+/* With the lock: the tenant, made where there is none. -ENOMEM. */
+int planner_tenant(struct planner *planner, const char *name, struct core_tenant **out) MUST_CHECK;
+/* With the lock. NULL: there is none. */
+struct call *planner_find(const struct planner *planner, uint64_t id);
+/* With the lock: time has passed, and something may be possible now. */
+void planner_turn(struct planner *planner);
+/* With the lock, which is let go: tells what is over. */
+void planner_unlock(struct planner *planner);
+/* core_act_fn. */
+void planner_act(void *planner, const struct core_action *action);
+/* With the lock: a call of the store goes on. */
+int planner_resume(struct planner *planner, const Ledger__Call *record) MUST_CHECK;
+void planner_call_free(struct call *call);
+/* The lease is lost. */
+void planner_lose(struct planner *planner);
+
+#endif
