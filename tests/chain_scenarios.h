@@ -10,7 +10,14 @@
 
 #include "hostcall/hostcall.h"
 
-enum { WASI_EAGAIN = 6, WASI_EBADF = 8, WASI_ELOOP = 32, WASI_ENOENT = 44, WASI_ENOSYS = 52 };
+enum {
+    GUEST_EAGAIN = 6,
+    GUEST_EBADF = 8,
+    GUEST_ELOOP = 32,
+    GUEST_EMFILE = 33,
+    GUEST_ENOENT = 44,
+    GUEST_ENOSYS = 52
+};
 
 static inline int
 chain_image(void)
@@ -295,7 +302,7 @@ test_depth_has_a_limit(void **state)
     reply = client_end(&client, chain_call(&client, "deep", 0));
     assert_int_equal(reply->end->kind, RPC__CELL_END_KIND__CELL_END_DONE);
     (void)memcpy(&answer, reply->end->result.data, 8);
-    assert_int_equal(answer >> 32, WASI_ELOOP);
+    assert_int_equal(answer >> 32, GUEST_ELOOP);
     assert_int_equal(answer & UINT32_MAX, 256);
     reply_free(reply);
     assert_int_equal(client_close(&client), 0);
@@ -314,7 +321,7 @@ test_depth_counts_what_was_chained_elsewhere(void **state)
     call.function = chain_function("deep");
     call.depth = 250;
     answer = chain_answer(&client, client_call(&client, call, NULL));
-    assert_int_equal(answer >> 32, WASI_ELOOP);
+    assert_int_equal(answer >> 32, GUEST_ELOOP);
     assert_int_equal(answer & UINT32_MAX, 6);
     assert_int_equal(client_close(&client), 0);
 }
@@ -336,11 +343,48 @@ test_the_number_of_calls_has_a_limit(void **state)
     assert_int_equal(reply->end->kind, RPC__CELL_END_KIND__CELL_END_DONE);
     assert_int_equal(reply->end->refused, RPC__CELL_LIMIT__CELL_LIMIT_CALLS);
     (void)memcpy(&answer, reply->end->result.data, 8);
-    assert_int_equal(answer >> 32, WASI_EAGAIN);
+    assert_int_equal(answer >> 32, GUEST_EAGAIN);
     assert_true((answer & UINT32_MAX) >= 9);
     reply_free(reply);
     chain_await_none(&client);
     assert_int_equal(chain_answer(&client, chain_call(&client, "fan_all", 9)), 45);
+    assert_int_equal(client_close(&client), 0);
+}
+
+static void
+test_the_number_of_handles_has_a_limit(void **state)
+{
+    struct client client;
+    uint64_t answer;
+
+    (void)state;
+    if (getenv("WEFT_STRESS") != NULL)
+        skip(); /* all moves with each of them */
+    chain_open_with(&client, 1);
+    answer = chain_answer(&client, chain_call(&client, "greedy", 0));
+    assert_int_equal(answer >> 32, GUEST_EMFILE);
+    assert_int_equal(answer & UINT32_MAX, HOSTCALL_HANDLES_MAX);
+    chain_await_none(&client);
+    assert_int_equal(client_close(&client), 0);
+}
+
+static void
+test_children_have_no_more_time_than_their_parent(void **state)
+{
+    Rpc__CellLimits limits = RPC__CELL_LIMITS__INIT;
+    Rpc__CellCall call = RPC__CELL_CALL__INIT;
+    uint32_t count = 10;
+    struct client client;
+
+    (void)state;
+    chain_open_with(&client, 1);
+    limits.wall_ns = 50 * MS;
+    chain_put(&client, 100, "brief", "parent", &limits);
+    call.function = 100;
+    call.input = (ProtobufCBinaryData){sizeof(count), (uint8_t *)&count};
+    expect_end(&client, client_call(&client, call, NULL), RPC__CELL_END_KIND__CELL_END_LIMIT,
+               "time limit of 0.05 s");
+    chain_await_none(&client);
     assert_int_equal(client_close(&client), 0);
 }
 
@@ -357,7 +401,7 @@ test_a_circle_of_calls_ends(void **state)
     setup.calls_max = 5;
     chain_open(&client, setup);
     answer = chain_answer(&client, chain_call(&client, "deep", 0));
-    assert_int_equal(answer >> 32, WASI_EAGAIN);
+    assert_int_equal(answer >> 32, GUEST_EAGAIN);
     assert_int_equal(answer & UINT32_MAX, 4);
     assert_int_equal(client_close(&client), 0);
 }
@@ -557,7 +601,7 @@ test_the_workers_refusal_is_the_guests_error(void **state)
     say_chain_end(&client, end);
     told = chain_told(&client, call);
     assert_int_equal(told.status, HOSTCALL_FAILED);
-    assert_int_equal(told.code, WASI_ENOSYS);
+    assert_int_equal(told.code, GUEST_ENOSYS);
     reply_free(reply);
     say_chain_end(&client, end); /* no such chained call any more */
     assert_null(client_hear(&client));
@@ -602,6 +646,8 @@ test_who_is_over_takes_back_what_the_worker_was_asked(void **state)
         cmocka_unit_test(test_depth_has_a_limit), \
         cmocka_unit_test(test_depth_counts_what_was_chained_elsewhere), \
         cmocka_unit_test(test_the_number_of_calls_has_a_limit), \
+        cmocka_unit_test(test_the_number_of_handles_has_a_limit), \
+        cmocka_unit_test(test_children_have_no_more_time_than_their_parent), \
         cmocka_unit_test(test_a_circle_of_calls_ends), \
         cmocka_unit_test(test_children_that_nobody_can_await_are_cancelled), \
         cmocka_unit_test(test_a_parent_that_is_cancelled_takes_its_children_along), \

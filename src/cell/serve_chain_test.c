@@ -34,7 +34,7 @@ test_a_child_without_memory_fails_alone(void **state)
     assert_int_equal(told.status, HOSTCALL_FAILED);
     assert_int_equal(told.code, 48);
     fault_arm("serve.remote", 1, -ENOBUFS);
-    assert_int_equal(chain_told(&client, chain_tell(&client, "unknown", 1)).err, WASI_EAGAIN);
+    assert_int_equal(chain_told(&client, chain_tell(&client, "unknown", 1)).err, GUEST_EAGAIN);
     assert_true(fault_disarm());
     assert_int_equal(chain_answer(&client, chain_call(&client, "fan_all", 3)), 6);
     assert_int_equal(client_close(&client), 0);
