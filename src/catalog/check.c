@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/utf8.h"
+
 #include "catalog/catalog_internal.h"
 
 #define REFERENCE_BYTES_MAX (3 * CATALOG_NAME_BYTES_MAX + 2)
@@ -74,39 +76,17 @@ catalog_check_variable(const char *what, const char *name, struct diag *diag)
     return check_name(what, name, strnlen(name, CATALOG_NAME_BYTES_MAX + 1), true, diag);
 }
 
-/* Bytes of the character; 0: it is none. The shortest form only, no surrogates, none
- * past U+10FFFF. */
-static size_t
-character_bytes(const uint8_t *at)
-{
-    uint8_t first = at[0], low = 0x80, high = 0xbf;
-    size_t count = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-
-    if (first >= 0x80 && (first < 0xc2 || first > 0xf4))
-        return 0;
-    low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : low;
-    high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : high;
-    for (size_t i = 1; i < count; i++) {
-        if (at[i] < low || at[i] > high)
-            return 0;
-        low = 0x80;
-        high = 0xbf;
-    }
-    return count;
-}
-
 int
 catalog_check_value(const char *what, const char *text, size_t bytes_max, struct diag *diag)
 {
-    const uint8_t *at = (const uint8_t *)text;
+    size_t count = strnlen(text, bytes_max + 1);
 
-    if (strnlen(text, bytes_max + 1) > bytes_max)
+    if (count > bytes_max)
         return diag_set(diag, -EINVAL, "%s: longer than %zu bytes", what, bytes_max);
-    for (size_t bytes; *at != 0; at += bytes) {
-        bytes = character_bytes(at);
+    for (size_t at = 0, bytes; at < count; at += bytes) {
+        bytes = utf8_character((const uint8_t *)text + at, count - at);
         if (bytes == 0)
-            return diag_set(diag, -EINVAL, "%s: byte %zu: not UTF-8", what,
-                            (size_t)(at - (const uint8_t *)text) + 1);
+            return diag_set(diag, -EINVAL, "%s: byte %zu: not UTF-8", what, at + 1);
     }
     return 0;
 }

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 /* A field of two bytes can take more than fifty in memory. */
 #define BUDGET_BYTES     (4u << 20)
 #define BUDGET_PER_BYTE  4u
@@ -59,53 +61,18 @@ budget_free(void *budget, void *bytes)
     free(bytes);
 }
 
-/* Bytes of the character; 0: it is none. The shortest form only, no surrogates, none
- * past U+10FFFF. */
-static size_t
-character_bytes(const uint8_t *at)
-{
-    uint8_t first = at[0], low = 0x80, high = 0xbf;
-    size_t count = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-
-    if (first >= 0x80 && (first < 0xc2 || first > 0xf4))
-        return 0;
-    low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : low;
-    high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : high;
-    for (size_t i = 1; i < count; i++) {
-        if (at[i] < low || at[i] > high)
-            return 0;
-        low = 0x80;
-        high = 0xbf;
-    }
-    return count;
-}
-
-static bool
-is_utf8(const char *text)
-{
-    const uint8_t *at = (const uint8_t *)text;
-    size_t bytes;
-
-    for (; *at != 0; at += bytes) {
-        bytes = character_bytes(at);
-        if (bytes == 0)
-            return false;
-    }
-    return true;
-}
-
 char *
 rpc_text(const char *text)
 {
     char *out = strdup(text);
-    uint8_t *at = (uint8_t *)out;
+    size_t count = out != NULL ? strlen(out) : 0;
 
-    while (at != NULL && *at != 0) {
-        size_t bytes = character_bytes(at);
-
-        if (bytes == 0)
-            *at = '?';
-        at += bytes > 0 ? bytes : 1;
+    for (size_t at = 0, bytes; at < count; at += bytes) {
+        bytes = utf8_character((const uint8_t *)out + at, count - at);
+        if (bytes == 0) {
+            out[at] = '?';
+            bytes = 1;
+        }
     }
     return out;
 }
@@ -121,7 +88,7 @@ value_is_valid(const ProtobufCFieldDescriptor *field, const void *value)
     case PROTOBUF_C_TYPE_STRING: {
         const char *text = *(const char *const *)value;
 
-        return text != NULL && is_utf8(text);
+        return text != NULL && utf8_is_valid(text, strlen(text));
     }
     case PROTOBUF_C_TYPE_MESSAGE: {
         const ProtobufCMessage *inner = *(const ProtobufCMessage *const *)value;

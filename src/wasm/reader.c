@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "base/utf8.h"
+
 #include "wasm/wasm_internal.h"
 
 int
@@ -101,46 +103,6 @@ wasm_read_count(struct wasm_reader *reader, uint32_t item_bytes, uint32_t limit,
     return 0;
 }
 
-/* Length of the encoding that begins with this byte; 0: none does. */
-static unsigned
-utf8_length(uint8_t lead)
-{
-    if (lead < 0x80)
-        return 1;
-    if (lead < 0xc2)
-        return 0;
-    return lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
-}
-
-/* The second byte rules out what the lead alone cannot: overlong encodings,
- * surrogates, and code points past U+10FFFF. */
-static bool
-utf8_second_is_valid(uint8_t lead, uint8_t second)
-{
-    uint8_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-    uint8_t high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-
-    return second >= low && second <= high;
-}
-
-bool
-wasm_utf8_is_valid(const uint8_t *bytes, uint32_t count)
-{
-    for (uint32_t i = 0; i < count;) {
-        unsigned length = utf8_length(bytes[i]);
-
-        if (length == 0 || length > count - i)
-            return false;
-        if (length > 1 && !utf8_second_is_valid(bytes[i], bytes[i + 1]))
-            return false;
-        for (unsigned k = 2; k < length; k++)
-            if ((bytes[i + k] & 0xc0) != 0x80)
-                return false;
-        i += length;
-    }
-    return true;
-}
-
 int
 wasm_read_name(struct wasm_reader *reader, struct wasm_string *out)
 {
@@ -155,7 +117,7 @@ wasm_read_name(struct wasm_reader *reader, struct wasm_string *out)
     err = wasm_read_bytes(reader, count, &bytes);
     if (err != 0)
         return err;
-    if (!wasm_utf8_is_valid(bytes, count))
+    if (!utf8_is_valid(bytes, count))
         return wasm_malformed(reader->fail, first, "malformed UTF-8 encoding");
     *out = (struct wasm_string){.bytes = (const char *)bytes, .count = count};
     return 0;

@@ -72,7 +72,6 @@ int wasm_read_u32_slow(struct wasm_reader *reader, uint32_t *out) MUST_CHECK;
 int wasm_read_signed(struct wasm_reader *reader, unsigned bits, int64_t *out) MUST_CHECK;
 int wasm_read_bytes(struct wasm_reader *reader, uint32_t count, const uint8_t **out) MUST_CHECK;
 int wasm_read_name(struct wasm_reader *reader, struct wasm_string *out) MUST_CHECK;
-bool wasm_utf8_is_valid(const uint8_t *bytes, uint32_t count);
 
 /* A count of things of which each takes at least item_bytes; refused before
  * anything is allocated where the bytes cannot hold them, or past the limit. */

@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/file.h"
+#include "base/utf8.h"
 #include "worker/worker_internal.h"
 
 #define PROGRAM_NAME     "weft-cell"
@@ -66,11 +67,7 @@ worker_is_name(const char *name)
 bool
 worker_is_text(const char *text)
 {
-    char *mended = text != NULL ? rpc_text(text) : NULL;
-    bool is_text = text == NULL || (mended != NULL && strcmp(text, mended) == 0);
-
-    free(mended);
-    return is_text;
+    return text == NULL || utf8_is_valid(text, strlen(text));
 }
 
 bool
