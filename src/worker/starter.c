@@ -144,9 +144,9 @@ own_wanted(const struct worker *worker)
     return NULL;
 }
 
-/* Whether there is something; with the lock. */
+/* Whether there is something at this time; with the lock. */
 static bool
-choose(struct worker *worker, struct task *task)
+choose(struct worker *worker, struct task *task, uint64_t now_ns)
 {
     *task = (struct task){.limits = {.files = worker->files}};
     task->cell = worker->down;
@@ -159,7 +159,7 @@ choose(struct worker *worker, struct task *task)
     task->tenant = own_wanted(worker);
     if (task->tenant == NULL &&
         (worker->ready + worker->greeting >= worker->pool_size + worker->waiting_pool ||
-         clock_now_ns() < worker->retry_at_ns))
+         now_ns < worker->retry_at_ns))
         return false;
     if (task->tenant == NULL) {
         worker->greeting++;
@@ -173,14 +173,15 @@ choose(struct worker *worker, struct task *task)
     return true;
 }
 
-/* With the lock: for the next task, or for the time at which to try again. */
+/* With the lock: for the next task, or for the time at which to try again if it had not
+ * come when there was nothing to do. */
 static void
-await_work(struct worker *worker)
+await_work(struct worker *worker, uint64_t now_ns)
 {
     const struct timespec until = {.tv_sec = (time_t)(worker->retry_at_ns / CLOCK_NS_PER_SECOND),
                                    .tv_nsec = (long)(worker->retry_at_ns % CLOCK_NS_PER_SECOND)};
 
-    if (clock_now_ns() < worker->retry_at_ns)
+    if (now_ns < worker->retry_at_ns)
         (void)pthread_cond_timedwait(&worker->work, &worker->lock, &until);
     else
         (void)pthread_cond_wait(&worker->work, &worker->lock);
@@ -251,8 +252,10 @@ worker_starter_run(void *context)
     (void)!jail_sweep();
     (void)pthread_mutex_lock(&worker->lock);
     while (!worker->is_stopping || !worker->is_loop_over || worker->down != NULL) {
-        if (!choose(worker, &task)) {
-            await_work(worker);
+        uint64_t now_ns = clock_now_ns();
+
+        if (!choose(worker, &task, now_ns)) {
+            await_work(worker, now_ns);
             continue;
         }
         (void)pthread_mutex_unlock(&worker->lock);
