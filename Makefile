@@ -20,7 +20,7 @@ override CFLAGS := $(CFLAGS) -std=gnu17 $(WARNINGS) -D_GNU_SOURCE -pthread -fno-
             $(if $(CI),-Werror) $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -DWEFT_SANITIZE)
 CPPFLAGS := -Isrc -Ibuild/gen -MMD -MP
 LDFLAGS  += -pthread $(if $(SAN),-fsanitize=$(SAN))
-LDLIBS   := -Wl,--as-needed -ldw -lelf -lseccomp -lcap-ng -lmnl -lssl -lcrypto -lzstd -lprotobuf-c -llmdb -lhiredis -lcurl
+LDLIBS   := -Wl,--as-needed -ldw -lelf -lseccomp -lcap-ng -lmnl -lssl -lcrypto -lzstd -lprotobuf-c -llmdb -lhiredis -lcurl -ljansson -lmicrohttpd
 LLVMLIBS := -Wl,--as-needed $(shell $(LLVM) --libs --link-shared 2>/dev/null | sed 's/^/-L\/usr\/lib\/llvm-19\/lib /')
 
 ROOMS    := $(shell sed -n 's/^\([a-z]*\):.*/\1/p' ROOMS)

@@ -51,6 +51,8 @@
 #define CATALOG_ALIASES_MAX        64u   /* of a function */
 #define CATALOG_GRANTS_MAX         256u  /* of a function */
 #define CATALOG_PATH_BYTES_MAX     1024u
+#define CATALOG_FILES_MAX          4096u /* of a version */
+#define CATALOG_ARGS_MAX           256u
 
 struct catalog;
 
@@ -148,6 +150,11 @@ struct catalog_retry {
     bool only_if_lost; /* not where the program itself failed */
 };
 
+struct catalog_file {
+    const char *path; /* "/data/model": from /, no empty name, . or .. */
+    struct store_hash hash;
+};
+
 struct catalog_version {
     const char *tenant, *function;
     uint32_t version; /* 1 ...; given by catalog_version_put */
@@ -159,7 +166,11 @@ struct catalog_version {
     struct catalog_limits limits;
     struct catalog_retry retry;
     uint32_t ranks, threads; /* of a gang: MPI ranks, threads of each; 0: 1 */
-    const char *const *env;  /* "NAME=value", plain */
+    const char *const *args; /* of every call; first the program's name. None: the function's */
+    size_t arg_count;
+    const struct catalog_file *files; /* read-only, for its calls */
+    size_t file_count;
+    const char *const *env; /* "NAME=value", plain */
     size_t env_count;
     const char *const *secrets; /* names of the tenant's secrets to be in the environment */
     size_t secret_count;

@@ -43,6 +43,9 @@ struct planner_config {
     uint64_t silence_ns; /* after which a host that is not heard is dead; 0: the default */
     uint64_t kept_s;     /* how long ends of asynchronous calls are kept; 0: a day */
     void (*on_lost)(void *context); /* or NULL */
+    /* Each call that is over (and recorded, where it is asynchronous), after its own on_end;
+     * on some thread, without locks. Or NULL. */
+    void (*on_over)(void *context, const Ledger__Call *call);
     void *context;
 };
 

@@ -190,7 +190,10 @@ struct worker_end { /* all valid during on_end only */
     size_t result_bytes;
     uint64_t chained, chained_cpu_ns; /* calls that it and its own started in the cell */
     uint64_t wall_ns, cpu_ns;         /* in the cell */
+    uint64_t memory_bytes;            /* its linear memory at the end */
     uint64_t total_ns;                /* since worker_call */
+    int saved_fd; /* of save_at, with WORKER_DONE: a memfd with the Proto-Faaslet, to be
+                   * duplicated by who wants it; else -1 */
 };
 
 /* On a thread of the worker; short: other calls wait. May start calls. */
@@ -210,6 +213,10 @@ struct worker_call {
     size_t input_bytes;
     uint64_t wall_ns; /* 0: the function's limit alone */
     uint32_t depth;   /* where it is what a guest chained: worker_chain's; else 0 */
+    /* Not to run, but to stop and be frozen there: "fd_read:0", a host call, and perhaps the
+     * value of its first argument; "": at weft_snapshot. Where it ends before, it is FAILED
+     * and the message says so. NULL: to run. */
+    const char *save_at;
     worker_end_fn on_end;
     void *context;
 };
