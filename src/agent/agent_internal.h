@@ -27,7 +27,6 @@
 
 #include "agent/agent.h"
 #include "jail/jail.h"
-#include "rpc/host.pb-c.h"
 #include "rpc/rpc.h"
 #include "store/store.h"
 #include "worker/worker.h"

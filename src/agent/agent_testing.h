@@ -13,7 +13,6 @@
 #include <sys/stat.h>
 
 #include "agent/agent.h"
-#include "rpc/host.pb-c.h"
 #include "rpc/rpc.h"
 #include "store/store.h"
 
