@@ -359,8 +359,9 @@ void agent_function_free(struct agent_function *function);
 void agent_hear_start(struct agent *agent, Rpc__HostDown *down); /* takes it */
 void agent_hear_stop(struct agent *agent, const Rpc__HostRun *run);
 void agent_hear_heard(struct agent *agent, const Rpc__HostHeard *heard);
-/* Those that waited for this function begin, or end with this reason. */
-void agent_run_release(struct agent *agent, struct agent_function *function, const char *reason);
+/* Those that waited for this function begin, or, with a reason, end like this. */
+void agent_run_release(struct agent *agent, struct agent_function *function,
+                       enum worker_end_kind kind, const char *reason);
 /* All whose key is not among these are ended, and not told. */
 void agent_run_keep(struct agent *agent, Rpc__HostRun *const *keep, size_t count);
 /* Nobody waits any more for what has not ended. */

@@ -94,7 +94,6 @@ test_a_call_runs_and_its_end_is_told_until_it_is_heard(void **state)
     planner_stop(&planner);
 }
 
-
 /* ------------------------------------------------------------------------ connections */
 
 static void
@@ -830,8 +829,8 @@ static void
 test_destroy_ends_it_at_every_stage(void **state)
 {
     static void (*const stages[])(struct planner *planner) = {
-        stage_nothing, stage_no_planner, stage_mute,      stage_greeted, stage_running,
-        stage_fetching, stage_piece,     stage_preparing, stage_cut,
+        stage_nothing,  stage_no_planner, stage_mute,      stage_greeted, stage_running,
+        stage_fetching, stage_piece,      stage_preparing, stage_cut,
     };
     unsigned before = testing_count_fds();
 

@@ -54,7 +54,9 @@ planner_start(struct planner *planner)
 
     (void)memset(planner, 0, sizeof(*planner));
     diag_init(&diag);
-    (void)snprintf(planner->top, sizeof(planner->top), "/tmp/weft-agent-XXXXXX");
+    /* Stores make many directories: in memory, where there is such a file system. */
+    (void)snprintf(planner->top, sizeof(planner->top), "%s/weft-agent-XXXXXX",
+                   access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     assert_non_null(mkdtemp(planner->top));
     (void)snprintf(planner->data, sizeof(planner->data), "%s/agent", planner->top);
     (void)snprintf(blobs, sizeof(blobs), "dir:%s/planner", planner->top);
@@ -90,6 +92,7 @@ static inline void
 planner_stop(struct planner *planner)
 {
     agent_destroy(planner->agent);
+    planner->agent = NULL;
     planner_cut(planner);
     if (planner->listening >= 0)
         (void)close(planner->listening);

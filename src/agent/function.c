@@ -80,7 +80,8 @@ agent_hear_tenant(struct agent *agent, const Rpc__HostTenant *words)
         agent_disk_push(agent, &tenant->limit_job, JOB_LIMIT, tenant);
 }
 
-static void forget(struct agent *agent, struct agent_function *function);
+static void forget_with_calls(struct agent *agent, struct agent_function *function,
+                              enum worker_end_kind kind, const char *reason);
 
 /* Its removal ends its functions, too: their handles are not used from here on. */
 static void
@@ -94,7 +95,7 @@ remove_tenant(struct agent *agent, struct agent_tenant *tenant)
              function = next) {
             next = function->next;
             if (function->tenant == tenant)
-                forget(agent, function);
+                forget_with_calls(agent, function, WORKER_CANCELLED, "its tenant was removed");
         }
     while (*at != tenant)
         at = &(*at)->next;
@@ -278,7 +279,7 @@ settle(struct agent *agent, struct agent_function *function)
     bool is_broken = function->reason[0] != '\0';
 
     function->state = is_broken ? FUNCTION_BROKEN : FUNCTION_READY;
-    agent_run_release(agent, function, is_broken ? function->reason : NULL);
+    agent_run_release(agent, function, WORKER_FAILED, is_broken ? function->reason : NULL);
 }
 
 /* The job has a reference. */
@@ -324,7 +325,16 @@ agent_hear_function(struct agent *agent, Rpc__HostDown *down)
         prepare(agent, function);
 }
 
-/* No new calls. Those that wait for it end, those that run go on. */
+/* Removing a tenant removes its functions. */
+static void
+drop_handle(struct agent_function *function)
+{
+    if (function->handle != NULL && !function->tenant->is_gone)
+        worker_function_remove(function->handle);
+    function->handle = NULL;
+}
+
+/* No new calls; those that run go on. */
 static void
 forget(struct agent *agent, struct agent_function *function)
 {
@@ -335,14 +345,20 @@ forget(struct agent *agent, struct agent_function *function)
     *at = function->next;
     function->is_known = false;
     agent->function_count--;
-    if (function->handle != NULL && !function->tenant->is_gone)
-        worker_function_remove(function->handle);
-    function->handle = NULL;
-    agent_run_release(agent, function, "its function was taken back before it could begin");
+    drop_handle(function);
     (void)pthread_mutex_lock(&agent->lock);
     agent->view_functions = agent->function_count;
     agent_function_put(agent, function);
     (void)pthread_mutex_unlock(&agent->lock);
+}
+
+/* What waits for it is not to be begun any more. */
+static void
+forget_with_calls(struct agent *agent, struct agent_function *function, enum worker_end_kind kind,
+                  const char *reason)
+{
+    agent_run_release(agent, function, kind, reason);
+    forget(agent, function);
 }
 
 void
@@ -359,12 +375,19 @@ agent_function_forget_all(struct agent *agent)
 {
     for (unsigned i = 0; i < AGENT_BUCKETS; i++)
         while (agent->functions[i] != NULL)
-            forget(agent, agent->functions[i]);
+            forget_with_calls(agent, agent->functions[i], WORKER_LOST, "it was another planner's");
     for (struct agent_tenant *tenant = agent->tenants; tenant != NULL; tenant = tenant->next)
         tenant->is_stale = true;
 }
 
 /* ----------------------------------------------------------------- what the disk found */
+
+/* By its planner, or by calls that came before it was taken back. */
+static bool
+is_wanted(const struct agent_function *function)
+{
+    return function->is_known || function->waiting != NULL;
+}
 
 /* Waits for all that it lacks. */
 static void
@@ -400,7 +423,7 @@ agent_function_supplied(struct agent *agent, struct agent_function *function, in
     function->missing--;
     if (err != 0 && function->reason[0] == '\0')
         agent_reason(function->reason, "%s", reason[0] != '\0' ? reason : strerror(-err));
-    if (function->is_known && function->state == FUNCTION_FETCHING) {
+    if (is_wanted(function) && function->state == FUNCTION_FETCHING) {
         if (function->reason[0] != '\0')
             settle(agent, function);
         else if (function->missing == 0)
@@ -414,16 +437,12 @@ agent_function_supplied(struct agent *agent, struct agent_function *function, in
 void
 agent_function_prepared(struct agent *agent, struct agent_function *function)
 {
-    if (!function->is_known) {
-        /* Removing a tenant removes its functions. */
-        if (function->handle != NULL && !function->tenant->is_gone)
-            worker_function_remove(function->handle);
-        function->handle = NULL;
-    } else if (function->handle != NULL || function->reason[0] != '\0') {
+    if (is_wanted(function) && (function->handle != NULL || function->reason[0] != '\0'))
         settle(agent, function);
-    } else {
+    else if (is_wanted(function))
         fetch(agent, function);
-    }
+    if (!function->is_known)
+        drop_handle(function);
     (void)pthread_mutex_lock(&agent->lock);
     agent_function_put(agent, function);
     (void)pthread_mutex_unlock(&agent->lock);

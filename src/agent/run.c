@@ -268,7 +268,8 @@ unwait(struct agent *agent, struct agent_run *run)
 }
 
 void
-agent_run_release(struct agent *agent, struct agent_function *function, const char *reason)
+agent_run_release(struct agent *agent, struct agent_function *function, enum worker_end_kind kind,
+                  const char *reason)
 {
     char text[AGENT_REASON_MAX + 64];
 
@@ -279,7 +280,7 @@ agent_run_release(struct agent *agent, struct agent_function *function, const ch
 
         unwait(agent, run);
         if (reason != NULL)
-            agent_end_run(run, WORKER_FAILED, -ENOENT, text);
+            agent_end_run(run, kind, kind == WORKER_CANCELLED ? 0 : -ENOENT, text);
         else
             begin(agent, run);
     }
@@ -401,7 +402,7 @@ start_run(struct agent *agent, struct agent_run *run, struct agent_function *fun
         wait_for(agent, function, run);
     /* What is broken says so at once. */
     if (function != NULL && function->state == FUNCTION_BROKEN)
-        agent_run_release(agent, function, function->reason);
+        agent_run_release(agent, function, WORKER_FAILED, function->reason);
 }
 
 void
