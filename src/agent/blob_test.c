@@ -361,7 +361,7 @@ test_functions_that_are_wrong_say_so(void **state)
         expect_refused(&planner, number++, function, "a path or a hash of one is wrong");
     }
     file.path = (char *)(uintptr_t)"/data/model";
-    file.hash.len = 33;
+    file.hash.len = 31;
     expect_refused(&planner, number++, function, "a path or a hash of one is wrong");
     file.hash.len = 32;
     function.n_files = 2; /* of one name */
