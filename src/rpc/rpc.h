@@ -28,6 +28,7 @@
 #include "net/net.h"
 #include "rpc/cell.pb-c.h"
 #include "rpc/envelope.pb-c.h"
+#include "rpc/host.pb-c.h"
 
 /* Packs and sends; descriptors are borrowed. Errors are net_send's. */
 int rpc_send(struct net_connection *connection, const ProtobufCMessage *message, const int *fds,
