@@ -217,12 +217,13 @@ hosts_loop(void *object)
     bool is_any_unread = false;
 
     while (do_chores(hosts)) {
-        int count = epoll_wait(hosts->epoll, events, EVENTS_MAX,
-                               is_any_unread ? 0 : timeout_ms(hosts));
+        int count;
 
+        hosts_peer_forget(hosts); /* no event is in hand now */
+        count = epoll_wait(hosts->epoll, events, EVENTS_MAX,
+                           is_any_unread ? 0 : timeout_ms(hosts));
         is_any_unread = hear_rest(hosts);
         handle(hosts, events, count > 0 ? count : 0);
-        hosts_peer_forget(hosts);
     }
     return NULL;
 }
