@@ -128,6 +128,19 @@ world_deploy(struct world *w, const char *tenant, const char *function, uint32_t
     return number;
 }
 
+/* Files that the catalog has of a function's version. */
+static inline size_t
+world_files(const struct world *w, const char *function)
+{
+    struct catalog_callable *callable;
+    size_t count;
+
+    assert_int_equal(catalog_resolve(w->catalog, "shop", function, 0, &callable, NULL), 0);
+    count = catalog_callable_version(callable)->file_count;
+    catalog_callable_put(callable);
+    return count;
+}
+
 static inline void
 world_open(struct world *w, uint64_t silence_ns)
 {
