@@ -158,6 +158,10 @@ void hostcall_process_destroy(struct hostcall_process *process); /* NULL is fine
 const uint8_t *hostcall_process_output(const struct hostcall_process *process, unsigned stream,
                                        size_t *count);
 
+/* Whether it can be started from a frozen copy of it in another process: -ENOTSUP, and
+ * diag names the descriptor that cannot go there (a pipe, a socket). */
+int hostcall_process_can_move(const struct hostcall_process *process, struct diag *diag) MUST_CHECK;
+
 /* For faaslet_config: the import resolver, and how a process record freezes. */
 const struct faaslet_host_function *hostcall_resolve(const char *module, size_t module_bytes,
                                                      const char *name, size_t name_bytes);

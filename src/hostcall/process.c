@@ -183,6 +183,23 @@ hostcall_process_destroy(struct hostcall_process *process)
     free(process);
 }
 
+/* The standard streams are each start's own. */
+int
+hostcall_process_can_move(const struct hostcall_process *process, struct diag *diag)
+{
+    const struct files_table *files = &process->files;
+
+    for (uint32_t i = 3; i < files->entry_count; i++) {
+        const struct files_entry *entry = files_table_get(files, i);
+
+        if (entry != NULL && (entry->root < 0 || entry->kind == FILES_MEMORY))
+            return diag_set(diag, -ENOTSUP,
+                            "descriptor %u is open for what no other process can have (%s)", i,
+                            entry->kind == FILES_SOCKET ? "a socket" : "a stream");
+    }
+    return 0;
+}
+
 /* --------------------------------------------------------------- freeze and thaw */
 
 static int
