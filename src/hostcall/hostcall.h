@@ -140,9 +140,11 @@ struct hostcall_config {
     size_t socket_count;
     uint64_t call;                      /* its number, for the guest and for chain */
     const char *function, *tenant;      /* names, or NULL */
+    const char *version;                /* of the function, or NULL */
     uint64_t deadline_ns;               /* as the guest is told; 0: none */
     uint32_t pointer;                   /* the function of its table that it is to run; 0: none */
     const struct hostcall_chain *chain; /* registered, borrowed; NULL: it can start none */
+    bool has_device;                    /* /dev/weft, as the next descriptor after the sockets */
 };
 
 struct hostcall_process;
