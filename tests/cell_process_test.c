@@ -5,6 +5,7 @@
  */
 #include "cell_scenarios.h"
 #include "chain_scenarios.h"
+#include "device_scenarios.h"
 #include "save_scenarios.h"
 
 #include <dirent.h>
@@ -278,6 +279,7 @@ main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         CELL_SCENARIOS,
         CHAIN_SCENARIOS,
+        DEVICE_SCENARIOS,
         SAVE_SCENARIOS,
         cmocka_unit_test(test_programs_find_their_files_as_ever),
 #ifndef WEFT_SANITIZE
