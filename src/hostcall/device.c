@@ -2,11 +2,16 @@
  *
  * /dev/weft: what weft.h gives, as files, for programs that have only those.
  *
- *     call/REFERENCE, detached/REFERENCE    written: the input; read: the result
- *     end/NUMBER, end/NUMBER/NANOSECONDS    how the call ended whose file has this number
- *     output/NUMBER, log/NUMBER             what it wrote to 1 and 2
- *     result                                written: appended to this call's own result
- *     identity, deadline                    read: who it is; the time that it has left
+ *     call/REFERENCE           written: the input; read: the result of that call
+ *     detached/REFERENCE       the same, and it goes on when nobody can await it
+ *     call:TAG/REFERENCE ...   the same with a number, not 0, by which others name it:
+ *     end:TAG, end:TAG/NS      how it ended; waits at most so many nanoseconds for it
+ *     output:TAG, log:TAG      what it wrote to 1 and 2
+ *     result                   written: appended to this call's own result
+ *     identity, deadline       read: who it is; the time that it has left
+ *
+ * (A tag, not the descriptor's number: libraries between a program and WASI may have
+ * numbers of their own.)
  *
  * A call is started by the first read of any of its files, or by syncing it, which does
  * not wait; it is forgotten when the last of its files is closed. Nothing of this is in
@@ -34,14 +39,21 @@ static const struct name {
 };
 
 /* Those after which something is named. */
-static const struct prefix {
+static const struct about {
     const char *name;
     bool is_reference, is_detached;
     enum device_stream stream;
-} prefixes[] = {
-    {"call/", true, false, DEVICE_STREAM_CALL}, {"detached/", true, true, DEVICE_STREAM_CALL},
-    {"end/", false, false, DEVICE_STREAM_END},  {"output/", false, false, DEVICE_STREAM_OUTPUT},
-    {"log/", false, false, DEVICE_STREAM_LOG},
+} abouts[] = {
+    {"call", true, false, DEVICE_STREAM_CALL}, {"detached", true, true, DEVICE_STREAM_CALL},
+    {"end", false, false, DEVICE_STREAM_END},  {"output", false, false, DEVICE_STREAM_OUTPUT},
+    {"log", false, false, DEVICE_STREAM_LOG},
+};
+
+/* "call:7/bob/sum", in parts. */
+struct parts {
+    const struct about *about;
+    uint32_t tag;     /* 0: none */
+    const char *rest; /* after the slash; NULL: there is none */
 };
 
 static const struct name *
@@ -50,15 +62,6 @@ find_name(const char *path)
     for (size_t i = 0; i < ARRAY_COUNT(names); i++)
         if (strcmp(path, names[i].name) == 0)
             return &names[i];
-    return NULL;
-}
-
-static const struct prefix *
-find_prefix(const char *path)
-{
-    for (size_t i = 0; i < ARRAY_COUNT(prefixes); i++)
-        if (strncmp(path, prefixes[i].name, strlen(prefixes[i].name)) == 0)
-            return &prefixes[i];
     return NULL;
 }
 
@@ -101,6 +104,27 @@ read_number(const char **text, uint64_t max, uint64_t *out)
     return true;
 }
 
+static int
+split(const char *path, struct parts *out)
+{
+    size_t bytes = strcspn(path, ":/");
+    uint64_t tag = 0;
+
+    *out = (struct parts){.about = NULL};
+    for (size_t i = 0; i < ARRAY_COUNT(abouts); i++)
+        if (strlen(abouts[i].name) == bytes && memcmp(path, abouts[i].name, bytes) == 0)
+            out->about = &abouts[i];
+    path += bytes;
+    if (*path == ':') {
+        path++;
+        if (!read_number(&path, UINT32_MAX, &tag) || tag == 0)
+            return -ENOENT;
+    }
+    out->tag = (uint32_t)tag;
+    out->rest = *path == '/' ? path + 1 : NULL;
+    return out->about == NULL || (*path != '/' && *path != '\0') ? -ENOENT : 0;
+}
+
 /* -------------------------------------------------------------------------- calls */
 
 bool
@@ -138,13 +162,25 @@ calls_grow(struct hostcall_device *device)
     return 0;
 }
 
+/* NULL: there is none with that tag. */
+static struct device_call *
+find_tag(const struct hostcall_device *device, uint32_t tag)
+{
+    for (uint32_t i = 0; i < device->count; i++)
+        if (device->calls[i].state != DEVICE_CALL_FREE && device->calls[i].tag == tag)
+            return &device->calls[i];
+    return NULL;
+}
+
 static int
-call_create(struct hostcall_device *device, const char *reference, bool is_detached, uint32_t *slot)
+call_create(struct hostcall_device *device, const struct parts *parts, uint32_t *slot)
 {
     struct device_call *call;
     uint32_t i = 0;
     int err = 0;
 
+    if (parts->tag != 0 && find_tag(device, parts->tag) != NULL)
+        return -EEXIST;
     while (i < device->count && device->calls[i].state != DEVICE_CALL_FREE)
         i++;
     if (i == device->count)
@@ -152,14 +188,15 @@ call_create(struct hostcall_device *device, const char *reference, bool is_detac
     if (err != 0)
         return err;
     call = &device->calls[i];
-    buffer_append(&call->reference, reference, strlen(reference) + 1);
+    buffer_append(&call->reference, parts->rest, strlen(parts->rest) + 1);
     err = call->reference.err;
     if (err != 0) {
         buffer_fini(&call->reference);
         return err;
     }
     call->state = DEVICE_CALL_OPEN;
-    call->is_detached = is_detached;
+    call->is_detached = parts->about->is_detached;
+    call->tag = parts->tag;
     *slot = i;
     return 0;
 }
@@ -281,15 +318,15 @@ enter(struct hostcall_process *process, uint32_t memory, uint16_t access,
 }
 
 static int
-open_call(struct hostcall_process *process, const struct prefix *prefix, const char *reference,
-          const struct files_open *how, uint32_t *number)
+open_call(struct hostcall_process *process, const struct parts *parts, const struct files_open *how,
+          uint32_t *number)
 {
     struct hostcall_device *device = &process->device;
     uint32_t slot;
-    int err = check_reference(reference);
+    int err = parts->rest != NULL ? check_reference(parts->rest) : -ENOENT;
 
     if (err == 0)
-        err = call_create(device, reference, prefix->is_detached, &slot);
+        err = call_create(device, parts, &slot);
     if (err != 0)
         return err;
     err = enter(process, DEVICE_CALLS + slot * DEVICE_STREAMS, O_RDWR, how, number);
@@ -298,27 +335,25 @@ open_call(struct hostcall_process *process, const struct prefix *prefix, const c
     return err;
 }
 
-/* "NUMBER", of an end perhaps "/NANOSECONDS" that are waited for it at most. */
 static int
-open_about(struct hostcall_process *process, enum device_stream stream, const char *text,
+open_about(struct hostcall_process *process, const struct parts *parts,
            const struct files_open *how, uint32_t *number)
 {
-    const struct files_entry *about = NULL;
-    uint64_t of, left = 0;
-    bool has_time = false;
-    int err;
+    struct device_call *call = parts->tag != 0 ? find_tag(&process->device, parts->tag) : NULL;
+    enum device_stream stream = parts->about->stream;
+    const char *rest = parts->rest;
+    uint64_t left = 0;
+    int err = call == NULL ? -ENOENT : 0;
 
-    if (read_number(&text, UINT32_MAX, &of))
-        about = files_table_get(&process->files, (uint32_t)of);
-    if (about != NULL && *text == '/' && stream == DEVICE_STREAM_END) {
-        text++;
-        has_time = read_number(&text, INT64_MAX, &left);
-    }
-    if (about == NULL || *text != '\0' || !device_is(about) || about->memory < DEVICE_CALLS)
-        return -ENOENT;
-    err = enter(process, about->memory - device_stream_of(about) + (uint32_t)stream, O_RDONLY, how,
-                number);
-    if (err == 0 && has_time)
+    if (err == 0 && rest != NULL &&
+        (stream != DEVICE_STREAM_END || !read_number(&rest, INT64_MAX, &left) || *rest != '\0'))
+        err = -ENOENT;
+    if (err == 0)
+        err = enter(process,
+                    DEVICE_CALLS + (uint32_t)(call - process->device.calls) * DEVICE_STREAMS +
+                        (uint32_t)stream,
+                    O_RDONLY, how, number);
+    if (err == 0 && rest != NULL)
         files_table_get(&process->files, *number)->device = clock_now_ns() + left;
     return err;
 }
@@ -328,25 +363,25 @@ device_open(struct hostcall_process *process, const char *path, const struct fil
             uint32_t *number)
 {
     const struct name *name = find_name(path);
-    const struct prefix *prefix = find_prefix(path);
+    struct parts parts;
 
-    if (name == NULL && prefix == NULL)
+    if (name == NULL && split(path, &parts) != 0)
         return device_stat(path, NULL) == 0 ? -EACCES : -ENOENT;
     if (how->directory || how->exclusive)
         return how->directory ? -ENOTDIR : -EEXIST;
     if (name != NULL)
         return enter(process, name->memory, name->access, how, number);
-    path += strlen(prefix->name);
-    return prefix->is_reference ? open_call(process, prefix, path, how, number)
-                                : open_about(process, prefix->stream, path, how, number);
+    return parts.about->is_reference ? open_call(process, &parts, how, number)
+                                     : open_about(process, &parts, how, number);
 }
 
 int
 device_stat(const char *path, struct stat *out)
 {
     bool is_folder = path[0] == '\0' || strcmp(path, ".") == 0;
+    struct parts parts;
 
-    if (!is_folder && find_name(path) == NULL && find_prefix(path) == NULL)
+    if (!is_folder && find_name(path) == NULL && split(path, &parts) != 0)
         return -ENOENT;
     if (out != NULL)
         *out =
@@ -358,7 +393,7 @@ device_stat(const char *path, struct stat *out)
 /* ------------------------------------------------------------------ freeze and thaw */
 
 struct frozen_call {
-    uint64_t state, is_detached, inverse_handle, reference_bytes, input_bytes;
+    uint64_t state, is_detached, inverse_handle, reference_bytes, input_bytes, inverse_tag;
 };
 
 void
@@ -366,8 +401,9 @@ device_freeze(const struct hostcall_device *device, struct buffer *out)
 {
     for (uint32_t i = 0; i < device->count; i++) {
         const struct device_call *call = &device->calls[i];
-        const struct frozen_call frozen = {call->state, call->is_detached, ~call->handle,
-                                           call->reference.count, call->input.count};
+        const struct frozen_call frozen = {call->state,       call->is_detached,
+                                           ~call->handle,     call->reference.count,
+                                           call->input.count, ~(uint64_t)call->tag};
 
         buffer_append(out, &frozen, sizeof(frozen));
         files_text_freeze(&call->reference, out);
@@ -391,11 +427,13 @@ call_thaw(struct hostcall_reading *reading, struct hostcall_device *device,
     if (frozen.state >= DEVICE_CALL_STATE_COUNT ||
         frozen.reference_bytes > HOSTCALL_NAME_BYTES_MAX + 1 ||
         (frozen.reference_bytes == 0) != (frozen.state == DEVICE_CALL_FREE) ||
-        frozen.input_bytes > HOSTCALL_INPUT_BYTES_MAX - device->input_bytes)
+        frozen.input_bytes > HOSTCALL_INPUT_BYTES_MAX - device->input_bytes ||
+        ~frozen.inverse_tag > UINT32_MAX)
         return -EINVAL;
     call->state = (uint8_t)frozen.state;
     call->is_detached = frozen.is_detached != 0;
     call->handle = ~frozen.inverse_handle;
+    call->tag = (uint32_t)~frozen.inverse_tag;
     text = hostcall_take_text(reading, frozen.reference_bytes);
     err = text == NULL ? -EINVAL : files_text_thaw(text, frozen.reference_bytes, &call->reference);
     text = err == 0 ? hostcall_take_text(reading, frozen.input_bytes) : NULL;

@@ -34,6 +34,7 @@ enum device_call_state {
 struct device_call {
     uint8_t state;
     bool is_detached;
+    uint32_t tag;                   /* the guest's number for it; 0: none */
     uint64_t handle;                /* of DEVICE_CALL_STARTED */
     struct buffer reference, input; /* owned */
 };
