@@ -96,6 +96,13 @@ $(B)/sysroot/lib/libweft.a: $(B)/guest/pointer.o
 	llvm-ar-19 rcs $@ $^
 all: $(B)/sysroot $(B)/sysroot/include/weft.h $(B)/sysroot/lib/libweft.a
 
+# What weft new starts from.
+$(B)/share/templates: $(wildcard guest/templates/*/*)
+	@rm -rf $@ && mkdir -p $@
+	@cp -r guest/templates/. $@
+	@touch $@
+all: $(B)/share/templates
+
 include $(sort $(wildcard tools/*.mk bench/*.mk tests/*.mk tests/*/*.mk fuzz/*.mk))
 
 .PHONY: clean

@@ -344,7 +344,7 @@ agent_create(const struct agent_config *config, struct agent **out, struct diag 
     if (err == 0)
         err = read_sizes(agent, config, diag);
     if (err == 0)
-        err = net_secret_create(config->key, AGENT_LABEL, &agent->secret);
+        err = net_secret_create(config->key, HOST_LABEL, &agent->secret);
     if (err == 0)
         err = open_data(agent, config->data, diag);
     if (err == 0)

@@ -107,7 +107,7 @@ test_another_key_is_refused_and_tried_again(void **state)
     (void)state;
     planner_start(&planner);
     right = planner.secret;
-    assert_int_equal(net_secret_create(testing_other_key, AGENT_LABEL, &planner.secret), 0);
+    assert_int_equal(net_secret_create(testing_other_key, HOST_LABEL, &planner.secret), 0);
     planner_start_agent(&planner, double_program);
     for (int i = 0; i < 2; i++) {
         planner_accept(&planner);
@@ -421,6 +421,7 @@ test_what_cannot_be_started_says_why(void **state)
     planner_start_call(&planner, &start);
     planner_expect(&planner, 6, LOST, "more members");
     run.members = 2;
+    start.has_save = true;
     start.save_at = (char *)(uintptr_t)"fd_read:0";
     planner_start_call(&planner, &start);
     planner_expect(&planner, 6, FAILED, "single");

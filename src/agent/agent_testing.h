@@ -65,7 +65,7 @@ planner_start(struct planner *planner)
     if (net_listen("127.0.0.1:0", &planner->listening, &diag) != 0)
         fail_msg("%s", diag_text(&diag));
     assert_int_equal(net_address_of(planner->listening, planner->address), 0);
-    assert_int_equal(net_secret_create(testing_key, AGENT_LABEL, &planner->secret), 0);
+    assert_int_equal(net_secret_create(testing_key, HOST_LABEL, &planner->secret), 0);
     planner->life = 77;
     planner->beat_ns = UINT64_C(100000000);
     planner->silence_ns = TESTING_PATIENCE_NS;
@@ -280,7 +280,7 @@ planner_accept(struct planner *planner)
 {
     static const struct net_limits limits = {0};
     const struct rpc_hello hello = {
-        .protocol = AGENT_PROTOCOL, .version_min = 1, .version_max = 1, .who = "planner"};
+        .protocol = HOST_PROTOCOL, .version_min = 1, .version_max = 1, .who = "planner"};
     int fd;
 
     planner_cut(planner);
@@ -296,7 +296,7 @@ static inline Rpc__HostUp *
 planner_greet(struct planner *planner)
 {
     const struct rpc_hello hello = {
-        .protocol = AGENT_PROTOCOL, .version_min = 1, .version_max = 1, .who = "planner"};
+        .protocol = HOST_PROTOCOL, .version_min = 1, .version_max = 1, .who = "planner"};
     struct net_frame frame;
     struct rpc_peer peer;
     struct diag diag;

@@ -162,7 +162,7 @@ dial(struct agent *agent)
 static struct rpc_hello
 hello_of(const struct agent *agent)
 {
-    return (struct rpc_hello){.protocol = AGENT_PROTOCOL,
+    return (struct rpc_hello){.protocol = HOST_PROTOCOL,
                               .version_min = RPC__HOST_VERSION__HOST_VERSION,
                               .version_max = RPC__HOST_VERSION__HOST_VERSION,
                               .who = agent->name};

@@ -210,7 +210,7 @@ begin(struct agent *agent, struct agent_run *run)
                                .input = start->input.data,
                                .input_bytes = start->input.len,
                                .depth = start->depth,
-                               .save_at = start->save_at[0] != '\0' ? start->save_at : NULL};
+                               .save_at = start->has_save ? start->save_at : NULL};
     const char **args = NULL;
     int err;
 
@@ -329,7 +329,7 @@ make_run(struct agent *agent, const Rpc__HostStart *start)
         run->members[i].run = run;
     run->references = 2;
     run->arrived_ns = clock_now_ns();
-    run->is_save = start->save_at[0] != '\0';
+    run->is_save = start->has_save;
     rpc__host_end__init(&run->end);
     return run;
 }

@@ -140,9 +140,11 @@ struct hostcall_config {
     size_t socket_count;
     uint64_t call;                      /* its number, for the guest and for chain */
     const char *function, *tenant;      /* names, or NULL */
+    const char *version;                /* of the function, or NULL */
     uint64_t deadline_ns;               /* as the guest is told; 0: none */
     uint32_t pointer;                   /* the function of its table that it is to run; 0: none */
     const struct hostcall_chain *chain; /* registered, borrowed; NULL: it can start none */
+    bool has_device;                    /* /dev/weft, as the next descriptor after the sockets */
 };
 
 struct hostcall_process;
@@ -157,6 +159,10 @@ void hostcall_process_destroy(struct hostcall_process *process); /* NULL is fine
  * process goes on. */
 const uint8_t *hostcall_process_output(const struct hostcall_process *process, unsigned stream,
                                        size_t *count);
+
+/* Whether it can be started from a frozen copy of it in another process: -ENOTSUP, and
+ * diag names the descriptor that cannot go there (a pipe, a socket). */
+int hostcall_process_can_move(const struct hostcall_process *process, struct diag *diag) MUST_CHECK;
 
 /* For faaslet_config: the import resolver, and how a process record freezes. */
 const struct faaslet_host_function *hostcall_resolve(const char *module, size_t module_bytes,

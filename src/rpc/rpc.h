@@ -30,6 +30,11 @@
 #include "rpc/envelope.pb-c.h"
 #include "rpc/host.pb-c.h"
 
+/* What planner and workers speak (host.proto): the label of the cluster's key (net.h), and
+ * the protocol of the hello. */
+#define HOST_LABEL    "weft-host"
+#define HOST_PROTOCOL "host"
+
 /* Packs and sends; descriptors are borrowed. Errors are net_send's. */
 int rpc_send(struct net_connection *connection, const ProtobufCMessage *message, const int *fds,
              size_t fd_count) MUST_CHECK;
