@@ -37,6 +37,10 @@ int cmd_fail(int err, const struct diag *diag) MUST_CHECK;
 /* For a command line that is wrong: says so and where help is. CMD_EXIT_INPUT. */
 int cmd_usage(const char *command, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* The text for CPython's -c of a user's file, with what it needs to be a function. -EINVAL:
+ * not UTF-8, or too large. */
+int cmd_python_source(const char *path, struct buffer *out, struct diag *diag) MUST_CHECK;
+
 /* Compiler options that run and compile share: one long option. False where it
  * is none of them or its value is wrong (diag says so). */
 enum { CMD_OPTION_COMPILE_FIRST = 1000 };
