@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-#     weft deploy hello.py
+#     weft deploy examples/hello.py
 #     weft invoke hello --input weft
 #
 # A handler gets the input as bytes; what it returns is the result.

@@ -12,7 +12,7 @@
 #include "cmd/cmd_internal.h"
 #include "cmd/python_module.h" /* generated: static const char python_module[] */
 
-#define SOURCE_BYTES_MAX (UINT64_C(1) << 20)
+#define TEXT_BYTES_MAX ((size_t)1 << 20) /* an argument of a version is no longer */
 
 /* The code point of a character that is valid. */
 static uint32_t
@@ -71,20 +71,26 @@ check(const char *path, const struct buffer *source, struct diag *diag)
 }
 
 static int
+too_large(const char *path, struct diag *diag)
+{
+    return diag_set(diag, -EINVAL,
+                    "%s is too large (with the module weft, and written in ASCII, at most %zu "
+                    "bytes): put parts of it into files of the function and import them",
+                    path, TEXT_BYTES_MAX);
+}
+
+static int
 read_source(const char *path, struct buffer *source, struct diag *diag)
 {
     struct diag own;
     int err;
 
     diag_init(&own);
-    err = file_read_all(path, SOURCE_BYTES_MAX, source, &own);
+    err = file_read_all(path, TEXT_BYTES_MAX, source, &own);
     if (err != 0 && err != -EFBIG)
         return diag_set(diag, err, "%s", diag_text(&own));
     if (err == -EFBIG)
-        return diag_set(diag, -EINVAL,
-                        "%s is larger than %llu bytes: put parts of it into files of the "
-                        "function and import them",
-                        path, (unsigned long long)SOURCE_BYTES_MAX);
+        return too_large(path, diag);
     return check(path, source, diag);
 }
 
@@ -108,7 +114,9 @@ cmd_python_source(const char *path, struct buffer *out, struct diag *diag)
         buffer_append(out, ",", 1);
         append_literal(out, name, strlen(name));
         buffer_append(out, ")\n", 2);
-        err = out->err != 0 ? diag_set(diag, out->err, "no memory for %s", path) : 0;
+        err = out->err != 0                  ? diag_set(diag, out->err, "no memory for %s", path)
+              : out->count >= TEXT_BYTES_MAX ? too_large(path, diag)
+                                             : 0;
     }
     buffer_fini(&source);
     return err;

@@ -33,26 +33,18 @@ on_saved(void *context, const struct worker_end *end)
 
 /* CPython at its first read of standard input, with this file as its program. */
 static void
-save(const char *name, const char *source, struct saved *saved)
+save_file(const char *path, struct saved *saved)
 {
-    char path[64];
     struct buffer text = {0};
     struct diag diag;
     const struct worker_function_config config = {.image_fd = image_fd, .proto_fd = -1};
     struct worker_function *maker = testing_function_with(tenant, &config);
     struct worker_call call = {
         .arg_count = 3, .save_at = "fd_read:0", .on_end = on_saved, .context = saved};
-    FILE *file;
 
     diag_init(&diag);
-    (void)snprintf(path, sizeof(path), "/tmp/weft-%d-%s.py", (int)getpid(), name);
-    file = fopen(path, "we");
-    assert_non_null(file);
-    (void)fputs(source, file);
-    assert_int_equal(fclose(file), 0);
     if (cmd_python_source(path, &text, &diag) != 0)
         fail_msg("%s", diag_text(&diag));
-    (void)unlink(path);
     buffer_append(&text, "", 1);
     call.args = (const char *const[]){"python", "-c", (const char *)text.bytes};
     testing_end_init(&saved->end);
@@ -62,20 +54,58 @@ save(const char *name, const char *source, struct saved *saved)
     buffer_fini(&text);
 }
 
+static void
+write_file(const char *name, const void *source, size_t bytes, char path[64])
+{
+    FILE *file;
+
+    (void)snprintf(path, 64, "/tmp/weft-%d-%s.py", (int)getpid(), name);
+    file = fopen(path, "we");
+    assert_non_null(file);
+    assert_int_equal(fwrite(source, 1, bytes, file), bytes);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void
+save(const char *name, const char *source, struct saved *saved)
+{
+    char path[64];
+
+    write_file(name, source, strlen(source), path);
+    save_file(path, saved);
+    (void)unlink(path);
+}
+
+static struct worker_function *
+add(const char *name, const struct saved *saved)
+{
+    const struct worker_function_config config = {
+        .image_fd = image_fd, .proto_fd = saved->fd, .name = name, .version = "1"};
+    struct worker_function *function;
+
+    if (saved->end.end.kind != WORKER_DONE)
+        fail_msg("%s: %s\n%s", name, saved->end.message, saved->end.log);
+    function = testing_function_with(tenant, &config);
+    (void)close(saved->fd);
+    return function;
+}
+
 static struct worker_function *
 deploy(const char *name, const char *source)
 {
-    struct worker_function_config config = {.image_fd = image_fd, .name = name, .version = "1"};
-    struct worker_function *function;
     struct saved saved;
 
     save(name, source, &saved);
-    if (saved.end.end.kind != WORKER_DONE)
-        fail_msg("%s: %s\n%s", name, saved.end.message, saved.end.log);
-    config.proto_fd = saved.fd;
-    function = testing_function_with(tenant, &config);
-    (void)close(saved.fd);
-    return function;
+    return add(name, &saved);
+}
+
+static struct worker_function *
+deploy_file(const char *name, const char *path)
+{
+    struct saved saved;
+
+    save_file(path, &saved);
+    return add(name, &saved);
 }
 
 static const struct worker_end *
@@ -287,6 +317,74 @@ test_a_call_knows_who_it_is_and_how_long_it_may_run(void **state)
     expect(function, "", "[\"who\", \"a\", \"1\", true, \"who has not ended after 0.01 s\"]");
 }
 
+static void
+test_the_examples_do_what_they_say(void **state)
+{
+    struct worker_function *words = deploy_file("wordcount", "examples/wordcount.py");
+
+    (void)state;
+    expect(deploy_file("hello", "examples/hello.py"), "weft", "hello weft");
+    expect(words, "one two. Two, three TWO!", "{\"two\": 3, \"one\": 1, \"three\": 1}");
+    expect(deploy_file("fanout", "examples/fanout.py"), "{\"below\": 10000, \"calls\": 100}",
+           "1229");
+    expect(deploy_file("NAME", "guest/templates/python/main.py"), "{\"name\": \"you\"}",
+           "{\"greeting\": \"hello you\"}");
+}
+
+/* ------------------------------------------------------------------- the text alone */
+
+static int
+source_of(const void *source, size_t bytes, struct diag *diag)
+{
+    struct buffer text = {0};
+    char path[64];
+    int err;
+
+    write_file("source", source, bytes, path);
+    diag_init(diag);
+    err = cmd_python_source(path, &text, diag);
+    for (size_t i = 0; err == 0 && i < text.count; i++)
+        assert_true(text.bytes[i] == '\n' || (text.bytes[i] >= ' ' && text.bytes[i] < 0x7f));
+    buffer_fini(&text);
+    (void)unlink(path);
+    return err;
+}
+
+static void
+test_a_file_becomes_text_of_ascii(void **state)
+{
+    static const char good[] = "x = '\\t\"\t\r\n\x7f \u00e4 \u20ac \U0001f40d'\n";
+
+    struct diag diag;
+
+    (void)state;
+    assert_int_equal(source_of(good, sizeof(good) - 1, &diag), 0);
+    assert_int_equal(source_of("", 0, &diag), 0);
+}
+
+static void
+test_what_is_no_python_is_refused(void **state)
+{
+    char *large = malloc((1u << 20) + 1);
+    struct diag diag;
+
+    (void)state;
+    assert_non_null(large);
+    (void)memset(large, 'x', (1u << 20) + 1);
+    assert_int_equal(source_of("x\0y", 3, &diag), -EINVAL);
+    assert_non_null(strstr(diag_text(&diag), "zero"));
+    assert_int_equal(source_of("x\xff", 2, &diag), -EINVAL);
+    assert_non_null(strstr(diag_text(&diag), "UTF-8"));
+    assert_int_equal(source_of(large, (1u << 20) + 1, &diag), -EINVAL);
+    assert_non_null(strstr(diag_text(&diag), "too large"));
+    assert_int_equal(source_of(large, (1u << 20) - 1000, &diag), -EINVAL); /* with the module */
+    assert_int_equal(source_of(large, (1u << 20) - 50000, &diag), 0);
+    free(large);
+    assert_int_equal(cmd_python_source("/nowhere/f.py", &(struct buffer){0}, &diag), -ENOENT);
+}
+
+/* With the plain build where there is one: it is cached, and CPython is more than a
+ * sanitized compiler has memory for. */
 static bool
 make_image(void)
 {
@@ -294,7 +392,8 @@ make_image(void)
     FILE *pipe;
 
     (void)snprintf(command, sizeof(command), "mkdir -p build/programs && %s compile %s -o %s",
-                   testing_program("weft"), PYTHON_MODULE, PYTHON_IMAGE);
+                   access("build/weft", X_OK) == 0 ? "build/weft" : testing_program("weft"),
+                   PYTHON_MODULE, PYTHON_IMAGE);
     pipe = popen(command, "w");
     return pipe != NULL && pclose(pipe) == 0;
 }
@@ -312,9 +411,16 @@ main(void)
         cmocka_unit_test(test_functions_call_functions),
         cmocka_unit_test(test_how_other_calls_fail_is_an_exception),
         cmocka_unit_test(test_a_call_knows_who_it_is_and_how_long_it_may_run),
+        cmocka_unit_test(test_the_examples_do_what_they_say),
     };
-    int failed;
+    static const struct CMUnitTest texts[] = {
+        cmocka_unit_test(test_a_file_becomes_text_of_ascii),
+        cmocka_unit_test(test_what_is_no_python_is_refused),
+    };
+    int failed = cmocka_run_group_tests(texts, NULL, NULL);
 
+    if (failed != 0)
+        return failed;
     if (access(PYTHON_MODULE, R_OK) != 0) {
         (void)fprintf(stderr, "skipped: there is no CPython (make programs-fetch)\n");
         return 77;
@@ -326,7 +432,7 @@ main(void)
     image_fd = open(PYTHON_IMAGE, O_RDONLY | O_CLOEXEC);
     worker = testing_worker_with((struct worker_config){.ready = 1}, "weft-cell");
     tenant = testing_tenant(worker, "a");
-    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    failed += cmocka_run_group_tests(tests, NULL, NULL);
     worker_destroy(worker);
     return failed;
 }
