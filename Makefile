@@ -64,6 +64,9 @@ $(B)/obj/tests/%.c.o: tests/%.c | $(MESSAGES)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
+# What the gateway tells of itself is part of it.
+$(B)/obj/gateway/openapi.S.o: docs/openapi.json
+
 $(B)/libweft.a: $(OBJECTS)
 	@rm -f $@
 	@ar rcs $@ $^
