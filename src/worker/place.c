@@ -138,8 +138,9 @@ worker_place_add(struct worker *worker, struct worker_tenant *tenant, struct jai
     }
     (void)pthread_mutex_lock(&worker->lock);
     cell->serial = worker->next_serial++;
-    /* A worker that ends has no loop any more that would watch it. */
-    err = worker->is_stopping ? -ECANCELED : 0;
+    /* A worker that ends has no loop any more that would watch it; and the loop has ended
+     * all cells already of a tenant that is being removed, and looks for no more. */
+    err = worker->is_stopping || (tenant != NULL && tenant->is_removed) ? -ECANCELED : 0;
     if (err == 0) {
         cell->references = 1;
         cell->is_own = tenant != NULL;

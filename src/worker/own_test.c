@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Tenants whose cells are not from the pool, but started for them alone: with a network.
+ */
+#include "worker/worker_testing.h"
+
+#include <sched.h>
+
+#define ROUNDS 8u
+
+/* Where something waits for ever, the signal ends the program. */
+#define SECONDS_MAX 100u
+
+static struct worker_tenant *
+own_tenant(struct worker *worker)
+{
+    const struct worker_tenant_config config = {
+        .name = "own", .network = {"weft-own0", "10.250.10.2/30", "10.250.10.1/30"}};
+
+    return testing_tenant_with(worker, &config);
+}
+
+static void
+test_a_tenant_has_a_cell_of_its_own(void **state)
+{
+    struct worker *worker =
+        testing_worker_with((struct worker_config){.ready = WORKER_NO_POOL}, "test/worker/double");
+    struct worker_tenant *tenant = own_tenant(worker);
+    struct worker_function *function = testing_function(tenant);
+    struct testing_end end;
+
+    (void)state;
+    assert_int_equal(testing_ask(function, "echo", &end), WORKER_DONE);
+    assert_int_equal(testing_ask(function, "leave", &end), WORKER_LOST);
+    assert_int_equal(testing_ask(function, "echo", &end), WORKER_DONE);
+    assert_int_equal(testing_usage(tenant).cells, 2);
+    worker_destroy(worker);
+}
+
+/* The starter is at it, and brings a cell for nobody. */
+static void
+test_a_tenant_may_be_removed_while_its_cell_starts(void **state)
+{
+    struct worker *worker =
+        testing_worker_with((struct worker_config){.ready = WORKER_NO_POOL}, "test/worker/double");
+
+    (void)state;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct worker_tenant *tenant = own_tenant(worker);
+        struct testing_end end;
+
+        testing_begin(testing_function(tenant), (struct worker_call){.entry = "nothing"}, &end);
+        (void)usleep(i * 500); /* another moment of the start each time */
+        worker_tenant_remove(tenant);
+        assert_int_equal(end.count, 1);
+        assert_int_equal(end.end.kind, WORKER_CANCELLED);
+    }
+    worker_destroy(worker);
+}
+
+int
+main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_tenant_has_a_cell_of_its_own),
+        cmocka_unit_test(test_a_tenant_may_be_removed_while_its_cell_starts),
+    };
+
+    (void)unsetenv("WEFT_STRESS");
+    /* Links of tests are not for the machine's own network. */
+    (void)unshare(CLONE_NEWNET);
+    (void)alarm(SECONDS_MAX);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
