@@ -58,12 +58,42 @@ test_a_tenant_may_be_removed_while_its_cell_starts(void **state)
     worker_destroy(worker);
 }
 
+static void
+expect_failure(const char *mood, const char *message)
+{
+    struct worker *worker =
+        testing_worker_with((struct worker_config){.ready = WORKER_NO_POOL}, "test/worker/double");
+    struct worker_function *function;
+    struct testing_end end;
+    uint64_t until_ns = clock_now_ns() + TESTING_PATIENCE_NS;
+
+    (void)setenv("WEFT_STRESS", mood, 1);
+    function = testing_function(own_tenant(worker));
+    assert_int_equal(testing_ask(function, "echo", &end), WORKER_FAILED);
+    if (strstr(end.message, message) == NULL)
+        fail_msg("%s: %s", mood, end.message);
+    /* And once they do not die any more, after the pause. */
+    (void)unsetenv("WEFT_STRESS");
+    while (testing_ask(function, "echo", &end) != WORKER_DONE)
+        assert_true(end.end.kind == WORKER_FAILED && clock_now_ns() < until_ns);
+    worker_destroy(worker);
+}
+
+static void
+test_calls_of_a_tenant_whose_cells_die_at_once_are_told_why(void **state)
+{
+    (void)state;
+    expect_failure("gone", "its cell ended with code 4");
+    expect_failure("useless", "this kernel is too old");
+}
+
 int
 main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_tenant_has_a_cell_of_its_own),
         cmocka_unit_test(test_a_tenant_may_be_removed_while_its_cell_starts),
+        cmocka_unit_test(test_calls_of_a_tenant_whose_cells_die_at_once_are_told_why),
     };
 
     (void)unsetenv("WEFT_STRESS");

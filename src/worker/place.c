@@ -264,8 +264,13 @@ note_death(struct worker_cell *cell, const char *reason)
         (void)pthread_cond_broadcast(&worker->changed);
         return;
     }
-    tenant->cells_lost += cell->given_ns != 0 ? 1 : 0;
     worker_reason(tenant->reason, "%s", reason);
+    if (cell->given_ns == 0) { /* as one that could not be started */
+        tenant->early_deaths++;
+        tenant->retry_at_ns = now_ns + worker_retry_ns(tenant->early_deaths);
+        return;
+    }
+    tenant->cells_lost++;
     if (cell->has_ended_call || now_ns - cell->given_ns > WORKER_EARLY_NS)
         tenant->early_deaths = 0;
     else if (++tenant->early_deaths >= WORKER_EARLY_DEATHS)
