@@ -6,7 +6,10 @@
 
 #include <sched.h>
 
-#define ROUNDS 8u
+#include "base/fault.h"
+
+#define ROUNDS   8u
+#define PAUSE_NS UINT64_C(400000000) /* after the third failure in a row */
 
 /* Where something waits for ever, the signal ends the program. */
 #define SECONDS_MAX 100u
@@ -87,6 +90,30 @@ test_calls_of_a_tenant_whose_cells_die_at_once_are_told_why(void **state)
     expect_failure("useless", "this kernel is too old");
 }
 
+/* However many calls come in the pause after a start that failed: each ends at once. */
+static void
+test_calls_in_a_pause_start_no_cells(void **state)
+{
+    struct worker *worker =
+        testing_worker_with((struct worker_config){.ready = WORKER_NO_POOL}, "test/worker/double");
+    struct worker_function *function = testing_function(own_tenant(worker));
+    uint64_t before_ns = 0;
+    struct testing_end end;
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++)
+        do {
+            before_ns = clock_now_ns();
+            fault_arm("worker.start", 1, -ENOMEM);
+            assert_int_equal(testing_ask(function, "echo", &end), WORKER_FAILED);
+        } while (!fault_disarm());
+    fault_arm("worker.start", 1, -ENOMEM);
+    while (clock_now_ns() < before_ns + PAUSE_NS / 4 * 3)
+        assert_int_equal(testing_ask(function, "echo", &end), WORKER_FAILED);
+    assert_true(!fault_disarm() || clock_now_ns() >= before_ns + PAUSE_NS);
+    worker_destroy(worker);
+}
+
 int
 main(void)
 {
@@ -94,6 +121,7 @@ main(void)
         cmocka_unit_test(test_a_tenant_has_a_cell_of_its_own),
         cmocka_unit_test(test_a_tenant_may_be_removed_while_its_cell_starts),
         cmocka_unit_test(test_calls_of_a_tenant_whose_cells_die_at_once_are_told_why),
+        cmocka_unit_test(test_calls_in_a_pause_start_no_cells),
     };
 
     (void)unsetenv("WEFT_STRESS");
