@@ -141,6 +141,7 @@ struct worker_record {
     uint64_t deadline_ns; /* when a cell that has not ended it is taken for broken */
     uint32_t result_slots;
     bool is_sent, is_cancelled;
+    int err;              /* why it cannot be sent */
     struct buffer packed; /* in the queue only, as the descriptors */
     int fds[3];
     size_t fd_count;
