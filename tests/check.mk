@@ -59,7 +59,7 @@ TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test 
                 cell/serve_chain_test net/net_test net/session_test net/stranger_test \
                 rpc/client_test worker/chain_test \
                 worker/worker_test worker/hostile_test \
-                worker/fault_test worker/user_test store/store_dir_test store/store_redis_test \
+                worker/fault_test worker/user_test worker/own_test store/store_dir_test store/store_redis_test \
                 planner/planner_test planner/ledger_test catalog/catalog_test)
 check-tsan:
 	@$(MAKE) -s SAN=thread $(TSAN_TESTS) build/san-thread/test/worker/double
