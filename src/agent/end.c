@@ -382,12 +382,12 @@ keep_saved(struct agent_run *run, struct worker_end *end)
 {
     if (!run->is_save || end->kind != WORKER_DONE)
         return;
-    if (end->saved_fd > 0)
+    if (end->saved_fd >= 0)
         run->saved_fd = fcntl(end->saved_fd, F_DUPFD_CLOEXEC, 3);
     if (run->saved_fd >= 0)
         return;
     end->kind = WORKER_FAILED;
-    end->err = end->saved_fd > 0 ? -errno : -ENOTSUP;
+    end->err = end->saved_fd >= 0 ? -errno : -ENOTSUP;
     end->message = "its cell gave no Proto-Faaslet";
 }
 
