@@ -60,7 +60,8 @@ TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test 
                 rpc/client_test worker/chain_test \
                 worker/worker_test worker/hostile_test \
                 worker/fault_test worker/user_test \
-                agent/agent_test agent/blob_test agent/fault_test agent/guest_test store/store_dir_test store/store_redis_test \
+                agent/agent_test agent/blob_test agent/fault_test agent/guest_test \
+                store/store_dir_test store/store_redis_test \
                 planner/planner_test planner/ledger_test catalog/catalog_test)
 check-tsan:
 	@$(MAKE) -s SAN=thread $(TSAN_TESTS) build/san-thread/test/worker/double
