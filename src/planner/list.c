@@ -228,7 +228,9 @@ planner_collect(void *object)
 
     (void)pthread_mutex_lock(&planner->lock);
     while (!planner->is_ending) {
-        uint64_t at_ns = clock_now_ns() + PLANNER_COLLECT_NS;
+        uint64_t kept_ns = planner->config.kept_s * CLOCK_NS_PER_SECOND;
+        uint64_t at_ns =
+            clock_now_ns() + (kept_ns < PLANNER_COLLECT_NS ? kept_ns : PLANNER_COLLECT_NS);
         const struct timespec until = {.tv_sec = (time_t)(at_ns / CLOCK_NS_PER_SECOND),
                                        .tv_nsec = (long)(at_ns % CLOCK_NS_PER_SECOND)};
 
