@@ -64,6 +64,8 @@ struct core {
     struct core_tenant *tenants;
     struct heap due; /* queued calls; room for all calls */
     size_t call_count;
+    uint64_t room;            /* free slots of hosts that do not drain */
+    uint64_t used_short;      /* on all hosts, by members of short calls */
     uint64_t silent_ns;       /* before this no host is silent for too long */
     bool has_strangers;       /* the policy looks at them */
     struct place_host *table; /* scratch of a placement, as many as hosts */
@@ -312,6 +314,35 @@ attempt_over(struct core_call *call)
     over(call, call->is_cancelled ? CORE_CANCELLED : call->is_lost ? CORE_LOST : CORE_ENDED);
 }
 
+/* So many slots of a host are taken. */
+static void
+host_take(struct core_host *host, const struct core_call *call, uint32_t members)
+{
+    struct core *core = host->core;
+
+    host->used += members;
+    host->memory_used += members * call->submit.memory_each;
+    core->room -= host->is_draining ? 0 : members;
+    if (call->item.is_short) {
+        host->used_short += members;
+        core->used_short += members;
+    }
+}
+
+static void
+host_give(struct core_host *host, const struct core_call *call, uint32_t members)
+{
+    struct core *core = host->core;
+
+    host->used -= members;
+    host->memory_used -= members * call->submit.memory_each;
+    core->room += host->is_draining ? 0 : members;
+    if (call->item.is_short) {
+        host->used_short -= members;
+        core->used_short -= members;
+    }
+}
+
 /* Gives back so many members of a part. */
 static void
 part_release(struct part *part, uint32_t members)
@@ -322,9 +353,7 @@ part_release(struct part *part, uint32_t members)
     ASSERT(members <= part->left && members <= call->left);
     part->left -= members;
     call->left -= members;
-    host->used -= members;
-    host->used_short -= call->item.is_short ? members : 0;
-    host->memory_used -= members * call->submit.memory_each;
+    host_give(host, call, members);
     queue_finished(call->tenant->queue, members);
     if (part->left > 0)
         return;
@@ -450,6 +479,7 @@ core_host_up(struct core *core, const struct core_capacity *capacity, void *owne
     *host =
         (struct core_host){.core = core, .capacity = *capacity, .owner = owner, .heard_ns = now_ns};
     core->hosts[core->host_count++] = host;
+    core->room += capacity->slots;
     if (now_ns + core->config.silence_ns_max < core->silent_ns)
         core->silent_ns = now_ns + core->config.silence_ns_max;
     *out = host;
@@ -471,7 +501,14 @@ core_host_heard(struct core_host *host, uint64_t now_ns)
 void
 core_host_drain(struct core_host *host, bool is_draining, uint64_t now_ns)
 {
-    host->core->now_ns = now_ns;
+    struct core *core = host->core;
+    uint32_t room = host->capacity.slots - host->used;
+
+    core->now_ns = now_ns;
+    if (is_draining && !host->is_draining)
+        core->room -= room;
+    if (!is_draining && host->is_draining)
+        core->room += room;
     host->is_draining = is_draining;
 }
 
@@ -496,6 +533,7 @@ core_host_down(struct core_host *host, uint64_t now_ns)
 
         core_lost(call, host, call->attempt, now_ns);
     }
+    core->room -= host->is_draining ? 0 : host->capacity.slots;
     core->act(core->act_context, &(struct core_action){.kind = CORE_GONE, .host = host});
     free(host);
 }
@@ -563,9 +601,7 @@ take_part(struct core_call *call, struct core_host *host, uint32_t first, uint32
     if (part->next != NULL)
         part->next->link = &part->next;
     host->parts = part;
-    host->used += members;
-    host->used_short += call->item.is_short ? members : 0;
-    host->memory_used += members * call->submit.memory_each;
+    host_take(host, call, members);
 }
 
 static enum queue_try
@@ -613,6 +649,8 @@ try_start(void *context, struct queue_item *item)
         return begin(core, call);
     if (err == -E2BIG)
         return misfit(core, call);
+    if (core->used_short == 0)
+        return QUEUE_WAIT_LONG;
     return place_now(core, call, true) == 0 ? QUEUE_WAIT_SHORT : QUEUE_WAIT_LONG;
 }
 
@@ -729,6 +767,10 @@ core_tick(struct core *core, uint64_t now_ns)
     core->now_ns = now_ns;
     end_silent_hosts(core);
     end_late_calls(core);
+    /* Where no slot is free nobody need be tried; but who waits for hosts that are large
+     * enough is told so when the time has come. */
+    if (core->room == 0 && core->host_count > 0)
+        return;
     while (queue_next(core->queue, now_ns, try_start, core))
         continue;
 }
