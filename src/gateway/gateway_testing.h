@@ -643,7 +643,7 @@ testing_ask_with(CURL *curl, const char *url, const struct testing_ask *ask,
     (void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     if (strcmp(ask->method, "HEAD") == 0)
         (void)curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
-    else if (strcmp(ask->method, "GET") != 0) {
+    else if (strcmp(ask->method, "GET") != 0 || ask->count > 0) {
         (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)ask->count);
         (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, ask->body != NULL ? ask->body : "");
     }
