@@ -249,12 +249,16 @@ static void
 test_a_full_queue_is_told(void **state)
 {
     struct testing *t = *state;
+    struct planner_usage usage;
     struct testing_answer answer = {0};
 
     testing_send_as(t, t->admin, "PUT /v1/tenants/acme", "{\"calls_max\":1,\"queue_max\":1}", 200);
     testing_send(t, "POST /v1/invoke/stuck?async=1", NULL, 202, &answer);
     testing_await_held(&t->host, 1);
     testing_send(t, "POST /v1/invoke/stuck?async=1", NULL, 202, &answer);
+    do /* accepted is before queued */
+        planner_usage(t->planner, &usage);
+    while (usage.waiting == 0);
     testing_send(t, "POST /v1/invoke/echo", NULL, 503, &answer);
     assert_string_equal(testing_code(&answer), "queue_full");
     assert_string_equal(testing_header(&answer, "Retry-After"), "1");
