@@ -343,7 +343,8 @@ void gateway_metrics_text(struct gateway_metrics *metrics, const char *tenant, s
 
 /* ------------------------------------------------------------------- cron and watch */
 
-/* All minutes that have begun since the last time. */
+/* All minutes that have begun since the last time. From the thread: unless it is off. */
+void gateway_cron_tick(struct gateway *gateway, uint64_t now_s);
 void gateway_cron_step(struct gateway *gateway, uint64_t now_s);
 int gateway_watch_start(struct gateway *gateway, struct diag *diag) MUST_CHECK;
 void gateway_watch_stop(struct gateway *gateway);
@@ -391,7 +392,9 @@ struct gateway {
     pthread_mutex_t tick_lock;
     pthread_cond_t tick;
     _Atomic uint64_t cron_again_s; /* a minute of which a call was not accepted; 0: none */
-    uint64_t cron_minute_s;        /* the last that was looked at; of the cron thread */
+    pthread_mutex_t cron_lock;     /* of what follows */
+    uint64_t cron_minute_s;        /* the last that was looked at */
+    bool cron_is_off;              /* the thread leaves it alone: a test's clock is another */
 };
 
 /* Handlers, by file. */

@@ -239,9 +239,16 @@ testing_fill(struct testing_host *host, const Ledger__Call *call, Ledger__Result
         (void)memset(big, 'b', sizeof(big));
         result->output.data = big;
         result->output.len = sizeof(big);
-    } else if (strcmp(name, "args") == 0) {
+    } else if (strcmp(name, "args") == 0 && call->request->n_args > 0) {
         result->output.data = (uint8_t *)call->request->args[call->request->n_args - 1];
         result->output.len = strlen((char *)result->output.data);
+    } else if (strncmp(name, "answer", 6) == 0) {
+        static const char answer[] = "{\"status\":201,\"body_base64\":\"aGk=\",\"headers\":"
+                                     "{\"Content-Type\":\"text/html\",\"X-Own\":\"v\"}}";
+        static const char wrong[] = "{\"status\":99,\"body\":\"x\"}";
+
+        result->output.data = (uint8_t *)(uintptr_t)(name[6] == '\0' ? answer : wrong);
+        result->output.len = name[6] == '\0' ? sizeof(answer) - 1 : sizeof(wrong) - 1;
     } else if (strcmp(name, "version") == 0) {
         result->output.data = (uint8_t *)(uintptr_t)(call->version == 1 ? "1" : "2");
         result->output.len = 1;
