@@ -12,7 +12,7 @@ CHECK_SAN  := address,undefined
 # NAME=COMMAND steps of tools/run-tests.
 STEP_TIDY     := "tidy=make -s tidy" "tidy-test=make -s tidy-test" "run-tests=tools/run-tests_test"
 STEP_UNITS    := $(TESTS)
-STEP_CLI      := "cli=tests/cli/run $(B)"
+STEP_CLI      := "cli=tests/cli/run $(B)" "examples=tests/examples $(B)"
 STEP_CLUSTER  := "cluster@900=tests/cluster/run $(B)"
 STEP_WASI     := "wasi=make -s check-wasi"
 # $(call spec_step,NAME,FLAGS,ENVIRONMENT): skipped, and said, where the tests are not.
@@ -61,7 +61,7 @@ TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test 
                 cell/serve_chain_test net/net_test net/session_test net/stranger_test \
                 rpc/client_test worker/chain_test \
                 worker/worker_test worker/hostile_test \
-                worker/fault_test worker/user_test store/store_dir_test store/store_redis_test \
+                worker/fault_test worker/user_test worker/own_test store/store_dir_test store/store_redis_test \
                 planner/planner_test planner/ledger_test catalog/catalog_test)
 check-tsan:
 	@$(MAKE) -s SAN=thread $(TSAN_TESTS) build/san-thread/test/worker/double

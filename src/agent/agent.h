@@ -26,8 +26,6 @@
 #include "net/net.h"
 
 #define AGENT_NAME_BYTES_MAX 63u
-#define AGENT_LABEL          "weft-host" /* of the cluster's key: net_secret_create */
-#define AGENT_PROTOCOL       "host"      /* of the hello */
 
 struct agent;
 

@@ -38,7 +38,8 @@ list(struct api *api, const char *query, const char *value)
 static int
 calls_list(struct api *api, char **args, int count)
 {
-    return count == 0 ? list(api, "/v1/calls%s", "") : list(api, "/v1/calls?function=%s", args[0]);
+    return count == 0 ? list(api, "/v1/calls?count=1000%s", "")
+                      : list(api, "/v1/calls?count=1000&function=%s", args[0]);
 }
 
 static int

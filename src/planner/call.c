@@ -111,10 +111,14 @@ set_end(struct call *call, Ledger__Kind kind, const char *message)
 /* ------------------------------------------------------------------------- its end */
 
 static void
-tell_end(struct call *call)
+tell_end(struct call *call, bool is_final)
 {
+    const struct planner_config *config = &call->planner->config;
+
     if (call->on_end != NULL)
         call->on_end(call->context, call->record);
+    if (is_final && config->on_over != NULL)
+        config->on_over(config->context, call->record);
     planner_call_free(call);
 }
 
@@ -134,7 +138,7 @@ end_written(void *context, int err, uint64_t existing)
     /* Where the disk refused, the call is open in the store and runs again after a restart:
      * who waits is told what this attempt came to. */
     if (err != -ESTALE)
-        tell_end(call);
+        tell_end(call, err == 0);
     else
         planner_call_free(call);
 }
@@ -180,7 +184,7 @@ planner_unlock(struct planner *planner)
         if (call->is_async)
             write_end(call);
         else
-            tell_end(call);
+            tell_end(call, true);
     }
 }
 
@@ -203,8 +207,11 @@ finish(struct planner *planner, struct call *call, enum core_end end)
     else if (end != CORE_ENDED && (end != CORE_LOST || call->record->result == NULL))
         set_end(call, ends[end].kind, ends[end].message);
     call->core = NULL;
-    if (call->record->result != NULL)
+    if (call->record->result != NULL) {
         call->record->result->ended_ns = realtime_ns();
+        call->record->result->attempts = call->attempt;
+        call->record->result->queue_ns = call->queue_ns;
+    }
     call->record->state = LEDGER__STATE__STATE_OVER;
     if (!call->is_async)
         leave(planner, call);
@@ -226,6 +233,8 @@ start(struct planner *planner, struct call *call, const struct planner_host *hos
         planner->usage.retried += run->attempt > 1;
         planner->usage.started++;
         call->attempt = run->attempt;
+        if (call->queue_ns == 0)
+            call->queue_ns = clock_now_ns() - call->begin_ns;
         if (call->is_async && run->attempt > 1)
             (void)!ledger_attempt(planner->ledger, call->record, run->attempt, NULL, NULL);
     }
@@ -483,6 +492,23 @@ planner_get(struct planner *planner, const char *tenant, uint64_t id, Ledger__Ca
 
 /* ---------------------------------------------------------------------------- ended */
 
+/* A record has a limit; who waits for a synchronous call has it in memory only. */
+static void
+cut_output(Ledger__Result *result)
+{
+    static const char message[] = "its output is larger than an asynchronous call may have";
+    char *text = strdup(message);
+
+    free(result->output.data);
+    result->output = (ProtobufCBinaryData){0, NULL};
+    result->kind = LEDGER__KIND__KIND_LIMIT;
+    if (text == NULL)
+        return;
+    if (result->message != protobuf_c_empty_string)
+        free(result->message);
+    result->message = text;
+}
+
 /* With the lock. The worst of all members; of those that went well the first member's. */
 static void
 take_result(struct call *call, const struct planner_host *host, const struct planner_run *run,
@@ -502,6 +528,8 @@ take_result(struct call *call, const struct planner_host *host, const struct pla
             free(copy->host);
         copy->host = name;
     }
+    if (call->is_async && copy->output.len > PLANNER_OUTPUT_BYTES_MAX)
+        cut_output(copy);
     set_result(call, copy);
 }
 

@@ -375,6 +375,32 @@ test_ends_are_kept_for_their_time_and_then_gone_with_their_keys(void **state)
 }
 
 static void
+test_a_damaged_end_does_not_keep_the_others(void **state)
+{
+    const struct store_change changes[] = {
+        {.key = {"call", "t\0\0\0\0\0\0\0\0\1", 10}, .value = "rubbish", .count = 7},
+        {.key = {"call-age", "\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\7", 16}, .value = "t", .count = 1},
+    };
+    struct diag diag;
+    struct world w;
+    size_t count;
+
+    (void)state;
+    world_init(&w);
+    for (uint64_t id = 1; id <= 3; id++) {
+        assert_int_equal(accept_one(&w, "t", id, "", NULL), 0);
+        assert_int_equal(end_one(&w, "t", id, "", 0, false), 0);
+    }
+    assert_int_equal(store_commit(w.store, changes, 2, NULL, NULL, NULL), 0);
+    diag_init(&diag);
+    assert_int_equal(ledger_collect(w.ledger, 1000 + KEPT_S, &count, &diag), -EBADMSG);
+    assert_non_null(strstr(diag_text(&diag), "names call 7"));
+    assert_int_equal(count, 2);
+    assert_int_equal(state_of(&w, "t", 3), LEDGER__STATE__STATE_NONE);
+    world_fini(&w);
+}
+
+static void
 test_calls_are_listed_by_tenant_in_pages(void **state)
 {
     struct seen seen = {.count = 0};
@@ -519,6 +545,7 @@ main(void)
         cmocka_unit_test(test_whose_term_is_over_changes_nothing),
         cmocka_unit_test(test_dead_letters_wait_for_a_decision),
         cmocka_unit_test(test_ends_are_kept_for_their_time_and_then_gone_with_their_keys),
+        cmocka_unit_test(test_a_damaged_end_does_not_keep_the_others),
         cmocka_unit_test(test_calls_are_listed_by_tenant_in_pages),
         cmocka_unit_test(test_what_fails_is_told_and_leaves_the_call_as_it_was),
         cmocka_unit_test(test_a_damaged_record_is_said_to_be_one),

@@ -241,6 +241,8 @@ end_calls(struct planner *planner)
 
                 call->record->result = &result;
                 call->on_end(call->context, call->record);
+                if (planner->config.on_over != NULL)
+                    planner->config.on_over(planner->config.context, call->record);
                 call->record->result = old;
             }
             planner_call_free(call);
@@ -371,6 +373,7 @@ planner_host_up(struct planner *planner, const struct planner_host_config *confi
         *host = (struct planner_host){.planner = planner,
                                       .name = strdup(config->name),
                                       .slots = config->slots,
+                                      .is_draining = config->is_draining,
                                       .ops = *config->ops,
                                       .context = config->context};
     if (host == NULL || host->name == NULL) {
@@ -386,6 +389,7 @@ planner_host_up(struct planner *planner, const struct planner_host_config *confi
         host->next = planner->hosts;
         planner->hosts = host;
         *out = host;
+        core_host_drain(host->core, config->is_draining, clock_now_ns());
         planner_turn(planner);
     }
     planner_unlock(planner);
@@ -396,13 +400,17 @@ planner_host_up(struct planner *planner, const struct planner_host_config *confi
     return err == 0 ? 0 : diag_set(diag, err, "cannot add host %s", config->name);
 }
 
-void
+bool
 planner_host_heard(struct planner_host *host)
 {
+    bool is_up;
+
     (void)pthread_mutex_lock(&host->planner->lock);
-    if (host->core != NULL)
+    is_up = host->core != NULL;
+    if (is_up)
         core_host_heard(host->core, clock_now_ns());
     (void)pthread_mutex_unlock(&host->planner->lock);
+    return is_up;
 }
 
 void

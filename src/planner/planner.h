@@ -30,6 +30,7 @@
 #define PLANNER_TENANT_BYTES_MAX 63u
 #define PLANNER_CALLS_MAX        (1u << 20)
 #define PLANNER_SILENCE_NS       UINT64_C(5000000000)
+#define PLANNER_OUTPUT_BYTES_MAX (8u << 20) /* of an asynchronous call */
 
 struct planner;
 struct planner_host;
@@ -76,6 +77,7 @@ struct planner_host_config {
     const char *name; /* unique: told in results */
     uint32_t slots;
     uint64_t memory;
+    bool is_draining; /* takes no calls, from the first moment */
     const struct planner_host_ops *ops;
     void *context;
 };
@@ -83,7 +85,8 @@ struct planner_host_config {
 /* A host with nothing running. -EEXIST, -ENOMEM. */
 int planner_host_up(struct planner *planner, const struct planner_host_config *config,
                     struct planner_host **out, struct diag *diag) MUST_CHECK;
-void planner_host_heard(struct planner_host *host);
+/* False: it was silent for too long, and is down: planner_host_down, and it may come anew. */
+bool planner_host_heard(struct planner_host *host);
 void planner_host_drain(struct planner_host *host, bool is_draining);
 void planner_host_leaving(struct planner_host *host, bool is_leaving);
 /* It is gone: what it ran is lost. Its functions are not called any more. One that was
@@ -91,7 +94,7 @@ void planner_host_leaving(struct planner_host *host, bool is_leaving);
 void planner_host_down(struct planner_host *host);
 
 /* Some of a run's members are over. Of an attempt that is over it is ignored. The result is
- * copied. */
+ * copied; host, queue_ns, attempts and ended_ns are the planner's to say. */
 void planner_run_ended(struct planner_host *host, const struct planner_run *run,
                        const Ledger__Result *result);
 /* The host could not keep them. */

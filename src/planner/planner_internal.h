@@ -32,8 +32,8 @@ struct call {
     struct core_call *core; /* NULL: not queued yet, or over */
     Ledger__Call *record;   /* owned; with the result when it is over */
     bool is_async, is_cancelled;
-    uint32_t attempt; /* whose results are in the record */
-    uint64_t begin_ns;
+    uint32_t attempt;            /* whose results are in the record */
+    uint64_t begin_ns, queue_ns; /* queue_ns: until its first start here */
     planner_accepted_fn accepted;
     planner_end_fn on_end;
     void *context;

@@ -28,6 +28,12 @@
 #include "net/net.h"
 #include "rpc/cell.pb-c.h"
 #include "rpc/envelope.pb-c.h"
+#include "rpc/host.pb-c.h"
+
+/* What planner and workers speak (host.proto): the label of the cluster's key (net.h), and
+ * the protocol of the hello. */
+#define HOST_LABEL    "weft-host"
+#define HOST_PROTOCOL "host"
 
 /* Packs and sends; descriptors are borrowed. Errors are net_send's. */
 int rpc_send(struct net_connection *connection, const ProtobufCMessage *message, const int *fds,

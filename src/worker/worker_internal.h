@@ -38,6 +38,7 @@
 #define WORKER_QUEUE_BYTES   (UINT64_C(128) << 20) /* to a cell that does not read them */
 #define WORKER_PROGRAM_FD    4                     /* in the new process; 3 is the socket */
 #define WORKER_FILES_MAX     (1u << 20)
+#define WORKER_SAVE_AT_MAX   128u
 #define WORKER_FRAMES_A_TURN 64u
 #define WORKER_READY_NS_MAX  UINT64_C(30000000000)
 #define WORKER_LEAVE_NS_MAX  UINT64_C(200000000)
@@ -128,6 +129,14 @@ struct worker_function {
     char refused[WORKER_REASON_MAX]; /* why its cell could not initialise it, or "" */
 };
 
+/* A call, as it is sent. */
+struct worker_outgoing {
+    Rpc__CellRequest request;
+    Rpc__CellCall message;
+    int fds[4]; /* borrowed */
+    size_t fd_count;
+};
+
 /* A call. */
 struct worker_record {
     uint64_t id;
@@ -141,8 +150,10 @@ struct worker_record {
     uint64_t deadline_ns; /* when a cell that has not ended it is taken for broken */
     uint32_t result_slots;
     bool is_sent, is_cancelled;
+    int saved_fd;         /* owned: of save_at; -1: none */
+    int err;              /* why it cannot be sent */
     struct buffer packed; /* in the queue only, as the descriptors */
-    int fds[3];
+    int fds[4];
     size_t fd_count;
 };
 
