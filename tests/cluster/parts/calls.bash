@@ -11,7 +11,13 @@ expect "calls lists it" 0 "^$id +tool " "$weft" calls tool
 id=$("$weft" invoke tool --async --input "exit 4")
 expect "calls wait, of one that fails" 1 'exit code 4' "$weft" calls wait "$id"
 expect "calls log" 0 '^it leaves with 4$' "$weft" calls log "$id"
-expect "a dead letter" 0 "^$id +tool" "$weft" calls dead
+
+expect "deploy of what is tried again" 0 '' \
+    "$weft" deploy "$work/tool.wasm" --name fickle --attempts 2
+id=$("$weft" invoke fickle --async --input "exit 4")
+expect "it fails" 1 'exit code 4' "$weft" calls wait "$id"
+expect "in three attempts" 0 '^attempts +3$' "$weft" calls show "$id"
+expect "a dead letter" 0 "^$id +fickle" "$weft" calls dead
 expect "a dead letter again" 0 'tried again' "$weft" calls retry "$id"
 expect "and it fails again" 1 'exit code 4' "$weft" calls wait "$id"
 expect "a dead letter is buried" 0 'removed' "$weft" calls rm "$id"

@@ -12,7 +12,8 @@ http_as "$stranger" "it names main in a header" 404 '' GET /v1/functions -H 'Wef
 
 call=$("$weft" invoke tool --async --input "log of main")
 "$weft" calls wait "$call" >/dev/null
-dead=$("$weft" invoke tool --async --input "exit 5")
+"$weft" deploy "$work/tool.wasm" --name feeble --attempts 1 >/dev/null
+dead=$("$weft" invoke feeble --async --input "exit 5")
 "$weft" calls wait "$dead" >/dev/null 2>&1
 running=$("$weft" invoke tool --async --input "sleep 120000")
 "$weft" files put "$here/guests/fan.c" /main/own.c
@@ -83,7 +84,7 @@ http_as "$stranger" "stranger: the hosts" '40[34]' '' GET /v1/hosts
 
 # What it tried has changed nothing.
 expect "main's function" 0 '^mine$' "$weft" invoke tool:stable --input "echo mine"
-expect "main's dead letter" 0 "^$dead +tool" "$weft" calls dead
+expect "main's dead letter" 0 "^$dead +feeble" "$weft" calls dead
 expect "main's call runs still" 0 '^state +open' "$weft" calls show "$running"
 expect "main's file" 0 'Guest of tests/cluster' "$weft" files get /main/own.c
 expect "main's variable" 0 '^OWN +main' "$weft" variable

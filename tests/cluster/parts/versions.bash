@@ -7,7 +7,7 @@ for word in one two three; do
         "$weft" deploy "$work/tool.wasm" --name word --env "WORD=$word" --note "says $word"
 done
 word() {
-    "$weft" invoke "$1" --input "env WORD"
+    "$weft" invoke "$1" --input "env WORD" && echo
 }
 same "the newest version" three "$(word word)"
 same "a version by number" one "$(word word:1)"
