@@ -187,6 +187,10 @@ begin() {
     echo "in $work"
     : >"$answers"
     : >"$work/up.err"
+    # CPython takes minutes to compile: images are kept from run to run.
+    mkdir -p "$data" "$build/cluster/images"
+    chmod 700 "$data" "$build/cluster/images"
+    ln -s "$build/cluster/images" "$data/images"
     links_before=$(ls /sys/class/net)
     start_cluster
     pass

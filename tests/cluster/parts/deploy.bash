@@ -2,28 +2,28 @@
 #
 # From nothing to an answer in each language, and what deploying can be told.
 
-project() { # project LANGUAGE [DEPLOY_OPTION...]
-    local language=$1
-    shift
+project() { # project LANGUAGE INPUT ANSWER [DEPLOY_OPTION...]
+    local language=$1 input=$2 answer=$3
+    shift 3
     (cd "$work" && "$weft" new "$language" "my-$language") >"$work/new.out" 2>&1 ||
         fail "weft new $language" "$(cat "$work/new.out")"
     expect "weft deploy, $language" 0 "^my-$language version 1 " \
         "$weft" deploy "$work/my-$language" "$@"
-    expect "weft invoke, $language" 0 'Ada' "$weft" invoke "my-$language" --input Ada
-    expect "and again, $language" 0 'Grace' "$weft" invoke "my-$language" --input Grace
+    expect "weft invoke, $language" 0 "$answer" "$weft" invoke "my-$language" --input "$input"
+    expect "and again, $language" 0 "$answer" "$weft" invoke "my-$language" --input "$input"
 }
 
-project c
-project cpp
-if command -v rustc >/dev/null && [ -d "$(rustc --print sysroot)/lib/rustlib/wasm32-wasi" ]; then
-    project rust
+project c Ada '^ADA$'
+project cpp 'one two one' 'one.*2'
+if [ -d "$(rustc --print sysroot 2>/dev/null)/lib/rustlib/wasm32-wasi" ]; then
+    project rust '20 22' '^42$'
 else
     echo "skipped: no rustc with wasm32-wasi (packages rustc, libstd-rust-dev-wasm32)"
 fi
 python=$build/npm/python-wasi-3.12.0/package/dist/python.wasm
 [ -f "$python" ] || python=$here/../../build/npm/python-wasi-3.12.0/package/dist/python.wasm
 if [ -f "$python" ]; then
-    project python --python "$python"
+    project python '{"name":"Ada"}' 'hello Ada' --python "$python"
 else
     echo "skipped: no CPython (tests/programs/fetch)"
 fi
