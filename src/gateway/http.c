@@ -160,8 +160,9 @@ choose_tenant(struct gateway_request *request)
     }
     if (!is_admin)
         named = request->who.tenant;
-    if (named == NULL || (is_admin && strcmp(named, "*") == 0))
-        named = "";
+    if (named == NULL ||
+        (is_admin && (strcmp(named, "*") == 0 || request->route->scope == GATEWAY_ADMIN)))
+        named = ""; /* what is the cluster's is no tenant's, whoever is named besides */
     (void)snprintf(request->tenant, sizeof(request->tenant), "%s", named);
     if (is_admin && request->tenant[0] != '\0' &&
         catalog_tenant_list(request->gateway->config.catalog, request->tenant, is_any, NULL,
