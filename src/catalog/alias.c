@@ -43,7 +43,7 @@ decide_put(struct catalog_change *change, void *context)
         edit.message.n_aliases >= CATALOG_ALIASES_MAX)
         return diag_set(change->diag, -ENOSPC, "function %s has %u aliases, the most there may be",
                         alias->function, CATALOG_ALIASES_MAX);
-    catalog_edit_point(&edit, alias->name, alias->version, false);
+    catalog_edit_point(&edit, alias->name, alias->version, alias->moves_on);
     edit.made.other = alias->other;
     edit.made.other_percent = alias->other_percent;
     return catalog_edit_put(change, alias->function, &edit);

@@ -199,6 +199,7 @@ struct catalog_alias {
     uint32_t version;
     uint32_t other; /* 0: none; else that much of a hundred calls go to this version: */
     uint32_t other_percent;
+    bool moves_on; /* "latest": not by hand, the next new version moves it again */
 };
 int catalog_alias_put(struct catalog *catalog, const struct catalog_alias *alias,
                       struct diag *diag) MUST_CHECK;

@@ -266,6 +266,17 @@ texts(const struct cmd_list *list)
     return array;
 }
 
+/* The first is the program's name, as for main; Python's source has it already. */
+static json_t *
+make_args(const struct deploy *deploy)
+{
+    json_t *args = texts(&deploy->args);
+
+    if (strcmp(deploy->language, "python") != 0)
+        (void)json_array_insert_new(args, 0, json_string(deploy->function));
+    return args;
+}
+
 static json_t *
 make_env(const struct cmd_list *list)
 {
@@ -327,7 +338,7 @@ make_version(struct deploy *deploy, const char *hex, int *code)
     (void)json_object_set_new(version, "secrets", texts(&deploy->secrets));
     (void)json_object_set_new(version, "files", make_files(deploy, code));
     if (deploy->args.count > 0)
-        (void)json_object_set_new(version, "args", texts(&deploy->args));
+        (void)json_object_set_new(version, "args", make_args(deploy));
     if (deploy->entry != NULL)
         (void)json_object_set_new(version, "entry", json_string(deploy->entry));
     if (deploy->note != NULL)
@@ -394,7 +405,7 @@ put(struct deploy *deploy, const char *hex)
         if (!deploy->api.is_json)
             (void)printf("%s version %lld  (compiled in %.1f s%s)\n", deploy->function,
                          json_integer_value(json_object_get(result, "version")),
-                         (double)json_integer_value(json_object_get(result, "compile_ms")) / 1e3,
+                         json_number_value(json_object_get(result, "compile_ms")) / 1e3,
                          json_is_true(json_object_get(result, "was_cached")) ? ", kept from before"
                                                                              : "");
     }

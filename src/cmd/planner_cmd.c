@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@
 #include "store/store.h"
 
 #define HOLDER_BYTES 64u
+#define END_SECONDS  15u
 #define EXIT_LOST    75 /* another leads: whoever started us starts us again, to stand by */
 
 static const char help[] =
@@ -157,6 +159,17 @@ on_lost(void *context)
     (void)context;
     (void)fprintf(stderr, "weft: another planner leads now: this one ends\n");
     _exit(EXIT_LOST);
+}
+
+/* What must not be forgotten is in the store: the rest is not worth a long wait. */
+static void
+on_late(int number)
+{
+    static const char text[] = "weft: something takes too long to end (a compilation?): given up\n";
+
+    (void)number;
+    (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+    _exit(CMD_EXIT_OK);
 }
 
 static void
@@ -318,6 +331,8 @@ cmd_planner(int argc, char **argv)
         err = tell_ready(&node, &command, &diag);
     if (err == 0)
         (void)cluster_wait();
+    (void)signal(SIGALRM, on_late);
+    (void)alarm(END_SECONDS);
     close_node(&node);
     return err == 0 || err == -EINTR ? CMD_EXIT_OK : cmd_fail(err, &diag);
 }

@@ -207,7 +207,7 @@ read_end(struct faaslet_call *call, const struct device_call *about, struct file
 {
     const struct hostcall_process *process = wasi_process(call);
     const struct hostcall_chain *chain = process->chain;
-    struct hostcall_chain_end end;
+    struct hostcall_chain_end end = {.kind = HOSTCALL_RUNNING};
     struct buffer text = {0};
     uint64_t before = entry->offset;
     int err = chain->ops->end(chain->context, process->call, about->handle, &end);
@@ -233,7 +233,7 @@ read_over(struct faaslet_call *call, const struct device_call *about, struct fil
     };
     const struct hostcall_process *process = wasi_process(call);
     enum device_stream stream = device_stream_of(entry);
-    struct hostcall_chain_end end;
+    struct hostcall_chain_end end = {.kind = HOSTCALL_RUNNING};
     int err = 0;
 
     if (stream == DEVICE_STREAM_END)

@@ -93,6 +93,7 @@ struct hostcall_chain_ops {
     /* The place in handles of the first that is over. count: none is; the call is woken
      * when one of them is. */
     int64_t (*poll)(void *context, uint64_t call, const uint64_t *handles, size_t count);
+    /* Writes nothing where it is not over. */
     int (*end)(void *context, uint64_t call, uint64_t handle, struct hostcall_chain_end *end);
     /* Copies what there is of [offset, offset + bytes). -EAGAIN: it is not over. */
     int (*read)(void *context, uint64_t call, uint64_t handle, enum hostcall_stream stream,

@@ -300,6 +300,18 @@ texts_read(const struct frozen_process *header, struct hostcall_reading *reading
     return strings_thaw(args, header->name_bytes, NAME_COUNT, &process->names);
 }
 
+/* The same where each start has its own of them. */
+static int
+texts_skip(const struct frozen_process *header, struct hostcall_reading *reading)
+{
+    bool is_whole = hostcall_take_text(reading, header->arg_bytes) != NULL &&
+                    hostcall_take_text(reading, header->env_bytes) != NULL;
+
+    for (size_t i = 0; i < ARRAY_COUNT(header->stream_bytes) && is_whole; i++)
+        is_whole = hostcall_take_text(reading, header->stream_bytes[i]) != NULL;
+    return is_whole && hostcall_take_text(reading, header->name_bytes) != NULL ? 0 : -EINVAL;
+}
+
 static bool
 is_known(uint32_t memory, uint32_t calls)
 {
@@ -344,7 +356,7 @@ process_read(const uint8_t *bytes, size_t count, const struct hostcall_process *
     process->deadline_ns = ~header.left;
     process->pointer = (uint32_t)header.pointer;
     process->chain = chain_find(header.chain);
-    err = texts_read(&header, &reading, process);
+    err = fresh != NULL ? texts_skip(&header, &reading) : texts_read(&header, &reading, process);
     if (err == 0)
         err = device_thaw(&reading, header.device_calls, &process->device);
     if (err != 0)

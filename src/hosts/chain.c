@@ -247,8 +247,8 @@ enter(struct peer *peer, const Rpc__HostChain *message, const char *tenant)
 /* The call is of the function's tenant: it runs in that tenant's cell, with its secrets and
  * on its account, also where another was granted to call it. */
 static int
-call_version(struct peer *peer, const Rpc__HostChain *message, const struct catalog_version *version,
-             uint32_t priority)
+call_version(struct peer *peer, const Rpc__HostChain *message,
+             const struct catalog_version *version, uint32_t priority)
 {
     Ledger__Call call = LEDGER__CALL__INIT;
     Ledger__Request request;

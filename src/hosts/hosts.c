@@ -88,8 +88,9 @@ open_descriptors(struct hosts *hosts, struct diag *diag)
         err = watch(hosts, hosts->event, &hosts->event);
     if (err == 0)
         err = watch(hosts, hosts->listening, &hosts->listening);
-    return err == 0 ? 0 : diag_set(diag, err, "cannot listen at %s: %s", hosts->config.address,
-                                   strerror(-err));
+    return err == 0 ? 0
+                    : diag_set(diag, err, "cannot listen at %s: %s", hosts->config.address,
+                               strerror(-err));
 }
 
 static int

@@ -28,7 +28,7 @@
 #define HOSTS_FRAMES_A_TURN  64u
 #define HOSTS_RUN_BUCKETS    256u
 #define HOSTS_KNOWN_BUCKETS  256u
-#define HOSTS_KNOWN_MAX      8192u  /* functions, and tenants, that a worker is told of */
+#define HOSTS_KNOWN_MAX      8192u /* functions, and tenants, that a worker is told of */
 #define HOSTS_CHAIN_BUCKETS  64u
 #define HOSTS_CHAINS_MAX     65536u /* of one worker */
 #define HOSTS_DEPTH_MAX      256u   /* of calls that chained calls */
@@ -79,10 +79,10 @@ struct peer {
     struct net_connection *connection;
     enum peer_state state; /* the loop's */
     char name[HOSTS_NAME_BYTES_MAX + 1];
-    uint64_t deadline_ns;        /* of a stranger */
-    bool is_unread, is_heard;    /* the loop's: more waits; it spoke in this turn */
-    bool is_beat_due;            /* the loop's: to be answered */
-    Rpc__HostRun *ends;          /* the loop's: to be told as heard; owned */
+    uint64_t deadline_ns;     /* of a stranger */
+    bool is_unread, is_heard; /* the loop's: more waits; it spoke in this turn */
+    bool is_beat_due;         /* the loop's: to be answered */
+    Rpc__HostRun *ends;       /* the loop's: to be told as heard; owned */
     size_t end_count, end_capacity;
     struct upload *uploads; /* the loop's */
     uint32_t upload_count;
@@ -105,15 +105,15 @@ struct run {
     struct run *next; /* of the bucket */
     struct run *next_fated;
     struct planner_run run;
-    uint32_t left;       /* members */
-    uint64_t number;     /* of its function there */
-    bool is_prepare;     /* the function is its own */
-    bool is_stopped;     /* the planner does not want it any more */
-    bool is_named;       /* by the worker that came back */
-    enum fate fate;      /* what the loop has to tell of it */
-    int err;             /* of a fate */
-    char *reason;        /* of a fate; owned; NULL: no memory for it */
-    uint8_t *unsent;     /* the call, packed, where it could not be sent yet; owned */
+    uint32_t left;   /* members */
+    uint64_t number; /* of its function there */
+    bool is_prepare; /* the function is its own */
+    bool is_stopped; /* the planner does not want it any more */
+    bool is_named;   /* by the worker that came back */
+    enum fate fate;  /* what the loop has to tell of it */
+    int err;         /* of a fate */
+    char *reason;    /* of a fate; owned; NULL: no memory for it */
+    uint8_t *unsent; /* the call, packed, where it could not be sent yet; owned */
     size_t unsent_count;
     uint32_t priority;
     char tenant[PLANNER_TENANT_BYTES_MAX + 1];
@@ -121,8 +121,8 @@ struct run {
 
 /* What a worker was told of: a version. With the lock. */
 struct known {
-    struct known *next;                  /* of the bucket */
-    struct known *newer, *older;         /* by use */
+    struct known *next;          /* of the bucket */
+    struct known *newer, *older; /* by use */
     uint64_t number;
     uint32_t version;
     char tenant[PLANNER_TENANT_BYTES_MAX + 1];
@@ -227,7 +227,7 @@ void hosts_host_drain(struct host *host); /* as it is wanted now */
 extern const struct planner_host_ops hosts_run_ops;
 /* With the lock. attempt 0: any. */
 struct run *hosts_run_find(const struct host *host, uint64_t call, uint32_t attempt);
-void hosts_run_resume(struct host *host);    /* with the lock: after the worker has come back */
+void hosts_run_resume(struct host *host);     /* with the lock: after the worker has come back */
 void hosts_run_tell_fates(struct host *host); /* the loop's */
 void hosts_run_end(struct peer *peer, const Rpc__HostEnd *end);
 void hosts_run_free_all(struct host *host);

@@ -11,10 +11,10 @@
 
 #include "base/clock.h"
 
-#define EVENTS_MAX       64
-#define ACCEPTS_A_TURN   64u
-#define LISTEN_PAUSE_NS  UINT64_C(1000000000) /* where there are no descriptors left */
-#define NS_PER_MS        UINT64_C(1000000)
+#define EVENTS_MAX      64
+#define ACCEPTS_A_TURN  64u
+#define LISTEN_PAUSE_NS UINT64_C(1000000000) /* where there are no descriptors left */
+#define NS_PER_MS       UINT64_C(1000000)
 
 /* ------------------------------------------------------------------------ listening */
 
@@ -220,8 +220,7 @@ hosts_loop(void *object)
         int count;
 
         hosts_peer_forget(hosts); /* no event is in hand now */
-        count = epoll_wait(hosts->epoll, events, EVENTS_MAX,
-                           is_any_unread ? 0 : timeout_ms(hosts));
+        count = epoll_wait(hosts->epoll, events, EVENTS_MAX, is_any_unread ? 0 : timeout_ms(hosts));
         is_any_unread = hear_rest(hosts);
         handle(hosts, events, count > 0 ? count : 0);
     }

@@ -24,8 +24,7 @@ hosts_run_find(const struct host *host, uint64_t call, uint32_t attempt)
 {
     struct run *run = host->runs[call % HOSTS_RUN_BUCKETS];
 
-    while (run != NULL &&
-           (run->run.call != call || (attempt != 0 && run->run.attempt != attempt)))
+    while (run != NULL && (run->run.call != call || (attempt != 0 && run->run.attempt != attempt)))
         run = run->next;
     return run;
 }
@@ -110,8 +109,8 @@ tell_fate(struct host *host, const struct run *run)
         planner_run_lost(host->planner, &what, reason);
         return;
     }
-    result.kind = run->fate == FATE_FAILED ? LEDGER__KIND__KIND_FAILED
-                                           : LEDGER__KIND__KIND_CANCELLED;
+    result.kind =
+        run->fate == FATE_FAILED ? LEDGER__KIND__KIND_FAILED : LEDGER__KIND__KIND_CANCELLED;
     result.err = run->err;
     result.message = (char *)(uintptr_t)reason;
     planner_run_ended(host->planner, &what, &result);
@@ -328,7 +327,7 @@ fill_result(Ledger__Result *result, const Rpc__HostEnd *end)
 
     ledger__result__init(result);
     result->kind = end->kind != RPC__HOST_END_KIND__HOST_END_NONE ? (Ledger__Kind)end->kind
-                                                                   : LEDGER__KIND__KIND_FAILED;
+                                                                  : LEDGER__KIND__KIND_FAILED;
     result->exit_code = end->exit_code;
     result->err = end->err;
     result->limit = end->limit;
@@ -375,8 +374,7 @@ take(struct host *host, struct run *run, const Rpc__HostEnd *end, struct run **g
 {
     uint32_t members = end->run->members;
 
-    if (members == 0 || members > run->left ||
-        end->kind == RPC__HOST_END_KIND__HOST_END_LOST)
+    if (members == 0 || members > run->left || end->kind == RPC__HOST_END_KIND__HOST_END_LOST)
         members = run->left;
     run->left -= members;
     host->used -= members;

@@ -429,46 +429,62 @@ test_of_another_life_or_with_other_slots_nothing_is_kept(void **state)
 
 /* ---------------------------------------------------------------------------- faults */
 
+static bool
+is_over(struct asked *asked)
+{
+    bool is_over;
+
+    (void)pthread_mutex_lock(&asked->lock);
+    is_over = asked->ends > 0;
+    (void)pthread_mutex_unlock(&asked->lock);
+    return is_over;
+}
+
+/* One word, if there is one soon. False: the connection is over. */
+static bool
+serve_word(struct agent *a, uint64_t *life)
+{
+    struct pollfd watched = {.fd = net_fd(a->connection), .events = POLLIN};
+    struct net_frame frame;
+    Rpc__HostDown *down;
+    int err = net_receive(a->connection, &frame);
+
+    if (err == -EAGAIN) {
+        (void)poll(&watched, 1, 10);
+        return net_flush(a->connection) == 0;
+    }
+    if (err != 0)
+        return false;
+    down = (void *)rpc_read(frame.bytes, frame.count, &rpc__host_down__descriptor);
+    net_frame_fini(&frame);
+    assert_non_null(down);
+    if (down->is_case == RPC__HOST_DOWN__IS_WELCOME)
+        *life = down->welcome->planner;
+    if (down->is_case == RPC__HOST_DOWN__IS_START)
+        agent_end(a, down->start->run->call, down->start->run->attempt,
+                  RPC__HOST_END_KIND__HOST_END_DONE);
+    rpc__host_down__free_unpacked(down, NULL);
+    return true;
+}
+
 /* Whatever fails at the n-th pass, the call comes to its one end: the worker comes back
- * where its connection is cut. */
+ * where its connection is cut, and has lost what it ran. */
 static void
 serve_until_end(struct world *w, struct agent *a, struct asked *asked)
 {
-    uint64_t life = 0;
+    Rpc__HostRegister message = RPC__HOST_REGISTER__INIT;
 
-    for (;;) {
-        Rpc__HostDown *down;
-        unsigned ends;
-
-        (void)pthread_mutex_lock(&asked->lock);
-        ends = asked->ends;
-        (void)pthread_mutex_unlock(&asked->lock);
-        if (ends > 0)
-            return;
-        down = a->connection != NULL ? agent_hear(a) : NULL;
-        if (down == NULL) {
-            Rpc__HostRegister message = RPC__HOST_REGISTER__INIT;
-
-            if (a->connection != NULL)
-                agent_hang_up(a);
-            agent_dial_as(a, w, testing_key, HOST_LABEL);
-            if (agent_greet(a, "a") != 0) {
-                agent_hang_up(a);
-                continue;
-            }
-            message.slots = 1;
-            message.planner = life;
-            agent_say(a, RPC__HOST_UP__IS_REGISTER, &message);
+    message.slots = 1;
+    while (!is_over(asked)) {
+        if (a->connection != NULL && serve_word(a, &message.planner))
             continue;
-        }
-        if (down->is_case == RPC__HOST_DOWN__IS_WELCOME)
-            life = down->welcome->planner;
-        if (down->is_case == RPC__HOST_DOWN__IS_START) {
-            agent_end(a, down->start->run->call, down->start->run->attempt,
-                      RPC__HOST_END_KIND__HOST_END_DONE);
-            (void)asked_await(asked);
-        }
-        rpc__host_down__free_unpacked(down, NULL);
+        if (a->connection != NULL)
+            agent_hang_up(a);
+        agent_dial_as(a, w, testing_key, HOST_LABEL);
+        if (agent_greet(a, "a") != 0)
+            agent_hang_up(a);
+        else
+            agent_say(a, RPC__HOST_UP__IS_REGISTER, &message);
     }
 }
 

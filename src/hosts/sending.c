@@ -82,8 +82,8 @@ read_piece(const struct sending *sending, uint8_t *bytes, size_t count, struct d
     size_t used = 0;
 
     while (used < count) {
-        ssize_t got = pread(sending->fd, bytes + used, count - used,
-                            (off_t)(sending->offset + used));
+        ssize_t got =
+            pread(sending->fd, bytes + used, count - used, (off_t)(sending->offset + used));
 
         if (got < 0 && errno == EINTR)
             continue;

@@ -25,7 +25,7 @@ struct upload {
     struct peer *peer; /* NULL: it is over; the loop's */
     struct hosts *hosts;
     struct store_hash hash;
-    int fd;         /* -1: nothing came: it may be in the store from before */
+    int fd; /* -1: nothing came: it may be in the store from before */
     uint64_t bytes;
     enum upload_state state; /* the loop's */
     int err;

@@ -152,6 +152,7 @@ struct worker_record {
     uint32_t result_slots;
     bool is_sent, is_cancelled;
     int saved_fd;         /* owned: of save_at; -1: none */
+    int err;              /* why it cannot be sent */
     struct buffer packed; /* in the queue only, as the descriptors */
     int fds[4];
     size_t fd_count;
