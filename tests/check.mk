@@ -63,6 +63,7 @@ TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test 
                 worker/worker_test worker/hostile_test \
                 worker/fault_test worker/user_test worker/own_test \
                 agent/agent_test agent/blob_test agent/fault_test agent/guest_test \
+                agent/wrong_test \
                 store/store_dir_test store/store_redis_test \
                 planner/planner_test planner/ledger_test catalog/catalog_test)
 check-tsan:
