@@ -58,6 +58,8 @@ struct task {
     char *entry;       /* owned */
     uint64_t args[CELL_RESULTS_MAX];
     size_t slot_count, result_slots;
+    char *save_at; /* owned; or NULL */
+    uint64_t memory_bytes;
     cell_end_fn on_end;
     void *context;
 };
@@ -143,6 +145,14 @@ struct warm *function_take_warm(struct cell_function *function);
 void warm_destroy(struct warm *warm); /* a chain by beneath */
 /* With the lock. Takes one out of its function and the cell: its slot is the taker's. */
 struct faaslet *warm_take(struct warm *warm);
+
+/* With save_at; without the lock, by the executor that has the task. arm: before each
+ * run, that it stops there. -ENOENT: it cannot come there. */
+int save_arm(const struct task *task) MUST_CHECK;
+bool save_is_there(const struct task *task, const struct faaslet_outcome *outcome);
+void save_end_there(struct cell *cell, struct task *task);
+/* It ended as it should not have. */
+void save_end_before(struct cell *cell, struct task *task, const struct faaslet_outcome *outcome);
 
 /* Waiting: without the lock; the task is still running. True: something was ready
  * already. */

@@ -252,6 +252,7 @@ prepare_start(struct prepared *p)
     p->function = down->function->number;
     rpc__host_down__free_unpacked(down, NULL);
     down = agent_await(&p->a, RPC__HOST_DOWN__IS_START);
+    assert_true(down->start->has_save);
     assert_string_equal(down->start->save_at, "fd_read:0");
     assert_int_equal(down->start->wall_ns, SECOND);
     assert_int_equal(down->start->function, p->function);

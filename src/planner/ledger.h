@@ -88,7 +88,8 @@ int ledger_bury(struct ledger *ledger, const char *tenant, uint64_t id,
                 struct diag *diag) MUST_CHECK;
 
 /* Removes ends that are older than they are to be kept, LEDGER_COLLECT_MAX at most; *count of
- * them. Waits for the disk. */
+ * them. Waits for the disk. -EBADMSG: one is damaged (diag names it) and stays; the others
+ * are removed. */
 int ledger_collect(struct ledger *ledger, uint64_t now_s, size_t *count,
                    struct diag *diag) MUST_CHECK;
 
