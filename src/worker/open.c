@@ -196,6 +196,8 @@ next_waiting(struct gift *gift)
 
     if (call == NULL) {
         gift->cell->state = CELL_OPEN;
+        if (gift->tenant->calls == 0) /* they were cancelled: none will end and say so */
+            worker_look_at(gift->cell->worker, gift->tenant->idle_at_ns);
         (void)pthread_cond_broadcast(&gift->cell->worker->changed);
         return NULL;
     }
