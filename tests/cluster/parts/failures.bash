@@ -3,7 +3,8 @@
 # Programs that fail: exit codes, messages, and that the next call is none the worse.
 
 expect "exit code" 7 'it leaves with 7' "$weft" invoke tool --input "exit 7"
-http "exit code, by the API" 502 '"function_exit".*"exit_code": ?9' POST /v1/invoke/tool -d 'exit 9'
+http "exit code, by the API" 502 '"function_exit".*"exit_code": ?9' POST /v1/invoke/tool \
+    -d 'exit 9'
 http "exit 0 is no failure" 200 '^$' POST /v1/invoke/tool -d 'exit 0'
 expect "trap" 1 'out of bounds memory access' "$weft" invoke tool --input trap
 expect "trap names function and line" 1 'poke.*tool\.c:[0-9]+' "$weft" invoke tool --input trap
