@@ -40,8 +40,8 @@ STEP_MOVED    := "cli-moved=$(MOVED) tests/cli/run $(B)" \
                  $(call spec_step,spec-moved,,$(MOVED)) \
                  "programs-moved@1200=make -s programs STRESS=move=1" \
                  "kernels-moved@900=$(MOVED) tests/kernels/run" \
-                 $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstring /cell/,$t)$(findstring /worker/,$t)$(findstring /tests/,$t),$(call moved_test,$t)))
-STEP_MOVED_ALL := $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstring /cell/,$t)$(findstring /worker/,$t)$(findstring /tests/,$t),,$(call moved_test,$t)))
+                 $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstring /cell/,$t)$(findstring /worker/,$t)$(findstring /agent/,$t)$(findstring /tests/,$t),$(call moved_test,$t)))
+STEP_MOVED_ALL := $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstring /cell/,$t)$(findstring /worker/,$t)$(findstring /agent/,$t)$(findstring /tests/,$t),,$(call moved_test,$t)))
 
 .PHONY: check check-quick check-stress check-san check-tsan check-clang
 check-quick: all tests $(B)/spec-run
@@ -61,7 +61,9 @@ TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test 
                 cell/serve_chain_test net/net_test net/session_test net/stranger_test \
                 rpc/client_test worker/chain_test \
                 worker/worker_test worker/hostile_test \
-                worker/fault_test worker/user_test worker/own_test store/store_dir_test store/store_redis_test \
+                worker/fault_test worker/user_test worker/own_test \
+                agent/agent_test agent/blob_test agent/fault_test agent/guest_test \
+                store/store_dir_test store/store_redis_test \
                 planner/planner_test planner/ledger_test catalog/catalog_test)
 check-tsan:
 	@$(MAKE) -s SAN=thread $(TSAN_TESTS) build/san-thread/test/worker/double

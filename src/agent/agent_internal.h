@@ -41,6 +41,7 @@
 #define AGENT_RUNS_MORE        4096u                 /* than twice the slots: ends not heard */
 #define AGENT_END_BYTES_MAX    (UINT64_C(512) << 20) /* of all ends that are not heard */
 #define AGENT_LOG_BYTES_MAX    (64u << 10)           /* of a member, its end */
+#define AGENT_LOGS_BYTES_MAX   (1u << 20)            /* of all members, their end */
 #define AGENT_WAITING_BYTES    (UINT64_C(256) << 20) /* of starts that wait for functions */
 #define AGENT_STRINGS_MAX      8192u                 /* args, env */
 #define AGENT_FILES_MAX        4096u                 /* of a function */

@@ -702,45 +702,67 @@ test_words_without_what_they_are_about_are_passed_over(void **state)
 /* ---------------------------------------------------------------------- create, destroy */
 
 static void
+expect_refused(struct agent_config config, int err)
+{
+    struct agent *agent = NULL;
+    struct diag diag;
+    int found;
+
+    diag_init(&diag);
+    found = agent_create(&config, &agent, &diag);
+    assert_true(found < 0 && (err == 0 || found == err));
+    assert_true(diag_text(&diag)[0] != '\0');
+    assert_null(agent);
+}
+
+static void
 test_what_cannot_be_is_refused_at_once(void **state)
 {
+    static const char *const addresses[] = {"", "host", "host:", "host:0", "unix:x", ",,"};
     struct agent_config config, bad;
     struct planner planner;
-    struct agent *second = NULL;
     unsigned before;
 
     (void)state;
     planner_start(&planner);
-    config = planner_config(&planner, double_program);
+    config = bad = planner_config(&planner, double_program);
     before = testing_count_fds();
-    bad = config;
     bad.key = NULL;
-    assert_int_equal(agent_create(&bad, &second, NULL), -EINVAL);
+    expect_refused(bad, -EINVAL);
     bad = config;
     bad.name = "host one";
-    assert_int_equal(agent_create(&bad, &second, NULL), -EINVAL);
+    expect_refused(bad, -EINVAL);
     bad = config;
     bad.zone = "";
-    assert_int_equal(agent_create(&bad, &second, NULL), -EINVAL);
-    for (size_t i = 0; i < 6; i++) {
-        static const char *const addresses[] = {"", "host", "host:", "host:0", "unix:x", ",,"};
-
-        bad = config;
+    expect_refused(bad, -EINVAL);
+    bad = config;
+    for (size_t i = 0; i < ARRAY_COUNT(addresses); i++) {
         bad.planner = addresses[i];
-        assert_int_equal(agent_create(&bad, &second, NULL), -EINVAL);
+        expect_refused(bad, -EINVAL);
     }
     bad = config;
     bad.slots = 1u << 30;
-    assert_int_equal(agent_create(&bad, &second, NULL), -EINVAL);
+    expect_refused(bad, -EINVAL);
     bad = config;
     bad.cell_program = "/none";
-    assert_int_equal(agent_create(&bad, &second, NULL), -ENOENT);
-    bad = config;
+    expect_refused(bad, -ENOENT);
     bad.data = "/proc/none";
-    assert_true(agent_create(&bad, &second, NULL) < 0);
+    expect_refused(bad, 0);
     assert_int_equal(testing_count_fds(), before);
-    assert_int_equal(agent_create(&config, &planner.agent, NULL), 0);
-    assert_int_equal(agent_create(&config, &second, NULL), -EBUSY);
+    planner_stop(&planner);
+}
+
+static void
+test_a_directory_is_one_agents(void **state)
+{
+    struct planner planner;
+
+    (void)state;
+    planner_start(&planner);
+    planner_start_agent(&planner, double_program);
+    expect_refused(planner_config(&planner, double_program), -EBUSY);
+    agent_destroy(planner.agent);
+    planner_start_agent(&planner, double_program);
     planner_stop(&planner);
 }
 
@@ -877,6 +899,7 @@ main(void)
         cmocka_unit_test(test_a_first_word_that_is_no_welcome_is_refused),
         cmocka_unit_test(test_words_without_what_they_are_about_are_passed_over),
         cmocka_unit_test(test_what_cannot_be_is_refused_at_once),
+        cmocka_unit_test(test_a_directory_is_one_agents),
         cmocka_unit_test(test_destroy_ends_it_at_every_stage),
     };
 

@@ -327,32 +327,54 @@ expect_refused(struct planner *planner, uint64_t number, Rpc__HostFunction funct
     planner_expect(planner, number, FAILED, reason);
 }
 
+/* A function of tenant "a" that is well. */
+static Rpc__HostFunction
+open_with_good(struct planner *planner, struct store_hash *image)
+{
+    Rpc__HostFunction function = RPC__HOST_FUNCTION__INIT;
+
+    open_with_tenant(planner);
+    *image = planner_put(planner, "an image", 8);
+    function.tenant = (char *)(uintptr_t)"a";
+    function.image = testing_hash(image);
+    return function;
+}
+
 static void
 test_functions_that_are_wrong_say_so(void **state)
 {
+    struct planner planner;
+    struct store_hash image;
+    Rpc__HostFunction good = open_with_good(&planner, &image), function = good;
+
+    (void)state;
+    function.tenant = (char *)(uintptr_t)"b";
+    expect_refused(&planner, 10, function, "tenant is not known");
+    function = good;
+    function.image.len = 31;
+    expect_refused(&planner, 11, function, "hash of 32 bytes");
+    function = good;
+    function.proto = (ProtobufCBinaryData){1, image.bytes};
+    expect_refused(&planner, 12, function, "hash of 32 bytes");
+    expect_refused(&planner, 0, good, "not known");
+    planner_function_of(&planner, 13, &image);
+    planner_call(&planner, 13, 13, "echo");
+    planner_expect(&planner, 13, DONE, "");
+    planner_stop(&planner);
+}
+
+static void
+test_files_that_are_wrong_are_not_placed(void **state)
+{
     static const char *const bad_paths[] = {"",    "data",    "/",       "/data/",       "//data",
                                             "/..", "/data/.", "/a/../b", "/data/../../x"};
-    Rpc__HostFunction function = RPC__HOST_FUNCTION__INIT, good;
     Rpc__HostFile file = RPC__HOST_FILE__INIT, *files[2] = {&file, &file};
     struct planner planner;
     struct store_hash image;
+    Rpc__HostFunction function = open_with_good(&planner, &image);
     uint64_t number = 10;
 
     (void)state;
-    open_with_tenant(&planner);
-    image = planner_put(&planner, "an image", 8);
-    function.tenant = (char *)(uintptr_t)"a";
-    function.image = testing_hash(&image);
-    good = function;
-    function.tenant = (char *)(uintptr_t)"b";
-    expect_refused(&planner, number++, function, "tenant is not known");
-    function = good;
-    function.image.len = 31;
-    expect_refused(&planner, number++, function, "hash of 32 bytes");
-    function = good;
-    function.proto = (ProtobufCBinaryData){1, image.bytes};
-    expect_refused(&planner, number++, function, "hash of 32 bytes");
-    function = good;
     function.files = files;
     function.n_files = 1;
     file.hash = testing_hash(&image);
@@ -366,8 +388,9 @@ test_functions_that_are_wrong_say_so(void **state)
     file.hash.len = 32;
     function.n_files = 2; /* of one name */
     expect_refused(&planner, number++, function, "/data/model");
-    expect_refused(&planner, 0, good, "not known");
-    planner_function_of(&planner, number, &image);
+    function.n_files = 1;
+    function.number = number;
+    planner_function(&planner, &function);
     planner_call(&planner, number, number, "echo");
     planner_expect(&planner, number, DONE, "");
     planner_stop(&planner);
@@ -446,6 +469,7 @@ main(void)
         cmocka_unit_test(test_a_blob_that_the_disk_damaged_is_fetched_anew),
         cmocka_unit_test(test_pieces_that_nobody_wants_are_passed_over),
         cmocka_unit_test(test_functions_that_are_wrong_say_so),
+        cmocka_unit_test(test_files_that_are_wrong_are_not_placed),
         cmocka_unit_test(test_files_of_a_function_go_with_it),
     };
 

@@ -24,7 +24,7 @@
 struct blob {
     struct blob *next; /* of its bucket */
     struct store_hash hash;
-    uint64_t bytes, used; /* when: see cache->uses */
+    uint64_t bytes, used; /* when: a count, from the time when the cache was opened */
     uint32_t holds;       /* by functions */
     int sealed_fd;        /* or -1 */
 };
@@ -52,7 +52,7 @@ find(const struct agent *agent, const struct store_hash *hash)
 }
 
 static int
-enter(struct agent_cache *cache, const struct store_hash *hash, uint64_t bytes)
+enter(struct agent_cache *cache, const struct store_hash *hash, uint64_t bytes, uint64_t used)
 {
     struct blob *blob = fault_point("agent.cache") != 0 ? NULL : calloc(1, sizeof(*blob));
     struct blob **head = bucket(cache, hash);
@@ -61,7 +61,7 @@ enter(struct agent_cache *cache, const struct store_hash *hash, uint64_t bytes)
         return -ENOMEM;
     blob->hash = *hash;
     blob->bytes = bytes;
-    blob->used = ++cache->uses;
+    blob->used = used;
     blob->sealed_fd = -1;
     blob->next = *head;
     *head = blob;
@@ -94,8 +94,10 @@ list_one(void *context, const struct store_hash *hash, uint64_t bytes, uint64_t 
 {
     struct listing *listing = context;
 
-    (void)changed_ns;
-    listing->err = enter(listing->cache, hash, bytes);
+    /* What this process uses comes after what others have used. */
+    if (changed_ns > listing->cache->uses)
+        listing->cache->uses = changed_ns;
+    listing->err = enter(listing->cache, hash, bytes, changed_ns);
     return listing->err == 0;
 }
 
@@ -258,7 +260,7 @@ agent_cache_put(struct agent *agent, int fd, struct store_hash *hash, struct dia
     if (err == 0)
         err = store_blob_stat(cache->store, hash, &bytes, diag);
     if (err == 0 && find(agent, hash) == NULL)
-        err = enter(cache, hash, bytes);
+        err = enter(cache, hash, bytes, ++cache->uses);
     if (err != 0)
         return diag_set(diag, err, "cannot keep a blob: %s", strerror(-err));
     make_room(cache, hash);

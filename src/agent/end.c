@@ -239,6 +239,7 @@ static void
 pack_all(struct agent_run *run)
 {
     struct buffer output = {0}, log = {0};
+    size_t cut;
 
     for (uint32_t i = 0; i < run->key.members; i++) {
         const struct agent_member *member = &run->members[i];
@@ -252,8 +253,9 @@ pack_all(struct agent_run *run)
         run->end.err = -ENOMEM;
         output.count = 0;
     }
+    cut = log.count > AGENT_LOGS_BYTES_MAX ? log.count - AGENT_LOGS_BYTES_MAX : 0;
     pack(run, (ProtobufCBinaryData){output.count, output.bytes},
-         (ProtobufCBinaryData){log.err == 0 ? log.count : 0, log.bytes});
+         (ProtobufCBinaryData){log.count - cut, log.count > 0 ? log.bytes + cut : NULL});
     buffer_fini(&output);
     buffer_fini(&log);
 }
@@ -382,12 +384,12 @@ keep_saved(struct agent_run *run, struct worker_end *end)
 {
     if (!run->is_save || end->kind != WORKER_DONE)
         return;
-    if (end->saved_fd > 0)
+    if (end->saved_fd >= 0)
         run->saved_fd = fcntl(end->saved_fd, F_DUPFD_CLOEXEC, 3);
     if (run->saved_fd >= 0)
         return;
     end->kind = WORKER_FAILED;
-    end->err = end->saved_fd > 0 ? -errno : -ENOTSUP;
+    end->err = end->saved_fd >= 0 ? -errno : -ENOTSUP;
     end->message = "its cell gave no Proto-Faaslet";
 }
 

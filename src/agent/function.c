@@ -175,10 +175,19 @@ agent_function_put(struct agent *agent, struct agent_function *function)
         agent_disk_push(agent, &function->drop_job, JOB_DROP, function);
 }
 
+/* Its environment may have secrets. */
+static void
+wipe(Rpc__HostFunction *words)
+{
+    for (size_t i = 0; i < words->n_env; i++)
+        explicit_bzero(words->env[i], strlen(words->env[i]));
+}
+
 /* When nobody else knows it. */
 void
 agent_function_free(struct agent_function *function)
 {
+    wipe(function->down->function);
     *function->every_link = function->every_next;
     if (function->every_next != NULL)
         function->every_next->every_link = function->every_link;

@@ -292,6 +292,8 @@ hear_frame(struct agent *agent, const struct net_frame *frame, struct diag *diag
         rpc__host_down__free_unpacked(down, NULL);
         return err;
     }
+    if (down->is_case == RPC__HOST_DOWN__IS_FUNCTION)
+        explicit_bzero(frame->bytes, frame->count); /* it has secrets */
     agent->heard_ns = clock_now_ns();
     agent_hear(agent, down);
     return 0;

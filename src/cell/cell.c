@@ -352,7 +352,7 @@ free_cell(struct cell *cell)
     (void)pthread_cond_destroy(&cell->empty);
     free(cell->executors);
     free(cell->table);
-    free(cell->heap);
+    heap_fini(&cell->times);
     free(cell);
 }
 

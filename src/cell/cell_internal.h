@@ -10,10 +10,10 @@
 #include <stdatomic.h>
 
 #include "base/buffer.h"
+#include "base/heap.h"
 #include "cell/cell.h"
 
 #define CELL_WARM_DEFAULT 16u
-#define CELL_NOT_IN_HEAP  SIZE_MAX
 
 enum task_state {
     TASK_QUEUED,  /* in the queue, or starved of a slot */
@@ -50,8 +50,7 @@ struct task {
     struct faaslet *faaslet;
     struct faaslet_parked *parked;
     uint64_t begin_ns, deadline_ns;
-    uint64_t wake_ns; /* heap key */
-    size_t heap_index;
+    struct heap_item wake; /* when it waits for a time */
     struct watch *watches; /* owned */
     size_t watch_count;
     void *process;     /* the caller's */
@@ -101,8 +100,7 @@ struct cell {
     struct task **table; /* by id; chains */
     size_t table_size, task_count;
     uint32_t calls_max;
-    struct task **heap; /* by wake_ns */
-    size_t heap_count, heap_capacity;
+    struct heap times; /* tasks that wait for one */
     uint64_t next_id;
     uint32_t slots_max, slots_in_use;
     uint64_t tick_ns;

@@ -208,7 +208,6 @@ task_create(struct cell_function *function, const struct cell_call *call)
         return NULL;
     }
     task->function = function;
-    task->heap_index = CELL_NOT_IN_HEAP;
     task->begin_ns = now;
     task->deadline_ns = call->deadline_ns != 0 ? call->deadline_ns : CLOCK_NEVER_NS;
     if (function->wall_ns_max != 0 && task->deadline_ns > now &&

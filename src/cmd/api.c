@@ -115,7 +115,7 @@ settle(char **field, const char *variable, const json_t *settings, const char *n
 {
     if (*field == NULL && variable != NULL)
         set(field, getenv(variable));
-    if (*field == NULL)
+    if (*field == NULL && settings != NULL)
         set(field, json_string_value(json_object_get(settings, name)));
 }
 
@@ -135,9 +135,10 @@ api_open(struct api *api, int *code)
     settle(&api->address, "WEFT_ADDRESS", settings, "address");
     if (api->address == NULL)
         set(&api->address, API_ADDRESS_DEFAULT);
-    settle(&api->token, api->is_admin ? "WEFT_ADMIN_TOKEN" : "WEFT_TOKEN", settings,
-           api->is_admin ? "admin_token" : "token");
-    settle(&api->tenant, "WEFT_TENANT", settings, "tenant");
+    settle(&api->token, api->is_admin ? "WEFT_ADMIN_TOKEN" : "WEFT_TOKEN", NULL, NULL);
+    /* The tenant of the settings goes with their token only. */
+    settle(&api->tenant, "WEFT_TENANT", api->token == NULL ? settings : NULL, "tenant");
+    settle(&api->token, NULL, settings, api->is_admin ? "admin_token" : "token");
     if (api->ca == NULL) /* as long as the program runs */
         api->ca = copy_of(json_string_value(json_object_get(settings, "ca")));
     json_decref(settings);

@@ -54,17 +54,40 @@ print_bytes(char *out, double bytes)
     (void)snprintf(out, CELL_BYTES, unit == 0 ? "%.0f %s" : "%.1f %s", bytes, units[unit]);
 }
 
+static bool
+is_time(const char *name)
+{
+    static const char *const names[] = {"created", "ended", "changed", "expires"};
+
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+static void
+print_time(char *out, double seconds)
+{
+    time_t at = (time_t)seconds;
+    struct tm tm;
+
+    if (seconds > 0 && localtime_r(&at, &tm) != NULL)
+        (void)strftime(out, CELL_BYTES, "%Y-%m-%d %H:%M:%S", &tm);
+}
+
 static void
 print_number(char *out, const char *name, double value)
 {
-    if (ends_with(name, "_us"))
+    if (is_time(name))
+        print_time(out, value);
+    else if (ends_with(name, "_us"))
         print_duration(out, value / 1e6);
-    else if (ends_with(name, "_ms"))
+    else if (ends_with(name, "_ms") || ends_with(name, "_ms_ago"))
         print_duration(out, value / 1e3);
     else if (ends_with(name, "_s") && strcmp(name, "gb_s") != 0)
         print_duration(out, value);
-    else if (ends_with(name, "bytes") || ends_with(name, "bytes_in") ||
-             ends_with(name, "bytes_out"))
+    else if (ends_with(name, "bytes") || ends_with(name, "memory_used") ||
+             ends_with(name, "bytes_in") || ends_with(name, "bytes_out"))
         print_bytes(out, value);
     else if (value == (double)(int64_t)value)
         (void)snprintf(out, CELL_BYTES, "%" PRId64, (int64_t)value);

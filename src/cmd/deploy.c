@@ -405,7 +405,7 @@ put(struct deploy *deploy, const char *hex)
         if (!deploy->api.is_json)
             (void)printf("%s version %lld  (compiled in %.1f s%s)\n", deploy->function,
                          json_integer_value(json_object_get(result, "version")),
-                         (double)json_integer_value(json_object_get(result, "compile_ms")) / 1e3,
+                         json_number_value(json_object_get(result, "compile_ms")) / 1e3,
                          json_is_true(json_object_get(result, "was_cached")) ? ", kept from before"
                                                                              : "");
     }

@@ -5,6 +5,8 @@
  */
 #include "worker/worker_testing.h"
 
+#include <sys/stat.h>
+
 #include "base/buffer.h"
 #include "cmd/cmd_internal.h"
 
@@ -13,6 +15,7 @@
 
 static int image_fd;
 static struct worker *worker;
+static struct worker_directory files; /* of functions; guest_path NULL: none */
 static struct worker_tenant *tenant;
 
 /* ----------------------------------------------------------------------- deploying */
@@ -37,7 +40,10 @@ save_file(const char *path, struct saved *saved)
 {
     struct buffer text = {0};
     struct diag diag;
-    const struct worker_function_config config = {.image_fd = image_fd, .proto_fd = -1};
+    const struct worker_function_config config = {.image_fd = image_fd,
+                                                  .proto_fd = -1,
+                                                  .directories = &files,
+                                                  .directory_count = files.guest_path != NULL};
     struct worker_function *maker = testing_function_with(tenant, &config);
     struct worker_call call = {
         .arg_count = 3, .save_at = "fd_read:0", .on_end = on_saved, .context = saved};
@@ -79,8 +85,12 @@ save(const char *name, const char *source, struct saved *saved)
 static struct worker_function *
 add(const char *name, const struct saved *saved)
 {
-    const struct worker_function_config config = {
-        .image_fd = image_fd, .proto_fd = saved->fd, .name = name, .version = "1"};
+    const struct worker_function_config config = {.image_fd = image_fd,
+                                                  .proto_fd = saved->fd,
+                                                  .name = name,
+                                                  .version = "1",
+                                                  .directories = &files,
+                                                  .directory_count = files.guest_path != NULL};
     struct worker_function *function;
 
     if (saved->end.end.kind != WORKER_DONE)
@@ -318,6 +328,47 @@ test_a_call_knows_who_it_is_and_how_long_it_may_run(void **state)
 }
 
 static void
+write_into(int folder, const char *name, const char *text)
+{
+    int fd = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    (void)close(fd);
+}
+
+static void
+test_a_file_imports_the_functions_other_files(void **state)
+{
+    char folder[] = "/tmp/weft-files-XX"
+                    "XX"
+                    "XX";
+    struct worker_function *function;
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(chmod(folder, 0755), 0);
+    files = (struct worker_directory){open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), "/", true};
+    assert_true(files.fd >= 0);
+    write_into(files.fd, "helper.py", "def shout(text):\n    return text.upper() + '!'\n");
+    write_into(files.fd, "late.py", "value = 7\n");
+    write_into(files.fd, "words.txt", "some words");
+    function = deploy("files", "import helper\n"
+                               "def handler(data):\n"
+                               "    import late\n"
+                               "    with open('/words.txt') as file: words = file.read()\n"
+                               "    return [helper.shout(data.decode()), late.value, words]\n");
+    for (unsigned i = 0; i < 2; i++)
+        expect(function, "hey", "[\"HEY!\", 7, \"some words\"]");
+    (void)unlinkat(files.fd, "helper.py", 0);
+    (void)unlinkat(files.fd, "late.py", 0);
+    (void)unlinkat(files.fd, "words.txt", 0);
+    (void)close(files.fd);
+    (void)rmdir(folder);
+    files.guest_path = NULL;
+}
+
+static void
 test_the_examples_do_what_they_say(void **state)
 {
     struct worker_function *words = deploy_file("wordcount", "examples/wordcount.py");
@@ -411,6 +462,7 @@ main(void)
         cmocka_unit_test(test_functions_call_functions),
         cmocka_unit_test(test_how_other_calls_fail_is_an_exception),
         cmocka_unit_test(test_a_call_knows_who_it_is_and_how_long_it_may_run),
+        cmocka_unit_test(test_a_file_imports_the_functions_other_files),
         cmocka_unit_test(test_the_examples_do_what_they_say),
     };
     static const struct CMUnitTest texts[] = {

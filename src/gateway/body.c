@@ -37,7 +37,7 @@ open_file(const struct gateway_request *request)
 void
 gateway_body_begin(struct gateway_request *request)
 {
-    static const uint64_t most[] = {[GATEWAY_NOTHING] = 0,
+    static const uint64_t most[] = {[GATEWAY_NOTHING] = GATEWAY_NOTHING_BYTES_MAX,
                                     [GATEWAY_JSON] = GATEWAY_JSON_BYTES_MAX,
                                     [GATEWAY_INPUT] = GATEWAY_INPUT_BYTES_MAX,
                                     [GATEWAY_BATCH] = GATEWAY_BATCH_BYTES_MAX,

@@ -92,15 +92,13 @@ start(void *context, const struct catalog_trigger *trigger)
     return true;
 }
 
-void
-gateway_cron_step(struct gateway *gateway, uint64_t now_s)
+/* With the lock. */
+static void
+step_minutes(struct gateway *gateway, uint64_t now_s)
 {
-    uint64_t now_minute_s = now_s / MINUTE_S * MINUTE_S;
+    uint64_t now_minute_s = now_s / MINUTE_S * MINUTE_S, again_s;
     struct step step = {.gateway = gateway};
-    uint64_t again_s;
 
-    if (!planner_is_leading(gateway->config.planner))
-        return;
     again_s = atomic_exchange_explicit(&gateway->cron_again_s, 0, memory_order_relaxed);
     if (again_s != 0 && again_s <= gateway->cron_minute_s)
         gateway->cron_minute_s = again_s - MINUTE_S;
@@ -115,4 +113,25 @@ gateway_cron_step(struct gateway *gateway, uint64_t now_s)
         if (!step.is_failed)
             gateway->cron_minute_s = step.minute_s;
     }
+}
+
+void
+gateway_cron_step(struct gateway *gateway, uint64_t now_s)
+{
+    if (!planner_is_leading(gateway->config.planner))
+        return;
+    (void)pthread_mutex_lock(&gateway->cron_lock);
+    step_minutes(gateway, now_s);
+    (void)pthread_mutex_unlock(&gateway->cron_lock);
+}
+
+void
+gateway_cron_tick(struct gateway *gateway, uint64_t now_s)
+{
+    if (!planner_is_leading(gateway->config.planner))
+        return;
+    (void)pthread_mutex_lock(&gateway->cron_lock);
+    if (!gateway->cron_is_off)
+        step_minutes(gateway, now_s);
+    (void)pthread_mutex_unlock(&gateway->cron_lock);
 }

@@ -159,6 +159,7 @@ gateway_new(const struct gateway_config *config)
     (void)pthread_cond_init(&gateway->end_change, &attributes);
     (void)pthread_mutex_init(&gateway->client_lock, NULL);
     (void)pthread_mutex_init(&gateway->tick_lock, NULL);
+    (void)pthread_mutex_init(&gateway->cron_lock, NULL);
     (void)pthread_cond_init(&gateway->tick, &attributes);
     (void)pthread_condattr_destroy(&attributes);
     for (size_t i = 0; i < GATEWAY_LOCKS; i++)
@@ -276,6 +277,7 @@ gateway_destroy(struct gateway *gateway)
     (void)pthread_cond_destroy(&gateway->end_change);
     (void)pthread_mutex_destroy(&gateway->client_lock);
     (void)pthread_mutex_destroy(&gateway->tick_lock);
+    (void)pthread_mutex_destroy(&gateway->cron_lock);
     (void)pthread_cond_destroy(&gateway->tick);
     free_key(gateway->key);
     free(gateway->certificate);

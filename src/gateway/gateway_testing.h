@@ -239,9 +239,16 @@ testing_fill(struct testing_host *host, const Ledger__Call *call, Ledger__Result
         (void)memset(big, 'b', sizeof(big));
         result->output.data = big;
         result->output.len = sizeof(big);
-    } else if (strcmp(name, "args") == 0) {
+    } else if (strcmp(name, "args") == 0 && call->request->n_args > 0) {
         result->output.data = (uint8_t *)call->request->args[call->request->n_args - 1];
         result->output.len = strlen((char *)result->output.data);
+    } else if (strncmp(name, "answer", 6) == 0) {
+        static const char answer[] = "{\"status\":201,\"body_base64\":\"aGk=\",\"headers\":"
+                                     "{\"Content-Type\":\"text/html\",\"X-Own\":\"v\"}}";
+        static const char wrong[] = "{\"status\":99,\"body\":\"x\"}";
+
+        result->output.data = (uint8_t *)(uintptr_t)(name[6] == '\0' ? answer : wrong);
+        result->output.len = name[6] == '\0' ? sizeof(answer) - 1 : sizeof(wrong) - 1;
     } else if (strcmp(name, "version") == 0) {
         result->output.data = (uint8_t *)(uintptr_t)(call->version == 1 ? "1" : "2");
         result->output.len = 1;
@@ -643,7 +650,7 @@ testing_ask_with(CURL *curl, const char *url, const struct testing_ask *ask,
     (void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     if (strcmp(ask->method, "HEAD") == 0)
         (void)curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
-    else if (strcmp(ask->method, "GET") != 0) {
+    else if (strcmp(ask->method, "GET") != 0 || ask->count > 0) {
         (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)ask->count);
         (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, ask->body != NULL ? ask->body : "");
     }

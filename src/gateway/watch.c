@@ -123,7 +123,7 @@ cron_main(void *object)
         if (catalog_refresh(gateway->config.catalog, NULL) == 0)
             gateway_shares(gateway, NULL);
         (void)clock_gettime(CLOCK_REALTIME, &now);
-        gateway_cron_step(gateway, (uint64_t)now.tv_sec);
+        gateway_cron_tick(gateway, (uint64_t)now.tv_sec);
     }
     return NULL;
 }

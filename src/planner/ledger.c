@@ -737,7 +737,7 @@ int
 ledger_collect(struct ledger *ledger, uint64_t now_s, size_t *count, struct diag *diag)
 {
     struct collecting collecting = {.ledger = ledger, .now_s = now_s, .diag = diag};
-    const struct store_range range = {.table = TABLE_AGE, .count_max = 1000};
+    const struct store_range range = {.table = TABLE_AGE, .count_max = LEDGER_COLLECT_MAX};
     int err = store_list(ledger->config.store, &range, collect_one, &collecting, diag);
 
     *count = collecting.count;

@@ -36,8 +36,13 @@ planner_is_leading(const struct planner *planner)
 void
 planner_turn(struct planner *planner)
 {
-    if (planner->is_leading && !planner->is_ending)
-        core_tick(planner->core, clock_now_ns());
+    if (!planner->is_leading || planner->is_ending)
+        return;
+    core_tick(planner->core, clock_now_ns());
+    if (core_due_ns(planner->core) < planner->asleep_until_ns) {
+        planner->asleep_until_ns = 0;
+        (void)pthread_cond_signal(&planner->timer);
+    }
 }
 
 /* ---------------------------------------------------------------------------- timer */
@@ -62,6 +67,23 @@ timespec_of(uint64_t ns)
                              .tv_nsec = (long)(ns % CLOCK_NS_PER_SECOND)};
 }
 
+/* With the lock, which is let go meanwhile: until something is due, at most for a while. */
+static void
+sleep_until_due(struct planner *planner)
+{
+    uint64_t now_ns = clock_now_ns(), until_ns = core_due_ns(planner->core);
+    uint64_t most_ns = planner->config.lease_ns / 6;
+    struct timespec until;
+
+    most_ns = now_ns + (most_ns < LOOK_NS ? most_ns : LOOK_NS);
+    if (until_ns > most_ns || !planner->is_leading)
+        until_ns = most_ns;
+    until = timespec_of(until_ns);
+    planner->asleep_until_ns = until_ns;
+    (void)pthread_cond_timedwait(&planner->timer, &planner->lock, &until);
+    planner->asleep_until_ns = 0;
+}
+
 static void *
 timer_main(void *object)
 {
@@ -70,10 +92,7 @@ timer_main(void *object)
 
     (void)pthread_mutex_lock(&planner->lock);
     while (!planner->is_ending) {
-        uint64_t now_ns = clock_now_ns(), due_ns;
-        struct timespec until;
-
-        if (planner->is_leading && now_ns - renewed_ns >= planner->config.lease_ns / 3) {
+        if (planner->is_leading && clock_now_ns() - renewed_ns >= planner->config.lease_ns / 3) {
             (void)pthread_mutex_unlock(&planner->lock);
             renew(planner, &renewed_ns);
             (void)pthread_mutex_lock(&planner->lock);
@@ -81,14 +100,8 @@ timer_main(void *object)
         planner_turn(planner);
         planner_unlock(planner);
         (void)pthread_mutex_lock(&planner->lock);
-        due_ns = core_due_ns(planner->core, now_ns);
-        if (due_ns > now_ns + planner->config.lease_ns / 6)
-            due_ns = now_ns + planner->config.lease_ns / 6;
-        if (due_ns > now_ns + LOOK_NS)
-            due_ns = now_ns + LOOK_NS;
-        until = timespec_of(due_ns);
         if (!planner->is_ending)
-            (void)pthread_cond_timedwait(&planner->timer, &planner->lock, &until);
+            sleep_until_due(planner);
     }
     (void)pthread_mutex_unlock(&planner->lock);
     return NULL;
@@ -165,11 +178,15 @@ open_ledger(struct planner *planner, struct diag *diag)
 }
 
 static int
-start_timer(struct planner *planner, struct diag *diag)
+start_threads(struct planner *planner, struct diag *diag)
 {
     int err = -pthread_create(&planner->thread, NULL, timer_main, planner);
 
     planner->has_thread = err == 0;
+    if (err == 0) {
+        err = -pthread_create(&planner->collector, NULL, planner_collect, planner);
+        planner->has_collector = err == 0;
+    }
     return err == 0 ? 0 : diag_set(diag, err, "cannot start a thread: %s", strerror(-err));
 }
 
@@ -193,6 +210,7 @@ planner_new(const struct planner_config *config)
     (void)pthread_condattr_init(&attributes);
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&planner->timer, &attributes);
+    (void)pthread_cond_init(&planner->collecting, &attributes);
     (void)pthread_condattr_destroy(&attributes);
     planner->lease = strdup(config->lease != NULL ? config->lease : "planner");
     planner->holder = strdup(config->holder);
@@ -215,7 +233,7 @@ planner_create(const struct planner_config *config, struct planner **out, struct
     if (err == 0)
         err = restore(planner, diag);
     if (err == 0)
-        err = start_timer(planner, diag);
+        err = start_threads(planner, diag);
     if (err != 0) {
         planner_destroy(planner);
         return err;
@@ -257,9 +275,12 @@ planner_destroy(struct planner *planner)
     (void)pthread_mutex_lock(&planner->lock);
     planner->is_ending = true;
     (void)pthread_cond_signal(&planner->timer);
+    (void)pthread_cond_signal(&planner->collecting);
     (void)pthread_mutex_unlock(&planner->lock);
     if (planner->has_thread)
         (void)pthread_join(planner->thread, NULL);
+    if (planner->has_collector)
+        (void)pthread_join(planner->collector, NULL);
     ledger_close(planner->ledger); /* tells of all that is on its way into the store */
     end_calls(planner);
     core_destroy(planner->core);
@@ -280,6 +301,7 @@ planner_destroy(struct planner *planner)
     }
     (void)pthread_mutex_destroy(&planner->lock);
     (void)pthread_cond_destroy(&planner->timer);
+    (void)pthread_cond_destroy(&planner->collecting);
     free(planner->lease);
     free(planner->holder);
     free(planner);
@@ -295,6 +317,14 @@ find_tenant(const struct planner *planner, const char *name)
     while (tenant != NULL && strcmp(tenant->name, name) != 0)
         tenant = tenant->next;
     return tenant;
+}
+
+struct core_tenant *
+planner_find_tenant(const struct planner *planner, const char *name)
+{
+    const struct tenant *tenant = find_tenant(planner, name);
+
+    return tenant != NULL ? tenant->core : NULL;
 }
 
 static int

@@ -145,14 +145,15 @@ int planner_cancel(struct planner *planner, const char *tenant, uint64_t id) MUS
 int planner_get(struct planner *planner, const char *tenant, uint64_t id, Ledger__Call **out,
                 struct diag *diag) MUST_CHECK;
 
-/* Asynchronous calls of a tenant with numbers above `after`, in order of numbers, at most count;
- * until visit says false. Reads the store. */
+/* Those of a tenant with numbers above `after`, in order of numbers, at most count (0: all),
+ * until visit says false: asynchronous ones as long as the store has them, and what is not
+ * over of the others. visit may call the planner. -EINVAL, -ENOMEM, or the store's. */
 typedef bool (*planner_visit_fn)(void *context, const Ledger__Call *call);
 int planner_list(struct planner *planner, const char *tenant, uint64_t after, uint32_t count,
                  planner_visit_fn visit, void *context, struct diag *diag) MUST_CHECK;
 
-/* A dead letter: again with all its attempts, or away with it. Waits for the store. -ENOENT:
- * it is none. */
+/* A dead letter (state DEAD) is tried again, with all its attempts; or forgotten. They wait
+ * for the disk. -ENOENT: it is none. -ESHUTDOWN; -EAGAIN, -ENOMEM: it stays one. */
 int planner_retry(struct planner *planner, const char *tenant, uint64_t id,
                   struct diag *diag) MUST_CHECK;
 int planner_bury(struct planner *planner, const char *tenant, uint64_t id,

@@ -316,17 +316,3 @@ queue_finished(struct queue_tenant *tenant, uint32_t members)
     ASSERT(tenant->running >= members);
     tenant->running -= members;
 }
-
-uint64_t
-queue_due_ns(const struct queue *queue, uint64_t now_ns)
-{
-    uint64_t due = UINT64_MAX;
-
-    for (const struct queue_tenant *tenant = queue->tenants; tenant != NULL; tenant = tenant->next)
-        for (unsigned priority = 0; priority < QUEUE_PRIORITIES; priority++)
-            for (const struct queue_item *item = tenant->lines[priority].first; item != NULL;
-                 item = item->next)
-                if (item->not_before_ns > now_ns && item->not_before_ns < due)
-                    due = item->not_before_ns;
-    return due;
-}

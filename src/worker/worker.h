@@ -88,7 +88,7 @@ int worker_await_ready(struct worker *worker, uint64_t deadline_ns, struct diag 
 /* -------------------------------------------------------------------------- tenants */
 
 struct worker_tenant_config {
-    const char *name; /* letters, digits, -; unique in the worker */
+    const char *name; /* at most 63 letters, digits, - and _; unique in the worker */
     struct jail_limits limits;
     struct jail_network network;   /* address NULL: none. With one, its cell is not from the pool */
     uint32_t executors;            /* threads that run its Faaslets; 0: one a processor */

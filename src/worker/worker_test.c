@@ -402,10 +402,13 @@ test_tenants_and_functions_that_are_wrong_are_refused(void **state)
     assert_int_equal(worker_tenant_add(worker, &config, &second, NULL), -EEXIST);
     config.name = "a/b";
     assert_int_equal(worker_tenant_add(worker, &config, &second, NULL), -EINVAL);
+    config.name = "a23456789-b23456789_c23456789-d23456789-e23456789-f23456789-g234";
+    assert_int_equal(worker_tenant_add(worker, &config, &second, NULL), -EINVAL);
     config.name = "b";
     config.executors = 100000;
     assert_int_equal(worker_tenant_add(worker, &config, &second, NULL), -EINVAL);
     assert_null(second);
+    (void)testing_tenant(worker, "a23456789-b23456789_c23456789-d23456789-e23456789-f23456789-g23");
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++)
         assert_int_equal(worker_function_add(tenant, &bad[i], &other, NULL), -EINVAL);
     assert_null(other);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: CC0-1.0 */
 /* NAME: what it is given, in capital letters. */
 #include <ctype.h>
 #include <stdio.h>

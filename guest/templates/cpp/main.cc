@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: CC0-1.0
 // NAME: the lines that it is given, sorted.
 #include <algorithm>
 #include <iostream>

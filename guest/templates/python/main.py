@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: CC0-1.0
 """NAME: greets whom it is given as JSON."""
 import weft
 

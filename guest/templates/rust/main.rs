@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: CC0-1.0
 // NAME: the sum of the numbers that it is given.
 use std::io::Read;
 
