@@ -18,7 +18,8 @@ expect "time limit of one that sleeps" 1 'time limit' "$weft" invoke hasty --inp
 http "time limit, by the API" 504 '"limit": ?"time"' POST /v1/invoke/hasty -d loop
 expect "deploy with a processor time limit" 0 'version 1' \
     "$weft" deploy "$work/tool.wasm" --name frugal --cpu 0.1
-expect "processor time limit" 1 'more processor time than its limit of 0\.1 s' "$weft" invoke frugal --input loop
+expect "processor time limit" 1 'more processor time than its limit of 0\.1 s' \
+    "$weft" invoke frugal --input loop
 expect "deploy with a memory limit" 0 'version 1' \
     "$weft" deploy "$work/tool.wasm" --name small --memory 8M
 expect "memory limit" 3 'no memory after [0-9] MiB' "$weft" invoke small --input allocate
