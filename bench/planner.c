@@ -269,7 +269,6 @@ main(int argc, char **argv)
     unsigned rounds = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : ROUNDS;
     struct hosts_config config = {
         .key = key, .name = "planner", .address = "127.0.0.1:0", .silence_ns = UINT64_C(1) << 40};
-    char command[64];
     struct catalog *catalog;
     struct hosts *hosts;
     pthread_t thread;
@@ -293,6 +292,6 @@ main(int argc, char **argv)
     planner_destroy(planner);
     catalog_close(catalog);
     store_close(store);
-    (void)snprintf(command, sizeof(command), "rm -rf %s", directory);
-    return system(command) == 0 ? 0 : 1;
+    (void)execlp("rm", "rm", "-rf", directory, NULL);
+    return 1;
 }

@@ -147,7 +147,7 @@ static const char *const paths[] = {
 
 /* ------------------------------------------------------------ calls that it starts */
 
-enum { HANDLES_MAX = 256 };
+enum { HANDLES_MAX = 256, DEVICE_PATHS = 14 };
 static uint8_t asked[HANDLES_MAX]; /* by handle: 0: none; else how often, and one */
 
 static int
@@ -397,13 +397,9 @@ poke(struct world *world, struct input *input)
 }
 
 static void
-run_call(struct world *world, struct input *input, uint8_t which)
+invoke(struct world *world, const struct faaslet_host_function *function, uint64_t args[16])
 {
-    const char *module = which >= 128 ? "wasi_unstable" : "wasi_snapshot_preview1";
-    const char *name = names[which % ARRAY_COUNT(names)];
-    const struct faaslet_host_function *function =
-        hostcall_resolve(module, strlen(module), name, strlen(name));
-    uint64_t args[16] = {0}, scratch[FAASLET_SCRATCH_COUNT] = {0};
+    uint64_t scratch[FAASLET_SCRATCH_COUNT] = {0};
     struct faaslet_wait wait = {0};
     struct faaslet_call call = {.args = args,
                                 .memory = world->memory,
@@ -411,13 +407,8 @@ run_call(struct world *world, struct input *input, uint8_t which)
                                 .process = world->process,
                                 .scratch = scratch,
                                 .wait = &wait};
-    enum faaslet_verdict verdict;
+    enum faaslet_verdict verdict = function->function(&call);
 
-    if (function == NULL)
-        return;
-    for (size_t i = 0; function->type[i] != ':'; i++)
-        args[i] = function->type[i] == 'i' ? (uint32_t)take_value(input) : take_value(input);
-    verdict = function->function(&call);
     if (verdict == FAASLET_CALL_PENDING) {
         ASSERT(wait.fd_count <= FAASLET_WAIT_FDS_MAX);
         verdict = function->function(&call);
@@ -425,6 +416,53 @@ run_call(struct world *world, struct input *input, uint8_t which)
     ASSERT(verdict == FAASLET_CALL_DONE || verdict == FAASLET_CALL_PENDING ||
            verdict == FAASLET_CALL_EXIT || verdict == FAASLET_CALL_LIMIT);
     ASSERT(verdict != FAASLET_CALL_DONE || args[0] <= ERRNO_LAST);
+}
+
+static const struct faaslet_host_function *
+find(const char *module, const char *name)
+{
+    return hostcall_resolve(module, strlen(module), name, strlen(name));
+}
+
+static void
+run_call(struct world *world, struct input *input, uint8_t which)
+{
+    const struct faaslet_host_function *function =
+        find(which >= 128 ? "wasi_unstable" : "wasi_snapshot_preview1",
+             names[which % ARRAY_COUNT(names)]);
+    uint64_t args[16] = {0};
+
+    if (function == NULL)
+        return;
+    for (size_t i = 0; function->type[i] != ':'; i++)
+        args[i] = function->type[i] == 'i' ? (uint32_t)take_value(input) : take_value(input);
+    invoke(world, function, args);
+}
+
+/* Calls that chance seldom makes: a path of the table is opened, with all rights that there
+ * are, or some bytes go to a descriptor or come from it. */
+static void
+run_good_call(struct world *world, struct input *input)
+{
+    static const char *const ways[] = {"path_open", "fd_read",   "fd_write", "fd_sync",
+                                       "fd_close",  "path_open", "fd_read"};
+    const char *way = ways[take_byte(input) % ARRAY_COUNT(ways)];
+    uint32_t number = 3 + take_byte(input) % 8, at = take_byte(input) % ARRAY_COUNT(paths);
+    const uint32_t vector[] = {8192, take_byte(input) * 4u};
+    uint64_t args[16] = {number, 4000, 1, 4032};
+
+    if (strcmp(way, "path_open") == 0) {
+        args[0] = number % 3 == 0 ? 3 : 4;
+        if (args[0] == 4)
+            at = ARRAY_COUNT(paths) - 1 - at % DEVICE_PATHS;
+        args[1] = 0;
+        args[2] = 32u * at;
+        args[3] = strlen(paths[at]);
+        args[5] = (UINT64_C(1) << 4) | (number < 9 ? 2 : 0) | (number > 4 ? 64 : 0);
+        args[8] = 4032;
+    }
+    (void)memcpy(world->memory + 4000, vector, sizeof(vector));
+    invoke(world, find("wasi_snapshot_preview1", way), args);
 }
 
 int
@@ -443,6 +481,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
             poke(&world, &input);
         else if (which >= 218)
             freeze_and_thaw(&world, which % 2 == 0);
+        else if (which >= 160)
+            run_good_call(&world, &input);
         else
             run_call(&world, &input, which);
     }

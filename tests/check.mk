@@ -63,8 +63,11 @@ TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test 
                 worker/worker_test worker/hostile_test \
                 worker/fault_test worker/user_test worker/own_test \
                 agent/agent_test agent/blob_test agent/fault_test agent/guest_test \
+                agent/wrong_test \
                 store/store_dir_test store/store_redis_test \
-                planner/planner_test planner/ledger_test catalog/catalog_test)
+                planner/planner_test planner/ledger_test planner/list_test catalog/catalog_test \
+                hosts/hosts_test hosts/run_test hosts/blob_test hosts/chain_test \
+                meter/meter_test)
 check-tsan:
 	@$(MAKE) -s SAN=thread $(TSAN_TESTS) build/san-thread/test/worker/double
 	@tools/run-tests --logs build/check/tsan $(TSAN_TESTS)

@@ -408,6 +408,18 @@ planner_function_of(struct planner *planner, uint64_t number, struct store_hash 
     planner_function(planner, &function);
 }
 
+/* A planner, an agent with doubles, tenant "a" and its function 1. */
+static inline void
+planner_open_function(struct planner *planner)
+{
+    struct store_hash image;
+
+    planner_open(planner, "test/worker/double");
+    image = planner_put(planner, "an image", 8);
+    planner_tenant(planner, "a");
+    planner_function_of(planner, 1, &image);
+}
+
 static inline void
 planner_start_call(struct planner *planner, Rpc__HostStart *start)
 {

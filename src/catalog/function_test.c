@@ -89,7 +89,7 @@ static void
 test_an_alias_shares_calls_between_two_versions(void **state)
 {
     struct testing *t = *state;
-    struct catalog_alias alias = {"acme", "f", "prod", 1, 2, 30};
+    struct catalog_alias alias = {"acme", "f", "prod", 1, 2, 30, false};
     unsigned others = 0;
 
     testing_tenant(t, "acme");
@@ -120,7 +120,7 @@ static void
 test_latest_set_by_hand_stays_until_it_is_given_back(void **state)
 {
     struct testing *t = *state;
-    struct catalog_alias alias = {"acme", "f", "latest", 1, 0, 0};
+    struct catalog_alias alias = {"acme", "f", "latest", 1, 0, 0, false};
 
     testing_tenant(t, "acme");
     (void)testing_deploy(t, "acme", "f");
@@ -141,7 +141,7 @@ static void
 test_old_versions_go_unless_an_alias_has_them(void **state)
 {
     struct testing *t = *state;
-    struct catalog_alias alias = {"acme", "f", "old", 2, 3, 50};
+    struct catalog_alias alias = {"acme", "f", "old", 2, 3, 50, false};
 
     testing_tenant(t, "acme");
     for (unsigned i = 0; i < 3; i++)
@@ -371,7 +371,7 @@ test_there_is_an_end_of_aliases_and_grants(void **state)
 {
     struct testing *t = *state;
     char name[16];
-    struct catalog_alias alias = {"acme", "f", name, 1, 0, 0};
+    struct catalog_alias alias = {"acme", "f", name, 1, 0, 0, false};
 
     testing_tenant(t, "acme");
     (void)testing_deploy(t, "acme", "f");
