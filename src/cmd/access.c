@@ -69,8 +69,7 @@ token_create(struct api *api, char **args, int count)
         return cmd_usage("token", "create: %s: a number of days", args[2]);
     }
     if (days > 0)
-        (void)json_object_set_new(body, "expires_s",
-                                  json_integer((json_int_t)time(NULL) + (json_int_t)days * 86400));
+        (void)json_object_set_new(body, "expires_s", json_integer((json_int_t)days * 86400));
     answer = api_ask(api, "POST", "/v1/tokens", body, &code);
     if (answer != NULL && !api->is_json)
         (void)printf("%s\n", json_string_value(json_object_get(answer, "token")));

@@ -244,11 +244,11 @@ open_node(struct node *node, const struct planner_command *command, struct diag 
     if (err == 0)
         err = open_store(node, command, diag);
     if (err == 0)
-        err = catalog_open(node->store, node->key, &node->catalog, diag);
-    if (err == 0)
         err = meter_open(node->store, &node->meter, diag);
     if (err == 0)
         err = lead(node, command, diag);
+    if (err == 0) /* only now: while it stood by, another changed what the catalog reads once */
+        err = catalog_open(node->store, node->key, &node->catalog, diag);
     if (err == 0)
         err = make_admin(node, command, diag);
     return err;

@@ -121,6 +121,18 @@ field() {
     request "$token" "$@" | sed '$d' | jq -r "$expression" 2>&1
 }
 
+# project LANGUAGE INPUT ANSWER [DEPLOY_OPTION...]: from nothing to an answer.
+project() {
+    local language=$1 input=$2 answer=$3
+    shift 3
+    (cd "$work" && "$weft" new "$language" "my-$language") >"$work/new.out" 2>&1 ||
+        fail "weft new $language" "$(cat "$work/new.out")"
+    expect "weft deploy, $language" 0 "^my-$language version 1 " \
+        "$weft" deploy "$work/my-$language" "$@"
+    expect "weft invoke, $language" 0 "$answer" "$weft" invoke "my-$language" --input "$input"
+    expect "and again, $language" 0 "$answer" "$weft" invoke "my-$language" --input "$input"
+}
+
 host_names() {
     "$weft" hosts --json 2>/dev/null | jq -r '.hosts[].name'
 }

@@ -6,6 +6,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -51,6 +53,7 @@ become(const struct crash_process *process, pid_t parent, const int *gates, int 
     (void)dup2(log, 2);
     if (getppid() != parent || (process->is_apart && !crash_network_leave(gates[1], gates[2])))
         _exit(126);
+    (void)close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC); /* libcurl's are not */
     for (size_t i = 0; i < process->word_count; i++)
         words[i] = (char *)(uintptr_t)process->words[i];
     (void)execvp(words[0], words);

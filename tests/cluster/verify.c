@@ -240,6 +240,28 @@ is_near(const struct crash_held *now, const struct crash_held *before)
            now->anonymous_kb <= before->anonymous_kb + MEMORY_MORE_KB;
 }
 
+/* What descriptors are of, by kinds. */
+static void
+show_held(struct crash_cluster *cluster)
+{
+    char command[256];
+    const char *words[] = {"sh", "-c", command, NULL};
+
+    for (size_t i = 0; i < CRASH_PLANNERS_MAX + CRASH_WORKERS; i++) {
+        const struct crash_process *process = i < CRASH_PLANNERS_MAX
+                                                  ? &cluster->planners[i]
+                                                  : &cluster->workers[i - CRASH_PLANNERS_MAX];
+
+        if (process->pid <= 0)
+            continue;
+        (void)snprintf(command, sizeof(command),
+                       "{ echo %s; for f in /proc/%d/fd/*; do readlink $f; done | sed "
+                       "'s/[0-9]\\{3,\\}/N/g' | sort | uniq -c | sort -n; } >&2",
+                       process->name, process->pid);
+        (void)crash_run(words);
+    }
+}
+
 void
 crash_verify_held(struct crash_cluster *cluster, const struct crash_held *before)
 {
@@ -249,6 +271,8 @@ crash_verify_held(struct crash_cluster *cluster, const struct crash_held *before
         crash_sleep_ms(200);
         now = crash_cluster_held(cluster);
     }
+    if (!is_near(&now, before))
+        show_held(cluster);
     crash_check(is_near(&now, before),
                 "it holds what it held: %zu processes (%zu before), %zu descriptors (%zu), %zu "
                 "control groups (%zu), %" PRIu64 " MiB (%" PRIu64 ")",

@@ -50,8 +50,11 @@ expect "of a token only its name is listed" 1 '^0$' \
 expect "remove a token" 0 'removed' "$weft" token rm reader
 http_as "$reader" "a token that was removed" 401 '' GET /v1/functions
 brief=$(field .token POST /v1/tokens -H 'Content-Type: application/json' \
-    -d "{\"name\":\"brief\",\"roles\":[\"read\"],\"expires_s\":$(($(date +%s) + 2))}")
+    -d '{"name":"brief","roles":["read"],"expires_s":3}')
 http_as "$brief" "a token before its end" 200 '' GET /v1/functions
+expect "a token for a day" 0 '^weft_' "$weft" token create daily read 1
+same "its end is a day from now" 1 "$(field '.tokens[] | select(.name == "daily").expires' \
+    GET /v1/tokens | awk -v now="$(date +%s)" '{ print ($1 > now + 86000 && $1 < now + 86500) }')"
 token_is_over() {
     [ "$(request "$brief" GET /v1/functions | tail -n 1)" = 401 ]
 }

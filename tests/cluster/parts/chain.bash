@@ -30,6 +30,7 @@ field '.calls[] | "\(.parent) \(.host) \(.kind)"' GET '/v1/calls?function=leaf&c
 echo "where the 200 calls by name ran that were not of the caller's own cell:"
 cat "$work/children"
 expect "they name who chained them" 0 " $parent .* (done|exit)$" cat "$work/children"
-expect "a function that is not there" 1 'chain: 44' "$weft" invoke fan --input "nothing 1"
-expect "a function of another tenant" 1 'chain: 44|ended badly' \
+expect "a function that is not there" 1 'chain: 44|ended badly: 6044' \
+    "$weft" invoke fan --input "nothing 1"
+expect "a function of another tenant" 1 'chain: 44|ended badly: 6044' \
     "$weft" invoke fan --input "other/tool 1"

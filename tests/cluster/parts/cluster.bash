@@ -17,7 +17,7 @@ expect "drain" 0 'no new calls' "$weft" drain "$first"
 same "all calls go elsewhere" "$second" "$(places 8)"
 expect "it is seen" 0 true jq -e ".hosts[] | select(.name == \"$first\") | .draining" \
     <("$weft" hosts --json)
-expect "drain of what is not there" 2 'nowhere' "$weft" drain nowhere
+expect "drain of what is not there" 2 'none of this name' "$weft" drain nowhere
 expect "drain both" 0 'no new calls' "$weft" drain "$second"
 waiting=$("$weft" invoke tool --async --input "echo patience")
 expect "it waits" 0 '^state +open' "$weft" calls show "$waiting"

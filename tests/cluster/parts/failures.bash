@@ -3,7 +3,8 @@
 # Programs that fail: exit codes, messages, and that the next call is none the worse.
 
 expect "exit code" 7 'it leaves with 7' "$weft" invoke tool --input "exit 7"
-http "exit code, by the API" 502 '"function_exit".*"exit_code": ?9' POST /v1/invoke/tool -d 'exit 9'
+http "exit code, by the API" 502 '"function_exit".*"exit_code": ?9' POST /v1/invoke/tool \
+    -d 'exit 9'
 http "exit 0 is no failure" 200 '^$' POST /v1/invoke/tool -d 'exit 0'
 expect "trap" 1 'out of bounds memory access' "$weft" invoke tool --input trap
 expect "trap names function and line" 1 'poke.*tool\.c:[0-9]+' "$weft" invoke tool --input trap
@@ -17,7 +18,8 @@ expect "time limit of one that sleeps" 1 'time limit' "$weft" invoke hasty --inp
 http "time limit, by the API" 504 '"limit": ?"time"' POST /v1/invoke/hasty -d loop
 expect "deploy with a processor time limit" 0 'version 1' \
     "$weft" deploy "$work/tool.wasm" --name frugal --cpu 0.1
-expect "processor time limit" 1 'more processor time than its limit of 0\.1 s' "$weft" invoke frugal --input loop
+expect "processor time limit" 1 'more processor time than its limit of 0\.1 s' \
+    "$weft" invoke frugal --input loop
 expect "deploy with a memory limit" 0 'version 1' \
     "$weft" deploy "$work/tool.wasm" --name small --memory 8M
 expect "memory limit" 3 'no memory after [0-9] MiB' "$weft" invoke small --input allocate
