@@ -74,7 +74,8 @@ renew(struct planner *planner)
 
     if (err == 0 && term == planner->term)
         atomic_store(&planner->renewed_ns, now_ns);
-    else if (err == 0 || err == -EBUSY || clock_now_ns() - atomic_load(&planner->renewed_ns) >= planner->config.lease_ns)
+    else if (err == 0 || err == -EBUSY ||
+             clock_now_ns() - atomic_load(&planner->renewed_ns) >= planner->config.lease_ns)
         planner_lose(planner);
 }
 
@@ -109,7 +110,8 @@ timer_main(void *object)
 
     (void)pthread_mutex_lock(&planner->lock);
     while (!planner->is_ending) {
-        if (planner->is_leading && clock_now_ns() - atomic_load(&planner->renewed_ns) >= planner->config.lease_ns / 3) {
+        if (planner->is_leading &&
+            clock_now_ns() - atomic_load(&planner->renewed_ns) >= planner->config.lease_ns / 3) {
             (void)pthread_mutex_unlock(&planner->lock);
             renew(planner);
             (void)pthread_mutex_lock(&planner->lock);
