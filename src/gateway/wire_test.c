@@ -84,8 +84,9 @@ test_what_is_no_http_ends_its_connection_alone(void **state)
         "GET /v1/files/%c0%80 HTTP/1.1\r\nHost: x\r\n\r\n",
         "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     };
+    enum { COUNT = ARRAY_COUNT(texts) };
     struct testing *t = *state;
-    int fds[ARRAY_COUNT(texts)];
+    int fds[COUNT];
 
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
         fds[i] = connect_to(t);
