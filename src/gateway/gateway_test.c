@@ -154,7 +154,8 @@ test_many_calls_are_asked_for_at_once(void **state)
 {
     static const char body[] =
         "[{\"function\":\"echo\",\"input\":\"one\"},{\"function\":\"nobody\"},{\"function\":"
-        "\"echo\",\"input_base64\":\"dHdv\",\"key\":\"k\"},{\"function\":\"echo\",\"key\":\"k\"},"
+        "\"echo\",\"input_base64\":\"dHdv\",\"key\":\"k\"},{\"function\":\"echo\",\"input\":"
+        "\"two\",\"key\":\"k\"},"
         "{\"function\":\"echo\",\"input_base64\":\"!\"},7]";
     struct testing *t = *state;
     struct testing_answer answer = {0};
@@ -462,8 +463,8 @@ test_the_end_of_the_gateway_answers_those_who_wait(void **state)
     read_until(three, "text/event-stream");
     testing_await_held(&t->host, 2);
     testing_forget_answer(&answer);
+    testing_tell(t, NULL);
     gateway_destroy(t->gateway);
-    t->over = NULL;
     t->gateway = NULL;
     read_until(one, "503 ");
     (void)close(one);

@@ -220,7 +220,10 @@ testing_fill(struct testing_host *host, const Ledger__Call *call, Ledger__Result
 
     result->output.data = (uint8_t *)(uintptr_t)name;
     result->output.len = strlen(name);
-    if (call->request->prepare != NULL) {
+    if (call->request->prepare != NULL && strcmp(name, "fail") == 0) {
+        result->kind = LEDGER__KIND__KIND_EXIT;
+        result->message = (char *)(uintptr_t)"it never came there";
+    } else if (call->request->prepare != NULL) {
         result->proto.data = host->proto.bytes;
         result->proto.len = sizeof(host->proto.bytes);
     } else if (strcmp(name, "echo") == 0 || strcmp(name, "slow") == 0) {
@@ -383,7 +386,8 @@ struct testing {
     struct planner *planner;
     struct testing_host host;
     struct gateway *gateway;
-    struct gateway *_Atomic over; /* who is told of ends */
+    pthread_rwlock_t over_lock;
+    struct gateway *over; /* who is told of ends */
     struct store_hash blob;
     char admin[CATALOG_TOKEN_BYTES_MAX], acme[CATALOG_TOKEN_BYTES_MAX];
     char other[CATALOG_TOKEN_BYTES_MAX];
@@ -396,8 +400,18 @@ testing_on_over(void *context, const Ledger__Call *call)
 {
     struct testing *t = context;
 
+    (void)pthread_rwlock_rdlock(&t->over_lock);
     if (t->over != NULL)
         gateway_over(t->over, call);
+    (void)pthread_rwlock_unlock(&t->over_lock);
+}
+
+static inline void
+testing_tell(struct testing *t, struct gateway *gateway)
+{
+    (void)pthread_rwlock_wrlock(&t->over_lock);
+    t->over = gateway;
+    (void)pthread_rwlock_unlock(&t->over_lock);
 }
 
 static inline void
@@ -495,7 +509,7 @@ testing_open_gateway(struct testing *t, const char *certificate, const char *key
     diag_init(&diag);
     if (gateway_create(&config, &t->gateway, &diag) != 0)
         fail_msg("%s", diag_text(&diag));
-    t->over = t->gateway;
+    testing_tell(t, t->gateway);
     (void)snprintf(t->url, sizeof(t->url), "%s://%s", certificate != NULL ? "https" : "http",
                    gateway_address(t->gateway));
 }
@@ -510,6 +524,7 @@ testing_create(void)
     const char *folder = getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp";
 
     assert_non_null(t);
+    (void)pthread_rwlock_init(&t->over_lock, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     (void)snprintf(t->directory, sizeof(t->directory), "%.30s/weft-gateway-%s", folder,
                    "XX"
@@ -558,8 +573,8 @@ testing_teardown(void **state)
     pid_t pid;
 
     curl_easy_cleanup(t->curl);
+    testing_tell(t, NULL);
     gateway_destroy(t->gateway);
-    t->over = NULL;
     testing_close_host(t);
     planner_host_down(t->host.planner);
     planner_destroy(t->planner);
