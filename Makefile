@@ -44,6 +44,14 @@ $(B)/obj/%.pb-c.c.o: build/gen/%.pb-c.h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(filter-out $(WARNINGS),$(CFLAGS)) -c $(<:.h=.c) -o $@
 
+# The module weft for Python, as a string.
+build/gen/cmd/python_module.h: guest/python/weft.py
+	@mkdir -p $(@D)
+	(echo 'static const char python_module[] ='; \
+	 sed -e 's/[\\"]/\\&/g' -e 's/.*/    "&\\n"/' $<; echo '    ;') >$@
+$(B)/obj/cmd/python.c.o: build/gen/cmd/python_module.h
+$(B)/test/cmd/python_test: $(B)/obj/cmd/python.c.o | $(B)/weft $(B)/weft-cell
+
 $(B)/obj/compile/%.c.o: CPPFLAGS += $(shell $(LLVM) --cppflags 2>/dev/null)
 
 $(B)/obj/%.c.o: src/%.c | $(MESSAGES)
@@ -99,6 +107,13 @@ $(B)/sysroot/lib/libweft.a: $(B)/guest/pointer.o
 	@rm -f $@
 	llvm-ar-19 rcs $@ $^
 all: $(B)/sysroot $(B)/sysroot/include/weft.h $(B)/sysroot/lib/libweft.a
+
+# What weft new starts from.
+$(B)/share/templates: $(wildcard guest/templates/*/*)
+	@rm -rf $@ && mkdir -p $@
+	@cp -r guest/templates/. $@
+	@touch $@
+all: $(B)/share/templates
 
 include $(sort $(wildcard tools/*.mk bench/*.mk tests/*.mk tests/*/*.mk fuzz/*.mk))
 

@@ -4,7 +4,8 @@
  * directory that has another beside it. What must hold whatever is called:
  * guest memory is the only memory touched (the sanitizer sees to it), every
  * result is an errno of the specification, nothing blocks (the fuzzer's timeout),
- * and the directory beside is neither read nor changed.
+ * and the directory beside is neither read nor changed. It has /dev/weft too, with calls
+ * that are over when they are asked about the second time.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -99,11 +100,136 @@ static const char *const names[] = {
 
 /* Where paths lie in guest memory; 32 bytes each. */
 static const char *const paths[] = {
-    "f",       "d",     "d/e",      "d/e/g",     "l",           "up",      "absolute",
-    "climb/x", "../x",  "d/../f",   "d/../../x", "../beside/s", ".",       "..",
-    "",        "new",   "d/",       "f/",        "up/beside/s", "loop",    "/etc/passwd",
-    "d/./e",   "new/x", "dangling", "d//e/..",   "fifo",        "climb/s", "l/e",
+    "f",
+    "d",
+    "d/e",
+    "d/e/g",
+    "l",
+    "up",
+    "absolute",
+    "climb/x",
+    "../x",
+    "d/../f",
+    "d/../../x",
+    "../beside/s",
+    ".",
+    "..",
+    "",
+    "new",
+    "d/",
+    "f/",
+    "up/beside/s",
+    "loop",
+    "/etc/passwd",
+    "d/./e",
+    "new/x",
+    "dangling",
+    "d//e/..",
+    "fifo",
+    "climb/s",
+    "l/e",
+    /* of /dev/weft */
+    "call/f",
+    "call:1/a/b",
+    "end:1",
+    "end:1/0",
+    "output:1",
+    "log:1",
+    "detached:2/x",
+    "end:2",
+    "result",
+    "identity",
+    "deadline",
+    "call/..",
+    "call:0/x",
+    "end:1/99999999999999999999",
 };
+
+/* ------------------------------------------------------------ calls that it starts */
+
+enum { HANDLES_MAX = 256, DEVICE_PATHS = 14 };
+static uint8_t asked[HANDLES_MAX]; /* by handle: 0: none; else how often, and one */
+
+static int
+pretend_start(void *context, uint64_t number, const struct hostcall_chain_start *start,
+              uint64_t *handle)
+{
+    (void)context;
+    (void)number;
+    ASSERT(start->reference[0] != '\0' && strlen(start->reference) < 32);
+    ASSERT(start->input_bytes == 0 ||
+           memmem(start->input, start->input_bytes, SECRET, strlen(SECRET)) == NULL);
+    for (uint64_t i = 1; i < HANDLES_MAX; i++)
+        if (asked[i] == 0) {
+            asked[i] = 1;
+            *handle = i;
+            return 0;
+        }
+    return -EMFILE;
+}
+
+static int64_t
+pretend_poll(void *context, uint64_t number, const uint64_t *handles, size_t count)
+{
+    (void)context;
+    (void)number;
+    ASSERT(count == 1 && handles[0] < HANDLES_MAX && asked[handles[0]] != 0);
+    asked[handles[0]] = asked[handles[0]] < 3 ? asked[handles[0]] + 1 : 3;
+    return asked[handles[0]] < 3;
+}
+
+static int
+pretend_end(void *context, uint64_t number, uint64_t handle, struct hostcall_chain_end *end)
+{
+    (void)context;
+    (void)number;
+    ASSERT(handle < HANDLES_MAX && asked[handle] != 0);
+    if (asked[handle] == 3)
+        *end = (struct hostcall_chain_end){
+            .kind = handle % 2 == 0 ? HOSTCALL_DONE : HOSTCALL_FAILED, .code = -ENOENT};
+    return 0;
+}
+
+static int
+pretend_read(void *context, uint64_t number, uint64_t handle, enum hostcall_stream stream,
+             struct hostcall_chain_read *read)
+{
+    static const char text[] = "a \"result\" that is \xff not UTF-8";
+
+    (void)context;
+    (void)number;
+    ASSERT(handle < HANDLES_MAX && asked[handle] == 3 && stream < HOSTCALL_STREAM_COUNT);
+    read->done = read->offset < sizeof(text) ? sizeof(text) - read->offset : 0;
+    read->done = read->done < read->bytes ? read->done : read->bytes;
+    if (read->done > 0)
+        (void)memcpy(read->to, text + read->offset, read->done);
+    return 0;
+}
+
+static int
+pretend_cancel(void *context, uint64_t number, uint64_t handle)
+{
+    (void)context;
+    (void)number;
+    (void)handle;
+    return 0;
+}
+
+static int
+pretend_forget(void *context, uint64_t number, uint64_t handle)
+{
+    (void)context;
+    (void)number;
+    ASSERT(handle < HANDLES_MAX && asked[handle] != 0);
+    asked[handle] = 0;
+    return 0;
+}
+
+static const struct hostcall_chain_ops pretending = {pretend_start, pretend_poll,   pretend_end,
+                                                     pretend_read,  pretend_cancel, pretend_forget};
+static struct hostcall_chain chain = {.ops = &pretending};
+
+/* ----------------------------------------------------------------------- the world */
 
 static uint8_t
 take_byte(struct input *input)
@@ -188,13 +314,18 @@ world_open(struct world *world, bool is_read_only)
     static const char *const args[] = {"prog", "arg"};
     char root[80];
     struct hostcall_directory directory = {root, "/", is_read_only};
-    struct hostcall_config config = {
-        .args = args, .arg_count = 2, .directories = &directory, .directory_count = 1};
+    struct hostcall_config config = {.args = args,
+                                     .arg_count = 2,
+                                     .directories = &directory,
+                                     .directory_count = 1,
+                                     .chain = &chain,
+                                     .has_device = true};
     struct hostcall_process *process;
     struct diag diag;
 
     diag_init(&diag);
     make_tree();
+    (void)memset(asked, 0, sizeof(asked));
     (void)snprintf(root, sizeof(root), "%s/root", top);
     for (int i = 0; i < 3; i++) {
         ASSERT(pipe2(world->pipes[i], O_CLOEXEC) == 0);
@@ -266,13 +397,9 @@ poke(struct world *world, struct input *input)
 }
 
 static void
-run_call(struct world *world, struct input *input, uint8_t which)
+invoke(struct world *world, const struct faaslet_host_function *function, uint64_t args[16])
 {
-    const char *module = which >= 128 ? "wasi_unstable" : "wasi_snapshot_preview1";
-    const char *name = names[which % ARRAY_COUNT(names)];
-    const struct faaslet_host_function *function =
-        hostcall_resolve(module, strlen(module), name, strlen(name));
-    uint64_t args[16] = {0}, scratch[FAASLET_SCRATCH_COUNT] = {0};
+    uint64_t scratch[FAASLET_SCRATCH_COUNT] = {0};
     struct faaslet_wait wait = {0};
     struct faaslet_call call = {.args = args,
                                 .memory = world->memory,
@@ -280,20 +407,62 @@ run_call(struct world *world, struct input *input, uint8_t which)
                                 .process = world->process,
                                 .scratch = scratch,
                                 .wait = &wait};
-    enum faaslet_verdict verdict;
+    enum faaslet_verdict verdict = function->function(&call);
 
-    if (function == NULL)
-        return;
-    for (size_t i = 0; function->type[i] != ':'; i++)
-        args[i] = function->type[i] == 'i' ? (uint32_t)take_value(input) : take_value(input);
-    verdict = function->function(&call);
     if (verdict == FAASLET_CALL_PENDING) {
         ASSERT(wait.fd_count <= FAASLET_WAIT_FDS_MAX);
         verdict = function->function(&call);
     }
     ASSERT(verdict == FAASLET_CALL_DONE || verdict == FAASLET_CALL_PENDING ||
-           verdict == FAASLET_CALL_EXIT);
+           verdict == FAASLET_CALL_EXIT || verdict == FAASLET_CALL_LIMIT);
     ASSERT(verdict != FAASLET_CALL_DONE || args[0] <= ERRNO_LAST);
+}
+
+static const struct faaslet_host_function *
+find(const char *module, const char *name)
+{
+    return hostcall_resolve(module, strlen(module), name, strlen(name));
+}
+
+static void
+run_call(struct world *world, struct input *input, uint8_t which)
+{
+    const struct faaslet_host_function *function =
+        find(which >= 128 ? "wasi_unstable" : "wasi_snapshot_preview1",
+             names[which % ARRAY_COUNT(names)]);
+    uint64_t args[16] = {0};
+
+    if (function == NULL)
+        return;
+    for (size_t i = 0; function->type[i] != ':'; i++)
+        args[i] = function->type[i] == 'i' ? (uint32_t)take_value(input) : take_value(input);
+    invoke(world, function, args);
+}
+
+/* Calls that chance seldom makes: a path of the table is opened, with all rights that there
+ * are, or some bytes go to a descriptor or come from it. */
+static void
+run_good_call(struct world *world, struct input *input)
+{
+    static const char *const ways[] = {"path_open", "fd_read",   "fd_write", "fd_sync",
+                                       "fd_close",  "path_open", "fd_read"};
+    const char *way = ways[take_byte(input) % ARRAY_COUNT(ways)];
+    uint32_t number = 3 + take_byte(input) % 8, at = take_byte(input) % ARRAY_COUNT(paths);
+    const uint32_t vector[] = {8192, take_byte(input) * 4u};
+    uint64_t args[16] = {number, 4000, 1, 4032};
+
+    if (strcmp(way, "path_open") == 0) {
+        args[0] = number % 3 == 0 ? 3 : 4;
+        if (args[0] == 4)
+            at = ARRAY_COUNT(paths) - 1 - at % DEVICE_PATHS;
+        args[1] = 0;
+        args[2] = 32u * at;
+        args[3] = strlen(paths[at]);
+        args[5] = (UINT64_C(1) << 4) | (number < 9 ? 2 : 0) | (number > 4 ? 64 : 0);
+        args[8] = 4032;
+    }
+    (void)memcpy(world->memory + 4000, vector, sizeof(vector));
+    invoke(world, find("wasi_snapshot_preview1", way), args);
 }
 
 int
@@ -312,6 +481,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
             poke(&world, &input);
         else if (which >= 218)
             freeze_and_thaw(&world, which % 2 == 0);
+        else if (which >= 160)
+            run_good_call(&world, &input);
         else
             run_call(&world, &input, which);
     }
@@ -349,5 +520,6 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
     ASSERT(mkdir(path, 0755) == 0);
     make_file("beside", "s", SECRET);
     ASSERT(atexit(remove_top) == 0);
+    ASSERT(hostcall_chain_register(&chain) == 0);
     return 0;
 }

@@ -5,6 +5,8 @@
  */
 #include "cell_scenarios.h"
 #include "chain_scenarios.h"
+#include "device_scenarios.h"
+#include "save_scenarios.h"
 
 #include <dirent.h>
 #include <sched.h>
@@ -277,6 +279,8 @@ main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         CELL_SCENARIOS,
         CHAIN_SCENARIOS,
+        DEVICE_SCENARIOS,
+        SAVE_SCENARIOS,
         cmocka_unit_test(test_programs_find_their_files_as_ever),
 #ifndef WEFT_SANITIZE
         cmocka_unit_test(test_all_this_goes_without_proc_too),

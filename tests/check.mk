@@ -12,7 +12,8 @@ CHECK_SAN  := address,undefined
 # NAME=COMMAND steps of tools/run-tests.
 STEP_TIDY     := "tidy=make -s tidy" "tidy-test=make -s tidy-test" "run-tests=tools/run-tests_test"
 STEP_UNITS    := $(TESTS)
-STEP_CLI      := "cli=tests/cli/run $(B)"
+STEP_CLI      := "cli=tests/cli/run $(B)" "examples=tests/examples $(B)"
+STEP_CLUSTER  := "cluster@900=tests/cluster/run $(B)"
 STEP_WASI     := "wasi=make -s check-wasi"
 # $(call spec_step,NAME,FLAGS,ENVIRONMENT): skipped, and said, where the tests are not.
 spec_step      = "$1@1200=$(if $(wildcard $(SPEC)/core),$3 make -s spec SPEC=$(SPEC) SPEC_FLAGS=$2,make -s spec SPEC=$(SPEC); exit 77)"
@@ -35,19 +36,20 @@ STEP_SAN      := "san@1200=make -s check-san" "tsan@600=make -s check-tsan" \
 # What CI has time for of the stress mode; check-stress has all of it.
 MOVED         := WEFT_STRESS=move=1
 moved_test     = "$(notdir $1)-moved=$(MOVED) $1"
-STEP_MOVED    := "cli-moved=$(MOVED) tests/cli/run $(B)" "wasi-moved=$(MOVED) make -s check-wasi" \
+STEP_MOVED    := "cli-moved=$(MOVED) tests/cli/run $(B)" \
+                 "cluster-moved@900=$(MOVED) tests/cluster/run $(B)" "wasi-moved=$(MOVED) make -s check-wasi" \
                  $(call spec_step,spec-moved,,$(MOVED)) \
                  "programs-moved@1200=make -s programs STRESS=move=1" \
                  "kernels-moved@900=$(MOVED) tests/kernels/run" \
-                 $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstring /cell/,$t)$(findstring /worker/,$t)$(findstring /tests/,$t),$(call moved_test,$t)))
-STEP_MOVED_ALL := $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstring /cell/,$t)$(findstring /worker/,$t)$(findstring /tests/,$t),,$(call moved_test,$t)))
+                 $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstring /cell/,$t)$(findstring /worker/,$t)$(findstring /agent/,$t)$(findstring /tests/,$t),$(call moved_test,$t)))
+STEP_MOVED_ALL := $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstring /cell/,$t)$(findstring /worker/,$t)$(findstring /agent/,$t)$(findstring /tests/,$t),,$(call moved_test,$t)))
 
 .PHONY: check check-quick check-stress check-san check-tsan check-clang
 check-quick: all tests $(B)/spec-run
 	@tools/run-tests $(STEP_TIDY) $(STEP_UNITS) $(STEP_CLI) $(STEP_WASI) $(STEP_SPEC)
 check: all tests $(B)/spec-run
-	@tools/run-tests $(STEP_TIDY) $(STEP_UNITS) $(STEP_CLI) $(STEP_WASI) $(STEP_SPEC) \
-	    $(STEP_STRICT) $(STEP_PROGRAMS) $(STEP_MOVED) $(STEP_FUZZ) $(STEP_SAN)
+	@tools/run-tests $(STEP_TIDY) $(STEP_UNITS) $(STEP_CLI) $(STEP_CLUSTER) $(STEP_WASI) \
+	    $(STEP_SPEC) $(STEP_STRICT) $(STEP_PROGRAMS) $(STEP_MOVED) $(STEP_FUZZ) $(STEP_SAN)
 check-stress: all tests $(B)/spec-run bench-compute-build
 	@tools/run-tests $(STEP_MOVED) $(STEP_MOVED_ALL) \
 	    "programs-all-moved@5400=make -s programs-all STRESS=move=1" \
@@ -60,8 +62,13 @@ TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test 
                 cell/serve_chain_test net/net_test net/session_test net/stranger_test \
                 rpc/client_test worker/chain_test \
                 worker/worker_test worker/hostile_test \
-                worker/fault_test worker/user_test store/store_dir_test store/store_redis_test \
-                planner/planner_test planner/ledger_test catalog/catalog_test \
+                worker/fault_test worker/user_test worker/own_test \
+                agent/agent_test agent/blob_test agent/fault_test agent/guest_test \
+                agent/wrong_test \
+                store/store_dir_test store/store_redis_test \
+                planner/planner_test planner/ledger_test planner/list_test catalog/catalog_test \
+                hosts/hosts_test hosts/run_test hosts/blob_test hosts/chain_test \
+                meter/meter_test \
                 gateway/gateway_test gateway/access_test gateway/manage_test \
                 gateway/trigger_test gateway/wire_test)
 check-tsan:

@@ -47,10 +47,11 @@ WEFT_IMPORT("output") int weft_output(const void *bytes, uint32_t count);
 /* The number of this call, that no other has in this place. */
 WEFT_IMPORT("call_id") uint64_t weft_call_id(void);
 
-/* The name of this function, or of whose it is: as much as there is room for, without
- * a NUL, and the length of all of it. Length 0: not known, as under `weft run`. */
+/* The name of this function, of whose it is, or its version: as much as there is room for,
+ * without a NUL, and the length of all of it. Length 0: not known, as under `weft run`. */
 #define WEFT_FUNCTION 0u
 #define WEFT_TENANT   1u
+#define WEFT_VERSION  2u
 WEFT_IMPORT("identity")
 int weft_identity(uint32_t which, char *to, uint32_t count, uint32_t *length);
 

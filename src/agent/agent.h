@@ -9,6 +9,9 @@
  * It needs no store and no secret but the cluster's key: what it has not got it asks the
  * planner for, by hash, and what comes is checked against that hash.
  *
+ * Names in the planner's address are looked up by the thread that also keeps the time: give
+ * numbers where the resolver may be slow.
+ *
  * It lives through lost connections and planners that start anew: it dials again with growing
  * pauses, says what it still runs, and goes on with what is still wanted. Where it has heard
  * nothing for the time that the planner named, it ends all calls by itself: by then they may
@@ -26,8 +29,6 @@
 #include "net/net.h"
 
 #define AGENT_NAME_BYTES_MAX 63u
-#define AGENT_LABEL          "weft-host" /* of the cluster's key: net_secret_create */
-#define AGENT_PROTOCOL       "host"      /* of the hello */
 
 struct agent;
 

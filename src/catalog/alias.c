@@ -43,7 +43,7 @@ decide_put(struct catalog_change *change, void *context)
         edit.message.n_aliases >= CATALOG_ALIASES_MAX)
         return diag_set(change->diag, -ENOSPC, "function %s has %u aliases, the most there may be",
                         alias->function, CATALOG_ALIASES_MAX);
-    catalog_edit_point(&edit, alias->name, alias->version, false);
+    catalog_edit_point(&edit, alias->name, alias->version, alias->moves_on);
     edit.made.other = alias->other;
     edit.made.other_percent = alias->other_percent;
     return catalog_edit_put(change, alias->function, &edit);
@@ -118,8 +118,15 @@ catalog_alias_list(struct catalog *catalog, const char *tenant, const char *func
     message = catalog_function_of(item);
     for (size_t i = 0; i < message->n_aliases; i++) {
         const Catalog__Alias *alias = message->aliases[i];
-        struct catalog_alias view = {item->tenant,   item->name,   alias->name,
-                                     alias->version, alias->other, alias->other_percent};
+        struct catalog_alias view = {
+            .tenant = item->tenant,
+            .function = item->name,
+            .name = alias->name,
+            .version = alias->version,
+            .other = alias->other,
+            .other_percent = alias->other_percent,
+            .moves_on = alias->is_automatic,
+        };
 
         if (!visit(context, &view))
             break;

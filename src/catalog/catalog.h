@@ -53,6 +53,7 @@
 #define CATALOG_PATH_BYTES_MAX     1024u
 #define CATALOG_FILES_MAX          4096u /* of a version */
 #define CATALOG_ARGS_MAX           256u
+#define CATALOG_ARG_BYTES_MAX      (1u << 20)
 
 struct catalog;
 
@@ -168,7 +169,7 @@ struct catalog_version {
     uint32_t ranks, threads; /* of a gang: MPI ranks, threads of each; 0: 1 */
     const char *const *args; /* of every call; first the program's name. None: the function's */
     size_t arg_count;
-    const struct catalog_file *files; /* read-only, for its calls */
+    const struct catalog_file *files; /* read-only, for its calls; in order of paths */
     size_t file_count;
     const char *const *env; /* "NAME=value", plain */
     size_t env_count;
@@ -198,6 +199,7 @@ struct catalog_alias {
     uint32_t version;
     uint32_t other; /* 0: none; else that much of a hundred calls go to this version: */
     uint32_t other_percent;
+    bool moves_on; /* "latest": not by hand, the next new version moves it again */
 };
 int catalog_alias_put(struct catalog *catalog, const struct catalog_alias *alias,
                       struct diag *diag) MUST_CHECK;

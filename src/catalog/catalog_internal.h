@@ -49,6 +49,7 @@ int catalog_check_number(const char *what, uint64_t number, uint64_t max,
                          struct diag *diag) MUST_CHECK;
 int catalog_check_method(const char *method, struct diag *diag) MUST_CHECK;
 int catalog_check_path(const char *path, struct diag *diag) MUST_CHECK; /* of a trigger */
+int catalog_check_file(const char *path, struct diag *diag) MUST_CHECK; /* a file's path */
 /* "." and ".." and empty names lead elsewhere. */
 bool catalog_path_is_normal(const char *path, size_t count);
 
@@ -122,6 +123,7 @@ struct catalog_item {
         struct catalog_trigger trigger;
     };
     struct catalog_item **callables; /* of a function: owned; as its message's versions */
+    struct catalog_file *files;      /* of a version: owned, with paths of the message */
     size_t stem_count;               /* of a trigger's path, without what * stands for */
     bool is_below;                   /* its path ends with a * */
     size_t key_count;

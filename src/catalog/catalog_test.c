@@ -330,7 +330,7 @@ hammer(void *context)
 {
     struct hammer *h = context;
     struct catalog_version version = testing_version(h->t, "acme", "f");
-    struct catalog_alias alias = {"acme", "f", "pair", 0, 0, 0};
+    struct catalog_alias alias = {"acme", "f", "pair", 0, 0, 0, false};
     struct diag diag;
 
     diag_init(&diag);
@@ -572,7 +572,7 @@ do_deploy(struct testing *t, struct diag *diag)
 static int
 do_alias(struct testing *t, struct diag *diag)
 {
-    struct catalog_alias alias = {"acme", "f", "prod", 1, 0, 0};
+    struct catalog_alias alias = {"acme", "f", "prod", 1, 0, 0, false};
 
     return catalog_alias_put(t->catalog, &alias, diag);
 }

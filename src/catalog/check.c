@@ -168,6 +168,17 @@ catalog_check_path(const char *path, struct diag *diag)
     return 0;
 }
 
+int
+catalog_check_file(const char *path, struct diag *diag)
+{
+    int err = catalog_check_text("files", path, CATALOG_PATH_BYTES_MAX, diag);
+
+    if (err == 0 && (!catalog_path_is_normal(path, strlen(path)) || path[strlen(path) - 1] == '/'))
+        err = diag_set(diag, -EINVAL,
+                       "files: %s: begins with a /, and has no empty name, . or .. in it", path);
+    return err;
+}
+
 /* ------------------------------------------------------------------------- references */
 
 static int

@@ -175,23 +175,48 @@ data_of(const struct store_hash *hash)
     return (ProtobufCBinaryData){sizeof(hash->bytes), (uint8_t *)(uintptr_t)hash->bytes};
 }
 
+/* Both arrays are the caller's to free. */
+static int
+make_files(const struct catalog_version *version, Catalog__File **files, Catalog__File ***list)
+{
+    *files = calloc(version->file_count + 1, sizeof(**files));
+    *list = calloc(version->file_count + 1, sizeof(**list));
+    if (*files == NULL || *list == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < version->file_count; i++) {
+        catalog__file__init(*files + i);
+        (*files)[i].path = text_of(version->files[i].path);
+        (*files)[i].hash = data_of(&version->files[i].hash);
+        (*list)[i] = *files + i;
+    }
+    return 0;
+}
+
+static void
+make_limits(const struct catalog_version *version, Catalog__Limits *limits, Catalog__Retry *retry)
+{
+    limits->wall_ns = version->limits.wall_ns;
+    limits->cpu_ns = version->limits.cpu_ns;
+    limits->memory_bytes = version->limits.memory_bytes;
+    limits->output_bytes = version->limits.output_bytes;
+    limits->files = version->limits.files;
+    limits->threads = version->limits.threads;
+    retry->attempts = version->retry.attempts;
+    retry->pause_ns = version->retry.pause_ns;
+    retry->only_if_lost = version->retry.only_if_lost;
+}
+
 static int
 put_version(struct catalog_change *change, const struct catalog_version *version, uint32_t number)
 {
     Catalog__Limits limits = CATALOG__LIMITS__INIT;
     Catalog__Retry retry = CATALOG__RETRY__INIT;
     Catalog__Version message = CATALOG__VERSION__INIT;
+    Catalog__File *files, **list;
     struct catalog_key key;
+    int err = make_files(version, &files, &list);
 
-    limits.wall_ns = version->limits.wall_ns;
-    limits.cpu_ns = version->limits.cpu_ns;
-    limits.memory_bytes = version->limits.memory_bytes;
-    limits.output_bytes = version->limits.output_bytes;
-    limits.files = version->limits.files;
-    limits.threads = version->limits.threads;
-    retry.attempts = version->retry.attempts;
-    retry.pause_ns = version->retry.pause_ns;
-    retry.only_if_lost = version->retry.only_if_lost;
+    make_limits(version, &limits, &retry);
     message.kind = (uint32_t)version->kind;
     message.entry = text_of(version->entry);
     message.language = text_of(version->language);
@@ -203,6 +228,10 @@ put_version(struct catalog_change *change, const struct catalog_version *version
     message.retry = &retry;
     message.ranks = version->ranks;
     message.threads = version->threads;
+    message.args = (char **)(uintptr_t)version->args;
+    message.n_args = version->arg_count;
+    message.files = list;
+    message.n_files = version->file_count;
     message.env = (char **)(uintptr_t)version->env;
     message.n_env = version->env_count;
     message.secrets = (char **)(uintptr_t)version->secrets;
@@ -211,7 +240,11 @@ put_version(struct catalog_change *change, const struct catalog_version *version
     message.created_s = catalog_now_s();
     message.created_by = text_of(version->created_by);
     catalog_key_make_version(&key, change->tenant, version->function, number);
-    return catalog_change_put(change, &key, &message.base);
+    if (err == 0)
+        err = catalog_change_put(change, &key, &message.base);
+    free(files);
+    free(list);
+    return err;
 }
 
 /* Versions that are neither among the newest nor an alias's go. */
@@ -297,6 +330,8 @@ catalog_version_put(struct catalog *catalog, const struct catalog_version *versi
         err = check_blob(catalog, "image", &version->image, diag);
     if (err == 0 && version->has_proto)
         err = check_blob(catalog, "proto", &version->proto, diag);
+    for (size_t i = 0; err == 0 && i < version->file_count; i++)
+        err = check_blob(catalog, version->files[i].path, &version->files[i].hash, diag);
     if (err == 0)
         err = catalog_change(catalog, version->tenant, decide_deploy, &deployment, diag);
     if (err == 0)

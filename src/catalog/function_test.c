@@ -40,6 +40,13 @@ check_view(const struct testing *t, const struct catalog_version *view,
     assert_int_equal(view->threads, 9);
     assert_int_equal(view->env_count, 2);
     assert_string_equal(view->env[1], put->env[1]);
+    assert_int_equal(view->arg_count, 2);
+    assert_string_equal(view->args[1], put->args[1]);
+    assert_int_equal(view->file_count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        assert_string_equal(view->files[i].path, put->files[i].path);
+        assert_memory_equal(&view->files[i].hash, &t->blob, sizeof(t->blob));
+    }
     assert_string_equal(view->note, "a note");
     assert_string_equal(view->created_by, "somebody");
     assert_true(view->created_s > 1500000000);
@@ -49,7 +56,9 @@ static void
 test_a_version_comes_back_as_it_was_put(void **state)
 {
     static const char *const env[] = {"A=1", "B_2=x=\xc3\xa4\n"};
+    static const char *const args[] = {"python", "print(1)\nprint(2)"};
     struct testing *t = *state;
+    const struct catalog_file files[] = {{"/a", t->blob}, {"/data/model", t->blob}};
     struct catalog_version version = testing_version(t, "acme", "f");
     struct catalog_callable *callable;
     uint32_t number;
@@ -65,6 +74,10 @@ test_a_version_comes_back_as_it_was_put(void **state)
     version.threads = 9;
     version.env = env;
     version.env_count = 2;
+    version.args = args;
+    version.arg_count = 2;
+    version.files = files;
+    version.file_count = 2;
     succeeds(t, catalog_version_put(t->catalog, &version, &number, &t->diag));
     testing_restart(t);
     succeeds(t, catalog_resolve(t->catalog, "acme", "f", 0, &callable, &t->diag));
@@ -76,7 +89,7 @@ static void
 test_an_alias_shares_calls_between_two_versions(void **state)
 {
     struct testing *t = *state;
-    struct catalog_alias alias = {"acme", "f", "prod", 1, 2, 30};
+    struct catalog_alias alias = {"acme", "f", "prod", 1, 2, 30, false};
     unsigned others = 0;
 
     testing_tenant(t, "acme");
@@ -107,7 +120,7 @@ static void
 test_latest_set_by_hand_stays_until_it_is_given_back(void **state)
 {
     struct testing *t = *state;
-    struct catalog_alias alias = {"acme", "f", "latest", 1, 0, 0};
+    struct catalog_alias alias = {"acme", "f", "latest", 1, 0, 0, false};
 
     testing_tenant(t, "acme");
     (void)testing_deploy(t, "acme", "f");
@@ -128,7 +141,7 @@ static void
 test_old_versions_go_unless_an_alias_has_them(void **state)
 {
     struct testing *t = *state;
-    struct catalog_alias alias = {"acme", "f", "old", 2, 3, 50};
+    struct catalog_alias alias = {"acme", "f", "old", 2, 3, 50, false};
 
     testing_tenant(t, "acme");
     for (unsigned i = 0; i < 3; i++)
@@ -245,6 +258,44 @@ test_texts_and_numbers_that_cannot_be_are_refused(void **state)
 }
 
 static void
+test_arguments_and_files_that_cannot_be_are_refused(void **state)
+{
+    static const char *const args[] = {"a", "\xff"};
+    struct testing *t = *state;
+    struct catalog_version good = testing_version(t, "acme", "f"), bad = good;
+    const struct catalog_file up = {"/a/../b", t->blob}, folder = {"/a/", t->blob},
+                              none = {"/a", {{1}}}, twice[] = {{"/a", t->blob}, {"/a", t->blob}};
+    uint32_t number = 77;
+
+    testing_tenant(t, "acme");
+    bad.args = args;
+    bad.arg_count = 2;
+    REFUSED(-EINVAL, "args: 2: byte 1: not UTF-8");
+    bad.arg_count = CATALOG_ARGS_MAX + 1;
+    bad.args = calloc(bad.arg_count, sizeof(char *));
+    for (size_t i = 0; i < bad.arg_count; i++)
+        ((const char **)(uintptr_t)bad.args)[i] = "x";
+    expects(t, -EINVAL, "args: 257: at most 256",
+            catalog_version_put(t->catalog, &bad, &number, &t->diag));
+    free((void *)(uintptr_t)bad.args);
+    bad = good;
+    bad.file_count = 1;
+    bad.files = &up;
+    REFUSED(-EINVAL, "files: /a/../b: begins with");
+    bad.file_count = 1;
+    bad.files = &folder;
+    REFUSED(-EINVAL, "files: /a/: begins with");
+    bad.file_count = 1;
+    bad.files = &none;
+    REFUSED(-ENOENT, "/a: there is no blob 01");
+    bad.file_count = 2;
+    bad.files = twice;
+    REFUSED(-EINVAL, "files: /a: twice");
+    assert_int_equal(number, 77);
+    testing_check_memory(t);
+}
+
+static void
 test_what_cannot_be_deployed_is_refused_with_its_field(void **state)
 {
     struct testing *t = *state;
@@ -320,7 +371,7 @@ test_there_is_an_end_of_aliases_and_grants(void **state)
 {
     struct testing *t = *state;
     char name[16];
-    struct catalog_alias alias = {"acme", "f", name, 1, 0, 0};
+    struct catalog_alias alias = {"acme", "f", name, 1, 0, 0, false};
 
     testing_tenant(t, "acme");
     (void)testing_deploy(t, "acme", "f");
@@ -403,6 +454,7 @@ main(void)
         TEST(test_a_removed_function_is_gone_but_a_callable_of_it_stays),
         TEST(test_another_tenants_function_needs_a_grant_and_is_not_there_without),
         TEST(test_texts_and_numbers_that_cannot_be_are_refused),
+        TEST(test_arguments_and_files_that_cannot_be_are_refused),
         TEST(test_what_cannot_be_deployed_is_refused_with_its_field),
         TEST(test_references_are_parsed_strictly),
         TEST(test_there_is_an_end_of_aliases_and_grants),

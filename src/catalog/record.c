@@ -357,6 +357,48 @@ check_environment(const Catalog__Version *message, struct diag *diag)
 }
 
 static int
+check_args(const Catalog__Version *message, struct diag *diag)
+{
+    char what[32];
+    int err = 0;
+
+    if (message->n_args > CATALOG_ARGS_MAX)
+        return diag_set(diag, -EINVAL, "args: %zu: at most %u", message->n_args, CATALOG_ARGS_MAX);
+    for (size_t i = 0; err == 0 && i < message->n_args; i++) {
+        (void)snprintf(what, sizeof(what), "args: %zu", i + 1);
+        err = catalog_check_value(what, message->args[i], CATALOG_ARG_BYTES_MAX, diag);
+    }
+    return err;
+}
+
+/* In order of paths, so that none is there twice. */
+static int
+fill_files(struct catalog_item *item, const Catalog__Version *message, struct diag *diag)
+{
+    size_t count = message->n_files;
+    int err = 0;
+
+    if (count > CATALOG_FILES_MAX)
+        return diag_set(diag, -EINVAL, "files: %zu: at most %u", count, CATALOG_FILES_MAX);
+    item->files = count > 0 ? calloc(count, sizeof(*item->files)) : NULL;
+    if (count > 0 && item->files == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; err == 0 && i < count; i++) {
+        const Catalog__File *file = message->files[i];
+
+        err = catalog_check_file(file->path, diag);
+        if (err == 0 && i > 0 && strcmp(item->files[i - 1].path, file->path) >= 0)
+            err = diag_set(diag, -EINVAL, "files: %s: twice, or not in order", file->path);
+        if (err == 0)
+            err = fill_hash("files", &file->hash, &item->files[i].hash, diag);
+        item->files[i].path = file->path;
+    }
+    item->version.files = item->files;
+    item->version.file_count = count;
+    return err;
+}
+
+static int
 check_version(const struct catalog_version *version, struct diag *diag)
 {
     if (version->version == 0)
@@ -390,6 +432,8 @@ view_version(struct catalog_version *view, const Catalog__Version *message)
     view->language = message->language;
     view->ranks = message->ranks;
     view->threads = message->threads;
+    view->args = (const char *const *)message->args;
+    view->arg_count = message->n_args;
     view->env = (const char *const *)message->env;
     view->env_count = message->n_env;
     view->secrets = (const char *const *)message->secrets;
@@ -411,6 +455,7 @@ fill_version(struct catalog_item *item, struct diag *diag)
     const Catalog__Version *message = (const Catalog__Version *)(const void *)item->message;
     struct catalog_version *view = &item->version;
     uint32_t number;
+    int err;
 
     memcpy(&number, item->key + item->key_count - sizeof(number), sizeof(number));
     view->tenant = item->tenant;
@@ -421,9 +466,10 @@ fill_version(struct catalog_item *item, struct diag *diag)
     if (fill_hash("module", &message->module, &view->module, diag) != 0 ||
         fill_hash("image", &message->image, &view->image, diag) != 0 ||
         (view->has_proto && fill_hash("proto", &message->proto, &view->proto, diag) != 0) ||
-        check_version(view, diag) != 0)
+        check_version(view, diag) != 0 || check_args(message, diag) != 0)
         return -EINVAL;
-    return check_environment(message, diag);
+    err = fill_files(item, message, diag);
+    return err != 0 ? err : check_environment(message, diag);
 }
 
 static int
@@ -602,6 +648,7 @@ catalog_item_put(struct catalog_item *item)
     for (size_t i = 0; i < count; i++)
         catalog_item_put(item->callables[i]);
     free(item->callables);
+    free(item->files);
     if (item->message != NULL)
         protobuf_c_message_free_unpacked(item->message, NULL);
     free(item);

@@ -58,7 +58,7 @@ static void
 test_fields_of_a_newer_weft_survive_a_rewrite(void **state)
 {
     struct testing *t = *state;
-    struct catalog_alias alias = {"acme", "f", "prod", 1, 0, 0};
+    struct catalog_alias alias = {"acme", "f", "prod", 1, 0, 0, false};
     struct catalog_trigger trigger = {
         .tenant = "acme", .name = "t", .kind = CATALOG_HTTP, .reference = "f", .path = "/x"};
 

@@ -75,7 +75,7 @@ test_a_secret_that_an_alias_needs_stays(void **state)
     static const char *const secrets[] = {"S"};
     struct testing *t = *state;
     struct catalog_version version = testing_version(t, "acme", "f");
-    struct catalog_alias alias = {"acme", "f", "old", 1, 0, 0};
+    struct catalog_alias alias = {"acme", "f", "old", 1, 0, 0, false};
     uint32_t number;
 
     testing_tenant(t, "acme");

@@ -89,6 +89,10 @@ end_with(struct cell *cell, struct task *task, const struct faaslet_outcome *out
 {
     struct cell_end end = {.message = outcome->message, .backtrace = ""};
 
+    if (task->save_at != NULL && outcome->kind != FAASLET_KILLED) {
+        save_end_before(cell, task, outcome);
+        return;
+    }
     switch (outcome->kind) {
     case FAASLET_DONE:
         end_done(cell, task);
@@ -160,9 +164,18 @@ run(struct cell *cell, struct task *task)
                                   : "the arguments do not fit the function's type");
         return;
     }
+    if (task->save_at != NULL && save_arm(task) != 0) {
+        end_failed(cell, task, -ENOENT, "it does not import what it is to be saved at");
+        return;
+    }
     task_of_thread = task->id;
     faaslet_run(task->faaslet, task->deadline_ns, &outcome);
     task_of_thread = 0;
+    task->memory_bytes = faaslet_memory_bytes(task->faaslet);
+    if (task->save_at != NULL && save_is_there(task, &outcome)) {
+        save_end_there(cell, task);
+        return;
+    }
     switch (outcome.kind) {
     case FAASLET_PENDING:
         wait_for(cell, task, &outcome.wait);
@@ -339,7 +352,7 @@ free_cell(struct cell *cell)
     (void)pthread_cond_destroy(&cell->empty);
     free(cell->executors);
     free(cell->table);
-    free(cell->heap);
+    heap_fini(&cell->times);
     free(cell);
 }
 

@@ -77,7 +77,7 @@ struct faaslet_frozen *cell_function_proto(const struct cell_function *function)
 /* --------------------------------------------------------------------------- calls */
 
 enum cell_end_kind {
-    CELL_DONE,      /* results */
+    CELL_DONE,      /* results; of save_at: frozen */
     CELL_EXIT,      /* exit_code */
     CELL_TRAP,      /* trap, message, backtrace */
     CELL_KILLED,    /* limit */
@@ -96,8 +96,10 @@ struct cell_end {
     const char *backtrace; /* or "" */
     const uint64_t *results;
     size_t result_slots;
-    void *process;            /* the call's record, or the one that was made of it since */
-    uint64_t wall_ns, cpu_ns; /* since it was accepted; charged by ticks */
+    struct faaslet_frozen *frozen; /* of save_at, as CELL_DONE; borrowed; else NULL */
+    void *process;                 /* the call's record, or the one that was made of it since */
+    uint64_t wall_ns, cpu_ns;      /* since it was accepted; charged by ticks */
+    uint64_t memory_bytes;         /* linear memory when it last ran */
 };
 
 /* On an executor's thread; short: others wait. */
@@ -111,6 +113,10 @@ struct cell_call {
     void *process;        /* record of host functions, borrowed until on_end. A proto in
                            * mid-run gets one made of its own and this (ops.restart) */
     uint64_t deadline_ns; /* CLOCK_NEVER_NS or 0: the function's wall_ns_max alone */
+    /* Not to run to its end, but to be frozen at a host call: its name, perhaps ':' and the
+     * value of its first argument; "": at a snapshot point. Copied. What ends before it
+     * comes there is CELL_FAILED (-ENOENT), and message says how. NULL: to run. */
+    const char *save_at;
     cell_end_fn on_end;
     void *context;
 };

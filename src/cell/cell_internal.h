@@ -10,10 +10,10 @@
 #include <stdatomic.h>
 
 #include "base/buffer.h"
+#include "base/heap.h"
 #include "cell/cell.h"
 
 #define CELL_WARM_DEFAULT 16u
-#define CELL_NOT_IN_HEAP  SIZE_MAX
 
 enum task_state {
     TASK_QUEUED,  /* in the queue, or starved of a slot */
@@ -50,8 +50,7 @@ struct task {
     struct faaslet *faaslet;
     struct faaslet_parked *parked;
     uint64_t begin_ns, deadline_ns;
-    uint64_t wake_ns; /* heap key */
-    size_t heap_index;
+    struct heap_item wake; /* when it waits for a time */
     struct watch *watches; /* owned */
     size_t watch_count;
     void *process;     /* the caller's */
@@ -59,6 +58,8 @@ struct task {
     char *entry;       /* owned */
     uint64_t args[CELL_RESULTS_MAX];
     size_t slot_count, result_slots;
+    char *save_at; /* owned; or NULL */
+    uint64_t memory_bytes;
     cell_end_fn on_end;
     void *context;
 };
@@ -99,8 +100,7 @@ struct cell {
     struct task **table; /* by id; chains */
     size_t table_size, task_count;
     uint32_t calls_max;
-    struct task **heap; /* by wake_ns */
-    size_t heap_count, heap_capacity;
+    struct heap times; /* tasks that wait for one */
     uint64_t next_id;
     uint32_t slots_max, slots_in_use;
     uint64_t tick_ns;
@@ -145,6 +145,14 @@ struct warm *function_take_warm(struct cell_function *function);
 void warm_destroy(struct warm *warm); /* a chain by beneath */
 /* With the lock. Takes one out of its function and the cell: its slot is the taker's. */
 struct faaslet *warm_take(struct warm *warm);
+
+/* With save_at; without the lock, by the executor that has the task. arm: before each
+ * run, that it stops there. -ENOENT: it cannot come there. */
+int save_arm(const struct task *task) MUST_CHECK;
+bool save_is_there(const struct task *task, const struct faaslet_outcome *outcome);
+void save_end_there(struct cell *cell, struct task *task);
+/* It ended as it should not have. */
+void save_end_before(struct cell *cell, struct task *task, const struct faaslet_outcome *outcome);
 
 /* Waiting: without the lock; the task is still running. True: something was ready
  * already. */

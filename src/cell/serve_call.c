@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/file.h"
 #include "cell/serve_internal.h"
 
 #define ENTRY_DEFAULT     "_start"
@@ -65,6 +66,8 @@ serve_call_free(struct serve_call *call)
     for (size_t i = 0; i < ARRAY_COUNT(call->stdio); i++)
         if (call->stdio[i] >= 0)
             (void)close(call->stdio[i]);
+    if (call->save_fd >= 0)
+        (void)close(call->save_fd);
     if (call->request != NULL)
         protobuf_c_message_free_unpacked(&call->request->base, NULL);
     if (call->served != NULL)
@@ -213,6 +216,40 @@ take_output(const struct cell_end *from, Rpc__CellEnd *end)
                                                                      &end->result.len);
 }
 
+/* It stands where it was to be saved: to the worker's descriptor. */
+static int
+save(const struct serve_call *call, const struct cell_end *from, struct diag *diag)
+{
+    struct buffer bytes = {0};
+    int err = hostcall_process_can_move(from->process, diag);
+
+    if (err == 0)
+        err = faaslet_frozen_save(from->frozen, &bytes, diag);
+    if (err == 0)
+        err = file_write_all(call->save_fd, bytes.bytes, bytes.count);
+    buffer_fini(&bytes);
+    return err == 0 ? 0
+                    : diag_set(diag, err, "its Proto-Faaslet cannot be kept: %s", strerror(-err));
+}
+
+/* The message, which the caller frees; or NULL. */
+static char *
+take_frozen(const struct serve_call *call, const struct cell_end *from, Rpc__CellEnd *end)
+{
+    struct diag diag;
+    char *text;
+
+    diag_init(&diag);
+    end->err = save(call, from, &diag);
+    if (end->err == 0)
+        return NULL;
+    end->kind = RPC__CELL_END_KIND__CELL_END_FAILED;
+    text = rpc_text(diag_text(&diag));
+    if (text != NULL)
+        end->message = text;
+    return text;
+}
+
 /* cell_end_fn. */
 static void
 on_end(void *context, const struct cell_end *from)
@@ -220,6 +257,7 @@ on_end(void *context, const struct cell_end *from)
     struct serve_call *call = context;
     Rpc__CellEnd end = RPC__CELL_END__INIT;
     char *message = rpc_text(from->message), *backtrace = rpc_text(from->backtrace);
+    char *saving = NULL;
     char limit[MESSAGE_BYTES_MAX];
 
     end.kind = kinds[from->kind];
@@ -238,9 +276,13 @@ on_end(void *context, const struct cell_end *from)
     end.refused = tell_refused(from->refused);
     end.wall_ns = from->wall_ns;
     end.cpu_ns = from->cpu_ns;
+    end.memory_bytes = from->memory_bytes;
+    if (from->frozen != NULL)
+        saving = take_frozen(call, from, &end);
     call_end(call, &end);
     free(message);
     free(backtrace);
+    free(saving);
 }
 
 /* ----------------------------------------------------------------------- begin */
@@ -289,8 +331,9 @@ start_locked(struct serve_call *call)
         .entry = entry_of(call),
         .args = has_values ? request->values : NULL,
         .slot_count = has_values ? request->n_values : 0,
-        .result_slots = has_values ? request->result_slots : 0,
+        .result_slots = request != NULL ? request->result_slots : 0,
         .process = call->process,
+        .save_at = call->save_fd >= 0 ? request->save_at : NULL,
         .deadline_ns = deadline_of(call),
         .on_end = on_end,
         .context = call,
@@ -343,8 +386,9 @@ check_call(struct serve *serve, const Rpc__CellCall *call, const struct net_fram
            struct diag *diag)
 {
     unsigned long long number = (unsigned long long)call->call;
+    size_t wanted = (call->has_stdio ? 3u : 0u) + (call->has_save ? 1u : 0u);
 
-    if (frame->fd_count != (call->has_stdio ? 3 : 0) && !frame->is_short)
+    if (frame->fd_count != wanted && !frame->is_short)
         return diag_set(diag, -EPROTO, "call %llu came with %zu descriptors", number,
                         frame->fd_count);
     if (call->n_values > CELL_RESULTS_MAX || call->result_slots > CELL_RESULTS_MAX)
@@ -375,7 +419,8 @@ call_create(struct serve *serve, Rpc__CellRequest **request, struct net_frame *f
     call->depth = call->request->call->depth;
     call->begin_ns = clock_now_ns();
     for (size_t i = 0; i < ARRAY_COUNT(call->stdio); i++)
-        call->stdio[i] = frame->fd_count > 0 ? frame->fds[i] : HOSTCALL_MEMORY;
+        call->stdio[i] = call->request->call->has_stdio ? frame->fds[i] : HOSTCALL_MEMORY;
+    call->save_fd = call->request->call->has_save ? frame->fds[frame->fd_count - 1] : -1;
     frame->fd_count = 0;
     *request = NULL;
     return call;
@@ -396,7 +441,7 @@ refuse(struct serve *serve, const struct served *served, const struct net_frame 
         return -ENOENT;
     }
     if (frame->is_short) {
-        (void)snprintf(text, MESSAGE_BYTES_MAX, "standard streams: " SERVE_NO_ROOM);
+        (void)snprintf(text, MESSAGE_BYTES_MAX, "descriptors of it: " SERVE_NO_ROOM);
         return -EMFILE;
     }
     return 0;

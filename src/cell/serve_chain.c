@@ -381,6 +381,7 @@ create_child(struct serve *serve, const struct serve_call *parent, struct served
     child->start = start;
     for (size_t i = 0; i < ARRAY_COUNT(child->stdio); i++)
         child->stdio[i] = HOSTCALL_MEMORY;
+    child->save_fd = -1;
     err = served_process(serve, served, child, &child->process, NULL);
     child->start = NULL;
     if (err != 0) {

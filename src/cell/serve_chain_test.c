@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../../tests/cell_thread.h"
 #include "../../tests/chain_scenarios.h"
+#include "../../tests/device_scenarios.h"
 
 #include "base/fault.h"
 
@@ -45,6 +46,7 @@ main(void)
 {
     static const struct CMUnitTest tests[] = {
         CHAIN_SCENARIOS,
+        DEVICE_SCENARIOS,
         cmocka_unit_test(test_a_child_without_memory_fails_alone),
     };
 

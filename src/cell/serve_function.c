@@ -193,6 +193,8 @@ served_process(struct serve *serve, const struct served *served, const struct se
         .output_max = limits != NULL ? limits->output_bytes : 0,
         .function = served->request->put->name,
         .tenant = serve->tenant,
+        .version = served->request->put->version,
+        .has_device = true,
     };
     const char **env = NULL, *name = served->request->put->name;
     int err = join_env(served->request->put, request, &env, &config.env_count);

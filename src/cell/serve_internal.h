@@ -96,6 +96,7 @@ struct serve_call {
     bool is_cancelled;
     Rpc__CellRequest *request; /* owned; until it is started */
     int stdio[3];              /* owned, or HOSTCALL_MEMORY */
+    int save_fd;               /* owned: where it is to be saved; -1: it is to run */
     uint64_t begin_ns, wall_ns;
     struct hostcall_process *process; /* owned */
 

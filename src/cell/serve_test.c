@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../../tests/cell_scenarios.h"
 #include "../../tests/cell_thread.h"
+#include "../../tests/save_scenarios.h"
 
 #include <sys/resource.h>
 #include <time.h>
@@ -244,6 +245,7 @@ main(void)
 {
     static const struct CMUnitTest tests[] = {
         CELL_SCENARIOS,
+        SAVE_SCENARIOS,
         cmocka_unit_test(test_a_cell_that_cannot_be_prepared_says_so),
         cmocka_unit_test(test_a_seal_that_fails_is_told),
         cmocka_unit_test(test_a_put_without_a_thread_or_memory_fails_alone),

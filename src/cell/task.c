@@ -184,6 +184,14 @@ cell_cancel(struct cell *cell, uint64_t id)
 
 /* ------------------------------------------------------------------- begin and end */
 
+static void
+task_free(struct task *task)
+{
+    free(task->entry);
+    free(task->save_at);
+    free(task);
+}
+
 static struct task *
 task_create(struct cell_function *function, const struct cell_call *call)
 {
@@ -193,12 +201,13 @@ task_create(struct cell_function *function, const struct cell_call *call)
     if (task == NULL)
         return NULL;
     task->entry = call->entry != NULL ? strdup(call->entry) : NULL;
-    if (call->entry != NULL && task->entry == NULL) {
-        free(task);
+    task->save_at = call->save_at != NULL ? strdup(call->save_at) : NULL;
+    if ((call->entry != NULL && task->entry == NULL) ||
+        (call->save_at != NULL && task->save_at == NULL)) {
+        task_free(task);
         return NULL;
     }
     task->function = function;
-    task->heap_index = CELL_NOT_IN_HEAP;
     task->begin_ns = now;
     task->deadline_ns = call->deadline_ns != 0 ? call->deadline_ns : CLOCK_NEVER_NS;
     if (function->wall_ns_max != 0 && task->deadline_ns > now &&
@@ -250,10 +259,8 @@ cell_start(struct cell_function *function, const struct cell_call *call, uint64_
     if (err == 0)
         *id = task->id; /* before anybody can end it */
     (void)pthread_mutex_unlock(&cell->lock);
-    if (err != 0) {
-        free(task->entry);
-        free(task);
-    }
+    if (err != 0)
+        task_free(task);
     return err;
 }
 
@@ -276,6 +283,7 @@ task_end(struct cell *cell, struct task *task, struct cell_end *end)
     end->id = task->id;
     end->process = process_now(task);
     end->wall_ns = clock_now_ns() - task->begin_ns;
+    end->memory_bytes = task->memory_bytes;
     if (task->faaslet != NULL) {
         end->cpu_ns = faaslet_cpu_ns(task->faaslet);
         end->refused = faaslet_refused(task->faaslet);
@@ -301,6 +309,5 @@ task_end(struct cell *cell, struct task *task, struct cell_end *end)
     task_leave(cell, task);
     (void)pthread_mutex_unlock(&cell->lock);
     function_put(function);
-    free(task->entry);
-    free(task);
+    task_free(task);
 }

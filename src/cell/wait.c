@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -16,65 +17,21 @@
 #include "cell/cell_internal.h"
 
 #define EVENTS_PER_CALL 64
-#define HEAP_MIN        64u
 #define NS_PER_MS       UINT64_C(1000000)
 #define WAIT_MS_MAX     60000
 
-/* ---------------------------------------------------------------------------- heap */
+/* --------------------------------------------------------------------------- times */
 
-static void
-heap_set(struct cell *cell, size_t at, struct task *task)
+static struct task *
+task_of(struct heap_item *item)
 {
-    cell->heap[at] = task;
-    task->heap_index = at;
-}
-
-static void
-heap_up(struct cell *cell, size_t at)
-{
-    struct task *task = cell->heap[at];
-
-    while (at > 0 && cell->heap[(at - 1) / 2]->wake_ns > task->wake_ns) {
-        heap_set(cell, at, cell->heap[(at - 1) / 2]);
-        at = (at - 1) / 2;
-    }
-    heap_set(cell, at, task);
-}
-
-static void
-heap_down(struct cell *cell, size_t at)
-{
-    struct task *task = cell->heap[at];
-
-    for (;;) {
-        size_t child = 2 * at + 1;
-
-        if (child + 1 < cell->heap_count &&
-            cell->heap[child + 1]->wake_ns < cell->heap[child]->wake_ns)
-            child++;
-        if (child >= cell->heap_count || cell->heap[child]->wake_ns >= task->wake_ns)
-            break;
-        heap_set(cell, at, cell->heap[child]);
-        at = child;
-    }
-    heap_set(cell, at, task);
+    return (struct task *)(void *)((char *)item - offsetof(struct task, wake));
 }
 
 void
 wait_forget(struct cell *cell, struct task *task)
 {
-    size_t at = task->heap_index;
-    struct task *last;
-
-    if (at == CELL_NOT_IN_HEAP)
-        return;
-    task->heap_index = CELL_NOT_IN_HEAP;
-    last = cell->heap[--cell->heap_count];
-    if (last == task)
-        return;
-    heap_set(cell, at, last);
-    heap_up(cell, at);
-    heap_down(cell, last->heap_index);
+    heap_remove(&cell->times, &task->wake);
 }
 
 static void
@@ -91,18 +48,9 @@ wait_until(struct cell *cell, struct task *task, uint64_t when_ns)
 {
     if (when_ns == CLOCK_NEVER_NS)
         return 0;
-    if (cell->heap_count == cell->heap_capacity) {
-        size_t capacity = cell->heap_capacity > 0 ? 2 * cell->heap_capacity : HEAP_MIN;
-        struct task **heap = realloc(cell->heap, capacity * sizeof(struct task *));
-
-        if (heap == NULL)
-            return -ENOMEM;
-        cell->heap = heap;
-        cell->heap_capacity = capacity;
-    }
-    task->wake_ns = when_ns;
-    heap_set(cell, cell->heap_count++, task);
-    heap_up(cell, task->heap_index);
+    if (heap_reserve(&cell->times, cell->times.count + 1) != 0)
+        return -ENOMEM;
+    heap_add(&cell->times, &task->wake, when_ns);
     if (when_ns < cell->watcher_until_ns)
         call_watcher(cell);
     return 0;
@@ -171,9 +119,10 @@ static void
 wake_due(struct cell *cell)
 {
     uint64_t now = clock_now_ns();
+    struct heap_item *first;
 
-    while (cell->heap_count > 0 && cell->heap[0]->wake_ns <= now) {
-        struct task *task = cell->heap[0];
+    while ((first = heap_first(&cell->times)) != NULL && first->key <= now) {
+        struct task *task = task_of(first);
 
         wait_forget(cell, task);
         task_wake(cell, task);
@@ -183,10 +132,11 @@ wake_due(struct cell *cell)
 static int
 timeout_ms(struct cell *cell)
 {
+    const struct heap_item *first = heap_first(&cell->times);
     uint64_t now, wait;
 
-    cell->watcher_until_ns = cell->heap_count > 0 ? cell->heap[0]->wake_ns : CLOCK_NEVER_NS;
-    if (cell->heap_count == 0)
+    cell->watcher_until_ns = first != NULL ? first->key : CLOCK_NEVER_NS;
+    if (first == NULL)
         return WAIT_MS_MAX;
     now = clock_now_ns();
     if (cell->watcher_until_ns <= now)

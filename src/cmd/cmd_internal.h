@@ -31,11 +31,35 @@ int cmd_compile(int argc, char **argv) MUST_CHECK;
 int cmd_cc(int argc, char **argv) MUST_CHECK;
 int cmd_inspect(int argc, char **argv) MUST_CHECK;
 int cmd_doctor(int argc, char **argv) MUST_CHECK;
+int cmd_up(int argc, char **argv) MUST_CHECK;
+int cmd_planner(int argc, char **argv) MUST_CHECK;
+int cmd_worker(int argc, char **argv) MUST_CHECK;
+int cmd_new(int argc, char **argv) MUST_CHECK;
+int cmd_deploy(int argc, char **argv) MUST_CHECK;
+int cmd_invoke(int argc, char **argv) MUST_CHECK;
+int cmd_functions(int argc, char **argv) MUST_CHECK;
+int cmd_calls(int argc, char **argv) MUST_CHECK;
+int cmd_logs(int argc, char **argv) MUST_CHECK;
+int cmd_hosts(int argc, char **argv) MUST_CHECK;
+int cmd_drain(int argc, char **argv) MUST_CHECK;
+int cmd_top(int argc, char **argv) MUST_CHECK;
+int cmd_usage_report(int argc, char **argv) MUST_CHECK;
+int cmd_token(int argc, char **argv) MUST_CHECK;
+int cmd_tenant(int argc, char **argv) MUST_CHECK;
+int cmd_variable(int argc, char **argv) MUST_CHECK;
+int cmd_trigger(int argc, char **argv) MUST_CHECK;
+int cmd_files(int argc, char **argv) MUST_CHECK;
+int cmd_config(int argc, char **argv) MUST_CHECK;
+int cmd_completion(int argc, char **argv) MUST_CHECK;
 
 /* Prints "weft: text" to standard error and returns the exit code of err. */
 int cmd_fail(int err, const struct diag *diag) MUST_CHECK;
 /* For a command line that is wrong: says so and where help is. CMD_EXIT_INPUT. */
 int cmd_usage(const char *command, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* The text for CPython's -c of a user's file, with what it needs to be a function. -EINVAL:
+ * not UTF-8, or too large. */
+int cmd_python_source(const char *path, struct buffer *out, struct diag *diag) MUST_CHECK;
 
 /* Compiler options that run and compile share: one long option. False where it
  * is none of them or its value is wrong (diag says so). */
@@ -57,6 +81,35 @@ bool cmd_compile_option(int option, const char *value, struct compile_request *r
     "  --cache DIR          where images are kept (default $WEFT_CACHE or ~/.cache/weft)\n" \
     "  --compile-mem SIZE   memory limit of the compiler (default 6G)\n" \
     "  --compile-time SEC   time limit of the compiler (default 600)\n"
+
+/* Options of a command, each with where its value goes. A name of one letter is a short
+ * option (-v). */
+enum cmd_option_kind {
+    CMD_TEXT,    /* const char * */
+    CMD_LIST,    /* struct cmd_list */
+    CMD_NUMBER,  /* uint64_t, at most max */
+    CMD_SIZE,    /* uint64_t, "64M" */
+    CMD_SECONDS, /* double, "1.5" */
+    CMD_FLAG,    /* bool */
+    CMD_MAYBE,   /* const char *; "" without a value */
+};
+#define CMD_LIST_MAX 256u
+struct cmd_list {
+    const char *items[CMD_LIST_MAX];
+    size_t count;
+};
+struct cmd_option {
+    const char *name;
+    enum cmd_option_kind kind;
+    void *to;
+    uint64_t max;
+};
+struct api;
+/* argv[0] is the command's name; other arguments begin at optind. api: the options of api.h,
+ * too, or NULL. CMD_EXIT_OK, or the exit code, or CMD_HELPED: help was asked for and told. */
+#define CMD_HELPED (-1)
+int cmd_options(int argc, char **argv, const char *help, struct api *api,
+                const struct cmd_option *options, size_t count) MUST_CHECK;
 
 /* "64K", "512M", "2G", or bytes. False where it is not a size. */
 bool cmd_parse_size(const char *text, uint64_t *bytes);

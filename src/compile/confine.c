@@ -65,13 +65,16 @@ static void
 drop_privileges(void)
 {
     (void)unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWNS);
-    if (geteuid() != 0)
-        return;
-    (void)setgroups(0, NULL);
-    if (setresgid(NOBODY, NOBODY, NOBODY) != 0 || setresuid(NOBODY, NOBODY, NOBODY) != 0)
-        _exit(COMPILE_EXIT_REFUSED);
-    /* Or /proc/self would belong to root, and objects are passed through it. */
-    (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    if (geteuid() == 0) {
+        (void)setgroups(0, NULL);
+        if (setresgid(NOBODY, NOBODY, NOBODY) != 0 || setresuid(NOBODY, NOBODY, NOBODY) != 0)
+            _exit(COMPILE_EXIT_REFUSED);
+        /* Or /proc/self would belong to root, and objects are passed through it. */
+        (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    }
+    /* Who waits for the image may be killed: nobody wants it then. A change of user forgets
+     * this, so it comes last. */
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 }
 
 /* Reading and executing stays possible where programs and libraries are. */

@@ -338,6 +338,9 @@ bool faaslet_frozen_is_running(const struct faaslet_frozen *frozen);
  * is destroyed. Not while it runs. */
 void faaslet_process_set(struct faaslet *faaslet, void *process);
 
+/* Of its linear memory now; 0 where it has none, or several instances. */
+uint64_t faaslet_memory_bytes(const struct faaslet *faaslet);
+
 /* Processor time that ticks have charged to it since it began (faaslet_thread_tick). */
 uint64_t faaslet_cpu_ns(const struct faaslet *faaslet);
 

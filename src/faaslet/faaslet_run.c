@@ -473,6 +473,17 @@ faaslet_refused(const struct faaslet *faaslet)
 }
 
 uint64_t
+faaslet_memory_bytes(const struct faaslet *faaslet)
+{
+    const struct abi_memory *memory;
+
+    if (faaslet->mode != ABI_STANDALONE)
+        return 0;
+    memory = memory_of(faaslet, context_at(faaslet, faaslet->instances[0]->context));
+    return memory == NULL ? 0 : memory->pages * ABI_PAGE_BYTES;
+}
+
+uint64_t
 faaslet_cpu_ns(const struct faaslet *faaslet)
 {
     return faaslet->stand.cpu_ns;

@@ -113,6 +113,9 @@ int files_table_adopt_at(struct files_table *table, uint32_t number, int fd) MUS
 int files_table_adopt_memory(struct files_table *table, uint32_t number, uint32_t memory,
                              bool is_written) MUST_CHECK;
 
+/* The same at the lowest free number; mode, access and rights are for the caller to set. */
+int files_table_add_memory(struct files_table *table, uint32_t memory, uint32_t *number) MUST_CHECK;
+
 /* Keeps the lowest free number from being given out (a closed standard stream). */
 int files_table_skip(struct files_table *table) MUST_CHECK;
 void files_table_unskip(struct files_table *table, uint32_t number);

@@ -377,6 +377,18 @@ files_table_adopt_memory(struct files_table *table, uint32_t number, uint32_t me
     return 0;
 }
 
+int
+files_table_add_memory(struct files_table *table, uint32_t memory, uint32_t *number)
+{
+    int err = files_table_reserve(table, number);
+
+    if (err != 0)
+        return err;
+    table->entries[*number].kind = FILES_MEMORY;
+    table->entries[*number].memory = memory;
+    return 0;
+}
+
 static int
 roots_append(struct files_table *table, const char *host_path, const char *guest_path,
              bool is_read_only)

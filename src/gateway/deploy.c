@@ -25,11 +25,12 @@
 #include "gateway/gateway_internal.h"
 #include "wasm/wasm.h"
 
-#define TABLE_IMAGE        "image"
-#define SPEC_BYTES_MAX     (UINT64_C(4) << 20)
-#define COMPILER_BYTES_MAX ((size_t)256 << 20)
-#define DEPLOYS_MAX        32u /* of a tenant, waiting or under way */
-#define MS_NS              UINT64_C(1000000)
+#define TABLE_IMAGE         "image"
+#define SPEC_BYTES_MAX      (UINT64_C(4) << 20)
+#define COMPILER_BYTES_MAX  ((size_t)256 << 20)
+#define DEPLOYS_MAX         32u   /* of a tenant, waiting or under way */
+#define COMPILE_SECONDS_MAX 3600u /* with others that compile beside it */
+#define MS_NS               UINT64_C(1000000)
 
 struct deploy {
     struct gateway_request *request;
@@ -332,7 +333,8 @@ make_image(struct deploy *deploy)
     struct compile_request wanted = {.bytes = deploy->bytes,
                                      .count = deploy->count,
                                      .cache_directory = gateway->config.cache,
-                                     .compiler = gateway->compiler};
+                                     .compiler = gateway->compiler,
+                                     .seconds_max = COMPILE_SECONDS_MAX};
     struct compile_report report = {0};
     int fd = -1, err;
 

@@ -303,8 +303,10 @@ gateway_rollback(struct gateway_request *request)
 {
     struct before before = {0};
     const struct gateway_field fields[] = {{"to", GATEWAY_SMALL, false, &before.found}};
-    struct catalog_alias alias = {
-        .tenant = request->tenant, .function = request->part[0], .name = "latest"};
+    struct catalog_alias alias = {.tenant = request->tenant,
+                                  .function = request->part[0],
+                                  .name = "latest",
+                                  .moves_on = true};
     json_t *body = gateway_body_fields(request, fields, ARRAY_COUNT(fields));
     struct buffer out = {0};
     struct diag diag;

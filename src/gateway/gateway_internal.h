@@ -45,13 +45,6 @@
 struct gateway_request;
 struct gateway_space;
 
-/* As planner.h has them. */
-int planner_list(struct planner *planner, const char *tenant, uint64_t after, uint32_t count,
-                 bool (*visit)(void *context, const Ledger__Call *call), void *context,
-                 struct diag *diag);
-int planner_retry(struct planner *planner, const char *tenant, uint64_t id, struct diag *diag);
-int planner_bury(struct planner *planner, const char *tenant, uint64_t id, struct diag *diag);
-
 /* --------------------------------------------------------------------------- routes */
 
 enum gateway_next {

@@ -144,6 +144,8 @@ choose_tenant(struct gateway_request *request)
     const char *named = gateway_header(request, "Weft-Tenant");
     bool is_admin = (request->who.roles & CATALOG_ADMIN) != 0;
 
+    if (request->route->scope == GATEWAY_ADMIN) /* nobody's: also the tenant is made so */
+        return true;
     if (named == NULL)
         named = gateway_query(request, "tenant");
     if (named != NULL && strlen(named) > CATALOG_NAME_BYTES_MAX)
@@ -158,8 +160,9 @@ choose_tenant(struct gateway_request *request)
     }
     if (!is_admin)
         named = request->who.tenant;
-    if (named == NULL || (is_admin && strcmp(named, "*") == 0))
-        named = "";
+    if (named == NULL ||
+        (is_admin && (strcmp(named, "*") == 0 || request->route->scope == GATEWAY_ADMIN)))
+        named = ""; /* what is the cluster's is no tenant's, whoever is named besides */
     (void)snprintf(request->tenant, sizeof(request->tenant), "%s", named);
     if (is_admin && request->tenant[0] != '\0' &&
         catalog_tenant_list(request->gateway->config.catalog, request->tenant, is_any, NULL,

@@ -21,6 +21,7 @@
 #define ARGS_BYTES_MAX 65536u
 #define KEY_BYTES_MAX  200u
 #define TRACE_MAX      256u
+#define PATIENCE_MS    10000u /* beside its limit: to wait for its turn, and to be told of it */
 #define PRIORITY_MAX   9u
 
 /* ---------------------------------------------------------------------- making calls */
@@ -180,8 +181,8 @@ wait_of(const struct gateway_wish *wish, const struct catalog_version *version)
 {
     uint64_t wait_ms = wish->wait_ms;
 
-    if (wait_ms == 0)
-        wait_ms = version->limits.wall_ns / MS_NS;
+    if (wait_ms == 0 && version->limits.wall_ns > 0)
+        wait_ms = version->limits.wall_ns / MS_NS + PATIENCE_MS;
     if (wait_ms == 0)
         wait_ms = GATEWAY_WAIT_MS;
     return wait_ms < GATEWAY_WAIT_MS_MAX ? wait_ms : GATEWAY_WAIT_MS_MAX;

@@ -85,7 +85,11 @@ sentence_of(const Ledger__Result *result, char *out, size_t size)
 {
     if (result->message[0] != '\0')
         return result->message;
-    if (result->kind == LEDGER__KIND__KIND_EXIT)
+    if (result->kind == LEDGER__KIND__KIND_EXIT && limit_name(result->refused) != NULL)
+        (void)snprintf(out, size,
+                       "the function ended with exit code %d; it was refused more by its %s limit",
+                       result->exit_code, limit_name(result->refused));
+    else if (result->kind == LEDGER__KIND__KIND_EXIT)
         (void)snprintf(out, size, "the function ended with exit code %d", result->exit_code);
     else
         (void)snprintf(out, size, "the call ended as %s", gateway_kind_name(result->kind));

@@ -83,11 +83,26 @@ read_reference(const struct faaslet_call *call, char out[HOSTCALL_NAME_BYTES_MAX
     return 0;
 }
 
+int
+chain_start(struct faaslet_call *call, const struct hostcall_chain_start *wanted, uint64_t *handle)
+{
+    const struct hostcall_process *process = wasi_process(call);
+    int err;
+
+    if (process->chain == NULL)
+        return -ENOSYS;
+    if (wanted->input_bytes > HOSTCALL_INPUT_BYTES_MAX)
+        return -E2BIG;
+    err = process->chain->ops->start(process->chain->context, process->call, wanted, handle);
+    if ((err == -EMFILE || err == -ELOOP || err == -EAGAIN) && call->refused != NULL)
+        *call->refused |= 1u << FAASLET_LIMIT_CALLS;
+    return err;
+}
+
 /* Arguments from `at` on: input, its bytes, flags, time, where the handle goes. */
 static enum faaslet_verdict
 start(struct faaslet_call *call, struct hostcall_chain_start *wanted, unsigned at)
 {
-    const struct hostcall_process *process = wasi_process(call);
     uint32_t flags = wasi_arg(call, at + 2), handle_at = wasi_arg(call, at + 4);
     uint64_t handle = 0;
     int err = wasi_check(call, handle_at, sizeof(handle));
@@ -100,14 +115,8 @@ start(struct faaslet_call *call, struct hostcall_chain_start *wanted, unsigned a
         err = -EFAULT;
     if (err == 0 && (flags & ~FLAG_DETACHED) != 0)
         err = -EINVAL;
-    if (err == 0 && process->chain == NULL)
-        err = -ENOSYS;
-    if (err == 0 && wanted->input_bytes > HOSTCALL_INPUT_BYTES_MAX)
-        err = -E2BIG;
     if (err == 0)
-        err = process->chain->ops->start(process->chain->context, process->call, wanted, &handle);
-    if ((err == -EMFILE || err == -ELOOP || err == -EAGAIN) && call->refused != NULL)
-        *call->refused |= 1u << FAASLET_LIMIT_CALLS;
+        err = chain_start(call, wanted, &handle);
     if (err == 0)
         wasi_store_u64(call, handle_at, handle);
     return wasi_done(call, err);

@@ -286,7 +286,7 @@ test_a_call_knows_who_it_is_wherever_it_goes_on(void **state)
         (void)memset(guest->memory + GUEST_BUFFER, 0, 64);
         move(guest);
     }
-    assert_int_equal(CALL(guest, "identity", 2, GUEST_BUFFER, 64, GUEST_RESULT), E_INVAL);
+    assert_int_equal(CALL(guest, "identity", 3, GUEST_BUFFER, 64, GUEST_RESULT), E_INVAL);
 }
 
 static void

@@ -93,6 +93,7 @@ struct hostcall_chain_ops {
     /* The place in handles of the first that is over. count: none is; the call is woken
      * when one of them is. */
     int64_t (*poll)(void *context, uint64_t call, const uint64_t *handles, size_t count);
+    /* Writes nothing where it is not over. */
     int (*end)(void *context, uint64_t call, uint64_t handle, struct hostcall_chain_end *end);
     /* Copies what there is of [offset, offset + bytes). -EAGAIN: it is not over. */
     int (*read)(void *context, uint64_t call, uint64_t handle, enum hostcall_stream stream,
@@ -140,9 +141,11 @@ struct hostcall_config {
     size_t socket_count;
     uint64_t call;                      /* its number, for the guest and for chain */
     const char *function, *tenant;      /* names, or NULL */
+    const char *version;                /* of the function, or NULL */
     uint64_t deadline_ns;               /* as the guest is told; 0: none */
     uint32_t pointer;                   /* the function of its table that it is to run; 0: none */
     const struct hostcall_chain *chain; /* registered, borrowed; NULL: it can start none */
+    bool has_device;                    /* /dev/weft, as the next descriptor after the sockets */
 };
 
 struct hostcall_process;
@@ -157,6 +160,10 @@ void hostcall_process_destroy(struct hostcall_process *process); /* NULL is fine
  * process goes on. */
 const uint8_t *hostcall_process_output(const struct hostcall_process *process, unsigned stream,
                                        size_t *count);
+
+/* Whether it can be started from a frozen copy of it in another process: -ENOTSUP, and
+ * diag names the descriptor that cannot go there (a pipe, a socket). */
+int hostcall_process_can_move(const struct hostcall_process *process, struct diag *diag) MUST_CHECK;
 
 /* For faaslet_config: the import resolver, and how a process record freezes. */
 const struct faaslet_host_function *hostcall_resolve(const char *module, size_t module_bytes,

@@ -23,6 +23,34 @@ struct hostcall_strings {
     uint32_t count;
 };
 
+/* A call of /dev/weft (device.c). */
+enum device_call_state {
+    DEVICE_CALL_FREE,
+    DEVICE_CALL_OPEN, /* its input is being written */
+    DEVICE_CALL_STARTED,
+    DEVICE_CALL_STATE_COUNT
+};
+
+struct device_call {
+    uint8_t state;
+    bool is_detached;
+    uint32_t tag;                   /* the guest's number for it; 0: none */
+    uint64_t handle;                /* of DEVICE_CALL_STARTED */
+    struct buffer reference, input; /* owned */
+};
+
+struct hostcall_device {
+    struct device_call *calls; /* owned */
+    uint32_t count;
+    uint64_t input_bytes; /* of those that are not started */
+};
+
+/* What is left of frozen bytes. */
+struct hostcall_reading {
+    const uint8_t *bytes;
+    size_t count;
+};
+
 struct hostcall_process {
     struct hostcall_strings args;
     struct hostcall_strings env;
@@ -32,14 +60,26 @@ struct hostcall_process {
     uint64_t output_bytes;         /* so far */
     struct buffer streams[4];      /* the input; what 1 and 2 wrote in memory; the result */
     uint64_t input_at;             /* read by 0 */
-    struct hostcall_strings names; /* of the function and of the tenant */
+    struct hostcall_strings names; /* of the function, of the tenant; the version */
     uint64_t call, deadline_ns;
     uint32_t pointer;
     const struct hostcall_chain *chain; /* registered; NULL: none */
+    struct hostcall_device device;
 };
 
 /* The registered one of this number, or NULL. */
 const struct hostcall_chain *chain_find(uint64_t number);
+
+/* The next text of frozen bytes; NULL: there is not so much. */
+const uint8_t *hostcall_take_text(struct hostcall_reading *reading, uint64_t bytes);
+
+/* Starts a call for the guest, whose refusals it notes. -ENOSYS: it can start none. */
+int chain_start(struct faaslet_call *call, const struct hostcall_chain_start *wanted,
+                uint64_t *handle) MUST_CHECK;
+
+/* Whether so much may be written to the result. False: the process is to end
+ * (FAASLET_CALL_LIMIT). */
+bool weft_output_allows(struct faaslet_call *call, uint64_t bytes);
 
 /* fd_write's ways: what is written to an entry, whatever it is. */
 int wasi_write_entry(struct hostcall_process *process, struct files_entry *entry,
@@ -312,6 +352,49 @@ int wasi_times(uint64_t atim, uint64_t mtim, uint32_t flags, struct timespec out
 void wasi_filestat_from(const struct stat *stat, uint16_t socket_type, struct wasi_filestat *out);
 void wasi_unstable_filestat_from(const struct wasi_filestat *from,
                                  struct wasi_unstable_filestat *out);
+
+/* --------------------------------------------------------------------- /dev/weft */
+
+#define DEVICE_PATH    "/dev/weft"
+#define DEVICE_STREAMS 4u
+
+/* Numbers of FILES_MEMORY: up to 2 the standard streams; from DEVICE_CALLS on
+ * DEVICE_STREAMS for each call, enum device_stream. */
+enum { DEVICE_ROOT = 16, DEVICE_RESULT, DEVICE_IDENTITY, DEVICE_DEADLINE, DEVICE_CALLS = 32 };
+enum device_stream {
+    DEVICE_STREAM_CALL,
+    DEVICE_STREAM_END,
+    DEVICE_STREAM_OUTPUT,
+    DEVICE_STREAM_LOG
+};
+
+bool device_is(const struct files_entry *entry);
+struct device_call *device_call_of(const struct hostcall_process *process,
+                                   const struct files_entry *entry);
+enum device_stream device_stream_of(const struct files_entry *entry);
+/* Starts it unless it is; what weft_chain may say. */
+int device_start(struct faaslet_call *host, struct device_call *call) MUST_CHECK;
+
+/* The directory, at the lowest free number. */
+int device_add(struct hostcall_process *process) MUST_CHECK;
+/* As files_path_open and files_path_stat, of a path beneath the directory. */
+int device_open(struct hostcall_process *process, const char *path, const struct files_open *how,
+                uint32_t *number) MUST_CHECK;
+int device_stat(const char *path, struct stat *out) MUST_CHECK;
+/* A descriptor with this number of FILES_MEMORY was closed. */
+void device_closed(struct hostcall_process *process, uint32_t memory);
+void device_fini(struct hostcall_device *device);
+
+/* The bodies of host calls, with what they have checked. */
+enum faaslet_verdict device_read(struct faaslet_call *call, struct files_entry *entry,
+                                 const struct wasi_buffers *buffers, uint32_t result_at);
+enum faaslet_verdict device_write(struct faaslet_call *call, const struct files_entry *entry,
+                                  const struct wasi_buffers *buffers, uint32_t result_at);
+enum faaslet_verdict device_sync(struct faaslet_call *call, const struct files_entry *entry);
+
+void device_freeze(const struct hostcall_device *device, struct buffer *out);
+int device_thaw(struct hostcall_reading *reading, uint64_t count,
+                struct hostcall_device *device) MUST_CHECK;
 
 /* ------------------------------------------------------------------ functions */
 

@@ -11,8 +11,8 @@
 #define STRINGS_BYTES_MAX (16u << 20) /* arguments, or environment */
 #define STRINGS_COUNT_MAX (1u << 20)
 #define TEXT_BYTES_MAX    (64u << 20) /* of any text in a frozen record */
-#define NAME_COUNT        2u          /* function, tenant */
-#define PROCESS_MAGIC     0x33524c50u /* "PLR3" */
+#define NAME_COUNT        3u          /* function, tenant, version */
+#define PROCESS_MAGIC     0x34524c50u /* "PLR4" */
 
 struct frozen_process {
     uint64_t magic, arg_count, arg_bytes, env_count, env_bytes;
@@ -20,6 +20,7 @@ struct frozen_process {
     uint64_t stream_bytes[4], input_at;
     uint64_t name_bytes, call, left, chain, pointer; /* left: the deadline, inverted: a time
                                                       * could look like a host address */
+    uint64_t device_calls;
 };
 
 static int
@@ -119,9 +120,12 @@ open_files(struct hostcall_process *process, const struct hostcall_config *confi
         err = open_directories(files, config, diag);
     for (size_t i = 0; i < config->socket_count && err == 0; i++)
         err = adopt(process, config->sockets[i], diag, "socket", i);
+    if (err == 0 && config->has_device)
+        err = device_add(process);
     for (uint32_t i = 0; i < 3; i++)
         files_table_unskip(files, i);
-    files->open_max = config->files_max;
+    files->open_max =
+        config->files_max != 0 && config->has_device ? config->files_max + 1 : config->files_max;
     return err;
 }
 
@@ -129,7 +133,8 @@ static int
 take_identity(struct hostcall_process *process, const struct hostcall_config *config)
 {
     const char *const names[] = {config->function != NULL ? config->function : "",
-                                 config->tenant != NULL ? config->tenant : ""};
+                                 config->tenant != NULL ? config->tenant : "",
+                                 config->version != NULL ? config->version : ""};
 
     process->output_max = config->output_max;
     process->call = config->call;
@@ -175,12 +180,33 @@ hostcall_process_destroy(struct hostcall_process *process)
     if (process == NULL)
         return;
     files_table_fini(&process->files);
+    device_fini(&process->device);
     buffer_fini(&process->args.bytes);
     buffer_fini(&process->env.bytes);
     buffer_fini(&process->names.bytes);
     for (size_t i = 0; i < ARRAY_COUNT(process->streams); i++)
         buffer_fini(&process->streams[i]);
     free(process);
+}
+
+/* The standard streams are each start's own. */
+int
+hostcall_process_can_move(const struct hostcall_process *process, struct diag *diag)
+{
+    const struct files_table *files = &process->files;
+
+    for (uint32_t i = 3; i < files->entry_count; i++) {
+        const struct files_entry *entry = files_table_get(files, i);
+
+        if (entry == NULL || entry->root >= 0 || (device_is(entry) && entry->memory < DEVICE_CALLS))
+            continue;
+        return diag_set(diag, -ENOTSUP,
+                        "descriptor %u is open for what no other process can have (%s)", i,
+                        device_is(entry)              ? "a call that it started"
+                        : entry->kind == FILES_SOCKET ? "a socket"
+                                                      : "a stream");
+    }
+    return 0;
 }
 
 /* --------------------------------------------------------------- freeze and thaw */
@@ -206,6 +232,7 @@ process_freeze(void *object, struct buffer *out)
         .left = ~process->deadline_ns,
         .chain = process->chain != NULL ? process->chain->number : 0,
         .pointer = process->pointer,
+        .device_calls = process->device.count,
     };
 
     buffer_append(out, &header, sizeof(header));
@@ -214,6 +241,7 @@ process_freeze(void *object, struct buffer *out)
     for (size_t i = 0; i < ARRAY_COUNT(process->streams); i++)
         files_text_freeze(&streams[i], out);
     files_text_freeze(&process->names.bytes, out);
+    device_freeze(&process->device, out);
     files_table_freeze(&process->files, out);
     return out->err;
 }
@@ -235,15 +263,8 @@ strings_thaw(const uint8_t *bytes, size_t byte_count, uint64_t count, struct hos
     return 0;
 }
 
-/* What is left of the frozen bytes. */
-struct reading {
-    const uint8_t *bytes;
-    size_t count;
-};
-
-/* The next text; NULL: there is not so much. */
-static const uint8_t *
-take_text(struct reading *reading, uint64_t bytes)
+const uint8_t *
+hostcall_take_text(struct hostcall_reading *reading, uint64_t bytes)
 {
     const uint8_t *text = reading->bytes;
     uint64_t room = ROUND_UP(bytes, sizeof(uint64_t));
@@ -256,11 +277,11 @@ take_text(struct reading *reading, uint64_t bytes)
 }
 
 static int
-texts_read(const struct frozen_process *header, struct reading *reading,
+texts_read(const struct frozen_process *header, struct hostcall_reading *reading,
            struct hostcall_process *process)
 {
-    const uint8_t *args = take_text(reading, header->arg_bytes);
-    const uint8_t *env = args == NULL ? NULL : take_text(reading, header->env_bytes);
+    const uint8_t *args = hostcall_take_text(reading, header->arg_bytes);
+    const uint8_t *env = args == NULL ? NULL : hostcall_take_text(reading, header->env_bytes);
     int err = env == NULL ? -EINVAL : 0;
 
     if (err == 0)
@@ -268,22 +289,45 @@ texts_read(const struct frozen_process *header, struct reading *reading,
     if (err == 0)
         err = strings_thaw(env, header->env_bytes, header->env_count, &process->env);
     for (size_t i = 0; i < ARRAY_COUNT(process->streams) && err == 0; i++) {
-        const uint8_t *text = take_text(reading, header->stream_bytes[i]);
+        const uint8_t *text = hostcall_take_text(reading, header->stream_bytes[i]);
 
         err = text == NULL ? -EINVAL
                            : files_text_thaw(text, header->stream_bytes[i], &process->streams[i]);
     }
-    args = err == 0 ? take_text(reading, header->name_bytes) : NULL;
+    args = err == 0 ? hostcall_take_text(reading, header->name_bytes) : NULL;
     if (args == NULL)
         return err != 0 ? err : -EINVAL;
     return strings_thaw(args, header->name_bytes, NAME_COUNT, &process->names);
 }
 
-static bool
-is_memory_valid(const struct files_table *files)
+/* The same where each start has its own of them. */
+static int
+texts_skip(const struct frozen_process *header, struct hostcall_reading *reading)
 {
+    bool is_whole = hostcall_take_text(reading, header->arg_bytes) != NULL &&
+                    hostcall_take_text(reading, header->env_bytes) != NULL;
+
+    for (size_t i = 0; i < ARRAY_COUNT(header->stream_bytes) && is_whole; i++)
+        is_whole = hostcall_take_text(reading, header->stream_bytes[i]) != NULL;
+    return is_whole && hostcall_take_text(reading, header->name_bytes) != NULL ? 0 : -EINVAL;
+}
+
+static bool
+is_known(uint32_t memory, uint32_t calls)
+{
+    if (memory >= DEVICE_CALLS)
+        return (memory - DEVICE_CALLS) / DEVICE_STREAMS < calls;
+    return memory <= 2 || (memory >= DEVICE_ROOT && memory <= DEVICE_DEADLINE);
+}
+
+static bool
+is_memory_valid(const struct hostcall_process *process)
+{
+    const struct files_table *files = &process->files;
+
     for (uint32_t i = 0; i < files->entry_count; i++)
-        if (files->entries[i].kind == FILES_MEMORY && files->entries[i].memory > 2)
+        if (files->entries[i].kind == FILES_MEMORY &&
+            !is_known(files->entries[i].memory, process->device.count))
             return false;
     return true;
 }
@@ -292,8 +336,8 @@ static int
 process_read(const uint8_t *bytes, size_t count, const struct hostcall_process *fresh,
              struct hostcall_process *process)
 {
-    struct reading reading = {bytes + sizeof(struct frozen_process),
-                              count - sizeof(struct frozen_process)};
+    struct hostcall_reading reading = {bytes + sizeof(struct frozen_process),
+                                       count - sizeof(struct frozen_process)};
     struct frozen_process header;
     size_t used;
     int err;
@@ -312,12 +356,14 @@ process_read(const uint8_t *bytes, size_t count, const struct hostcall_process *
     process->deadline_ns = ~header.left;
     process->pointer = (uint32_t)header.pointer;
     process->chain = chain_find(header.chain);
-    err = texts_read(&header, &reading, process);
+    err = fresh != NULL ? texts_skip(&header, &reading) : texts_read(&header, &reading, process);
+    if (err == 0)
+        err = device_thaw(&reading, header.device_calls, &process->device);
     if (err != 0)
         return err;
     err = files_table_thaw(reading.bytes, reading.count, fresh != NULL ? &fresh->files : NULL,
                            &process->files, &used);
-    if (err == 0 && (used != reading.count || !is_memory_valid(&process->files)))
+    if (err == 0 && (used != reading.count || !is_memory_valid(process)))
         err = -EINVAL;
     return err;
 }

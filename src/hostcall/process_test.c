@@ -400,6 +400,29 @@ test_unstable_whence_is_current_end_set(void **state)
     assert_int_equal(CALL(guest, "fd_seek", fd, 0, 3, GUEST_RESULT), E_INVAL);
 }
 
+static void
+test_only_what_another_process_can_open_can_move(void **state)
+{
+    struct guest *guest = *state;
+    struct hostcall_process *process = guest->process;
+    struct diag diag;
+    int ends[2];
+    uint32_t number;
+
+    diag_init(&diag);
+    assert_int_equal(hostcall_process_can_move(process, &diag), 0);
+    (void)guest_open(guest, "f", WASI_OFLAG_CREAT);
+    assert_int_equal(hostcall_process_can_move(process, &diag), 0);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(files_table_adopt(&process->files, ends[0], &number), 0);
+    assert_int_equal(hostcall_process_can_move(process, &diag), -ENOTSUP);
+    assert_non_null(strstr(diag_text(&diag), "descriptor"));
+    assert_int_equal(files_table_close(&process->files, number), 0);
+    assert_int_equal(hostcall_process_can_move(process, NULL), 0);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
 int
 main(void)
 {
@@ -417,6 +440,7 @@ main(void)
         GUEST_TEST(test_closed_streams_keep_directories_at_three),
         GUEST_TEST(test_redirected_streams_share_the_hosts_offset),
         GUEST_TEST(test_a_limit_of_output_is_not_evaded_by_making_the_file_longer),
+        GUEST_TEST(test_only_what_another_process_can_open_can_move),
         GUEST_TEST(test_unstable_filestat_is_56_bytes),
         GUEST_TEST(test_unstable_whence_is_current_end_set),
     };

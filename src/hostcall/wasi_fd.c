@@ -48,17 +48,35 @@ wasi_fd_allocate(struct faaslet_call *call)
     return wasi_done(call, err);
 }
 
+/* Of a descriptor of /dev/weft; 0: it is none. */
+static uint32_t
+memory_of(const struct faaslet_call *call, uint32_t number)
+{
+    const struct files_entry *entry = files_table_get(files_of(call), number);
+
+    return entry != NULL && device_is(entry) ? entry->memory : 0;
+}
+
 enum faaslet_verdict
 wasi_fd_close(struct faaslet_call *call)
 {
-    return wasi_done(call, files_table_close(files_of(call), wasi_arg(call, 0)));
+    uint32_t number = wasi_arg(call, 0), memory = memory_of(call, number);
+    int err = files_table_close(files_of(call), number);
+
+    if (err == 0)
+        device_closed(wasi_process(call), memory);
+    return wasi_done(call, err);
 }
 
 enum faaslet_verdict
 wasi_fd_renumber(struct faaslet_call *call)
 {
-    return wasi_done(call,
-                     files_table_renumber(files_of(call), wasi_arg(call, 0), wasi_arg(call, 1)));
+    uint32_t from = wasi_arg(call, 0), to = wasi_arg(call, 1), memory = memory_of(call, to);
+    int err = files_table_renumber(files_of(call), from, to);
+
+    if (err == 0 && from != to)
+        device_closed(wasi_process(call), memory);
+    return wasi_done(call, err);
 }
 
 enum faaslet_verdict
@@ -67,6 +85,8 @@ wasi_fd_datasync(struct faaslet_call *call)
     int err;
     const struct files_entry *entry = descriptor(call, WASI_FD_DATASYNC, &err);
 
+    if (err == 0 && device_is(entry))
+        return device_sync(call, entry);
     return wasi_done(call, err != 0 ? err : files_sync(entry, true));
 }
 
@@ -76,6 +96,8 @@ wasi_fd_sync(struct faaslet_call *call)
     int err;
     const struct files_entry *entry = descriptor(call, WASI_FD_SYNC, &err);
 
+    if (err == 0 && device_is(entry))
+        return device_sync(call, entry);
     return wasi_done(call, err != 0 ? err : files_sync(entry, false));
 }
 
@@ -266,12 +288,29 @@ wasi_fd_filestat_set_times(struct faaslet_call *call)
 
 /* ---------------------------------------------------------------------- prestat */
 
+static bool
+is_device_root(const struct files_entry *entry)
+{
+    return entry->kind == FILES_MEMORY && entry->memory == DEVICE_ROOT;
+}
+
+static const char *
+name_of(const struct faaslet_call *call, const struct files_entry *entry, uint32_t *bytes)
+{
+    if (is_device_root(entry)) {
+        *bytes = sizeof(DEVICE_PATH) - 1;
+        return DEVICE_PATH;
+    }
+    *bytes = entry->path.bytes;
+    return files_table_name(files_of(call), entry->path);
+}
+
 static const struct files_entry *
 preopened(const struct faaslet_call *call, int *err)
 {
     const struct files_entry *entry = descriptor(call, WASI_NO_RIGHT, err);
 
-    if (entry != NULL && !entry->is_root) {
+    if (entry != NULL && !entry->is_root && !is_device_root(entry)) {
         *err = -EBADF; /* this is how a libc finds the last of them */
         return NULL;
     }
@@ -289,7 +328,7 @@ wasi_fd_prestat_get(struct faaslet_call *call)
         return wasi_done(call, err);
     entry = preopened(call, &err);
     if (err == 0) {
-        result.name_len = entry->path.bytes;
+        (void)name_of(call, entry, &result.name_len);
         wasi_store(call, wasi_arg(call, 1), &result, sizeof(result));
     }
     return wasi_done(call, err);
@@ -298,16 +337,18 @@ wasi_fd_prestat_get(struct faaslet_call *call)
 enum faaslet_verdict
 wasi_fd_prestat_dir_name(struct faaslet_call *call)
 {
-    uint32_t at = wasi_arg(call, 1), bytes = wasi_arg(call, 2);
+    uint32_t at = wasi_arg(call, 1), bytes = wasi_arg(call, 2), name_bytes = 0;
     const struct files_entry *entry;
+    const char *name;
     int err = wasi_check(call, at, bytes);
 
     if (err != 0)
         return wasi_done(call, err);
     entry = preopened(call, &err);
-    if (err == 0 && bytes < entry->path.bytes)
+    name = err == 0 ? name_of(call, entry, &name_bytes) : NULL;
+    if (err == 0 && bytes < name_bytes)
         err = -ENAMETOOLONG;
     if (err == 0)
-        wasi_store(call, at, files_table_name(files_of(call), entry->path), entry->path.bytes);
+        wasi_store(call, at, name, name_bytes);
     return wasi_done(call, err);
 }

@@ -71,6 +71,9 @@ read_or_write(struct faaslet_call *call, bool is_write)
     entry = wasi_descriptor(call, wasi_arg(call, 0), is_write ? WASI_FD_WRITE : WASI_FD_READ, &err);
     if (err != 0)
         return wasi_done(call, err);
+    if (device_is(entry))
+        return is_write ? device_write(call, entry, &buffers, result_at)
+                        : device_read(call, entry, &buffers, result_at);
     if (is_write && !wasi_output_allows(call, entry, buffers.total))
         return FAASLET_CALL_LIMIT;
     err = transfer(wasi_process(call), entry, &buffers, is_write, &done);

@@ -79,7 +79,9 @@ wasi_path_open(struct faaslet_call *call)
     if (err == 0)
         err = open_read(call, place.directory, &how);
     if (err == 0)
-        err = files_path_open(files, wasi_arg(call, 0), place.path.text, &how, &number);
+        err = device_is(place.directory)
+                  ? device_open(wasi_process(call), place.path.text, &how, &number)
+                  : files_path_open(files, wasi_arg(call, 0), place.path.text, &how, &number);
     wasi_note_refusal(call, err);
     if (err != 0)
         return wasi_done(call, err);
@@ -102,7 +104,9 @@ filestat_get(const struct faaslet_call *call, struct wasi_filestat *out)
     if (err == 0)
         err = follow_read(wasi_arg(call, 1), &follow);
     if (err == 0)
-        err = files_path_stat(place.directory, place.path.text, follow, &stat);
+        err = device_is(place.directory)
+                  ? device_stat(place.path.text, &stat)
+                  : files_path_stat(place.directory, place.path.text, follow, &stat);
     if (err == 0)
         wasi_filestat_from(&stat, 0, out);
     return err;

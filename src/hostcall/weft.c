@@ -58,6 +58,18 @@ weft_input_read(struct faaslet_call *call)
 }
 
 /* The limit is that of all output; without one there is still one of what is kept. */
+bool
+weft_output_allows(struct faaslet_call *call, uint64_t bytes)
+{
+    const struct hostcall_process *process = wasi_process(call);
+
+    if ((process->output_max == 0 || bytes <= process->output_max - process->output_bytes) &&
+        bytes <= HOSTCALL_OUTPUT_BYTES_MAX - process->streams[HOSTCALL_RESULT].count)
+        return true;
+    call->limit = FAASLET_LIMIT_OUTPUT;
+    return false;
+}
+
 enum faaslet_verdict
 weft_output(struct faaslet_call *call)
 {
@@ -69,11 +81,8 @@ weft_output(struct faaslet_call *call)
 
     if (from == NULL)
         return wasi_done(call, -EFAULT);
-    if ((process->output_max != 0 && bytes > process->output_max - process->output_bytes) ||
-        bytes > HOSTCALL_OUTPUT_BYTES_MAX - result->count) {
-        call->limit = FAASLET_LIMIT_OUTPUT;
+    if (!weft_output_allows(call, bytes))
         return FAASLET_CALL_LIMIT;
-    }
     if (err == 0 && bytes != 0) {
         buffer_append(result, from, bytes);
         err = result->err;

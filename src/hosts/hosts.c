@@ -255,9 +255,10 @@ set_drained(struct hosts *hosts, const char *name)
 
     if (hosts_is_drained(hosts, name))
         return 0;
-    drained = hosts_alloc(sizeof(*drained));
+    drained = hosts->drained_count < HOSTS_DRAINED_MAX ? hosts_alloc(sizeof(*drained)) : NULL;
     if (drained == NULL)
         return -ENOMEM;
+    hosts->drained_count++;
     (void)memcpy(drained->name, name, strlen(name));
     drained->next = hosts->drained;
     hosts->drained = drained;
@@ -275,6 +276,7 @@ clear_drained(struct hosts *hosts, const char *name)
     if (drained == NULL)
         return 0;
     *at = drained->next;
+    hosts->drained_count--;
     free(drained);
     return 0;
 }

@@ -56,7 +56,7 @@ const char *hosts_address(const struct hosts *hosts);
  * the tenant. Any thread. */
 void hosts_changed(struct hosts *hosts, const char *tenant, const char *function);
 
-/* -ENOENT. No new calls from now on; those that run go on. Stays so until it is undone or
+/* -ENOENT, -ENOMEM. No new calls from now on; those that run go on. Stays so until it is undone or
  * the planner starts anew. */
 int hosts_drain(struct hosts *hosts, const char *name, bool is_draining) MUST_CHECK;
 

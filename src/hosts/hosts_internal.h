@@ -36,6 +36,7 @@
 #define HOSTS_UPLOADS_MAX    16u    /* blobs that one worker sends at one time */
 #define HOSTS_PIECE_BYTES    (1u << 20)
 #define HOSTS_QUEUED_MAX     (8u << 20) /* of pieces, on one connection */
+#define HOSTS_DRAINED_MAX    HOSTS_MAX  /* names, also of hosts that are away */
 #define HOSTS_DISK_THREADS   4u
 #define HOSTS_LOG_BYTES_MAX  (64u << 10) /* of what a call wrote to 2: its end is kept */
 #define HOSTS_TEXT_BYTES_MAX 511u        /* of what a worker says of itself */
@@ -186,6 +187,7 @@ struct hosts {
     struct host *hosts;
     uint32_t host_count;
     struct drained *drained;
+    uint32_t drained_count;
     uint64_t next_number; /* of functions */
     struct upload *done;  /* by the disk */
     struct chain *chains; /* all */

@@ -173,8 +173,8 @@ send_start(struct host *host, struct run *run, const Ledger__Call *call)
     start.depth = request->depth;
     if (prepare != NULL) {
         start.wall_ns = prepare->wall_ns;
-        start.save_at =
-            prepare->save_at[0] != '\0' ? prepare->save_at : (char *)(uintptr_t)"weft_snapshot";
+        start.has_save = true;
+        start.save_at = prepare->save_at;
     } else {
         start.entry = request->entry;
         start.n_args = request->n_args;

@@ -39,51 +39,39 @@ check_function(const struct world *w, const Rpc__HostFunction *function)
     assert_int_equal(function->limits->wall_ns, 5 * SECOND);
 }
 
-static void
-test_a_call_goes_out_with_its_tenant_and_function_once(void **state)
+/* The first words of a function: its number. */
+static uint64_t
+hear_function(const struct world *w, struct agent *a)
 {
-    char *args[] = {writable("--hot")};
-    const Ledger__Result *result;
-    struct asked one, two;
-    struct wanted wanted;
-    Rpc__HostDown *down;
-    uint64_t number, id;
-    struct agent a;
-    struct world w;
+    Rpc__HostDown *down = agent_await(a, RPC__HOST_DOWN__IS_TENANT);
+    uint64_t number;
 
-    (void)state;
-    world_init(&w);
-    (void)world_deploy(&w, "shop", "tea", 0);
-    (void)agent_up(&a, &w, "a", 4);
-    (void)want(&wanted, "tea", 1, 0);
-    wanted.request.input = (ProtobufCBinaryData){5, (uint8_t *)writable("input")};
-    wanted.request.n_args = 1;
-    wanted.request.args = args;
-    wanted.request.entry = writable("pour");
-    wanted.request.wall_ns = 77;
-    wanted.request.depth = 4;
-    id = ask_call(&w, &one, &wanted.call);
-    down = agent_await(&a, RPC__HOST_DOWN__IS_TENANT);
     assert_string_equal(down->tenant->name, "shop");
     assert_true(down->tenant->memory_bytes == 1u << 30 && down->tenant->files == 9);
     rpc__host_down__free_unpacked(down, NULL);
-    down = agent_await(&a, RPC__HOST_DOWN__IS_FUNCTION);
-    check_function(&w, down->function);
+    down = agent_await(a, RPC__HOST_DOWN__IS_FUNCTION);
+    check_function(w, down->function);
     number = down->function->number;
     rpc__host_down__free_unpacked(down, NULL);
-    down = agent_await(&a, RPC__HOST_DOWN__IS_START);
-    assert_true(down->start->run->call == id && down->start->run->attempt == 1);
-    assert_true(down->start->run->first_member == 0 && down->start->run->members == 1);
-    assert_int_equal(down->start->function, number);
-    assert_string_equal(down->start->entry, "pour");
-    assert_string_equal(down->start->save_at, "");
-    assert_true(down->start->n_args == 1 && has_text(down->start->args, 1, "--hot"));
-    assert_true(down->start->input.len == 5 && down->start->wall_ns == 77);
-    assert_int_equal(down->start->depth, 4);
-    rpc__host_down__free_unpacked(down, NULL);
-    assert_int_equal(look_for(&w, "a").view.used, 1);
-    agent_end(&a, id, 1, RPC__HOST_END_KIND__HOST_END_EXIT);
-    result = asked_await(&one);
+    return number;
+}
+
+static void
+check_start(const Rpc__HostStart *start, uint64_t id, uint64_t number)
+{
+    assert_true(start->run->call == id && start->run->attempt == 1);
+    assert_true(start->run->first_member == 0 && start->run->members == 1);
+    assert_int_equal(start->function, number);
+    assert_string_equal(start->entry, "pour");
+    assert_string_equal(start->save_at, "");
+    assert_true(start->n_args == 1 && has_text(start->args, 1, "--hot"));
+    assert_true(start->input.len == 5 && start->wall_ns == 77);
+    assert_int_equal(start->depth, 4);
+}
+
+static void
+check_result(const Ledger__Result *result)
+{
     assert_int_equal(result->kind, LEDGER__KIND__KIND_EXIT);
     assert_true(result->exit_code == 3 && result->cpu_ns == 7 && result->chained == 5);
     assert_true(result->trap == 2 && result->memory_bytes == 65536 && result->attempts == 1);
@@ -91,15 +79,52 @@ test_a_call_goes_out_with_its_tenant_and_function_once(void **state)
     assert_string_equal(result->message, "as it was");
     assert_memory_equal(result->output.data, "output", 6);
     assert_memory_equal(result->log.data, "log", 3);
+}
+
+static Ledger__Call *
+want_much(struct wanted *wanted)
+{
+    static char *args[1];
+
+    args[0] = writable("--hot");
+    (void)want(wanted, "tea", 1, 0);
+    wanted->request.input = (ProtobufCBinaryData){5, (uint8_t *)writable("input")};
+    wanted->request.n_args = 1;
+    wanted->request.args = args;
+    wanted->request.entry = writable("pour");
+    wanted->request.wall_ns = 77;
+    wanted->request.depth = 4;
+    return &wanted->call;
+}
+
+static void
+test_a_call_goes_out_with_its_tenant_and_function_once(void **state)
+{
+    uint64_t number, again, id;
+    struct asked one, two;
+    struct wanted wanted;
+    Rpc__HostDown *down;
+    struct agent a;
+    struct world w;
+
+    (void)state;
+    world_init(&w);
+    (void)world_deploy(&w, "shop", "tea", 0);
+    (void)agent_up(&a, &w, "a", 4);
+    id = ask_call(&w, &one, want_much(&wanted));
+    number = hear_function(&w, &a);
+    down = agent_await(&a, RPC__HOST_DOWN__IS_START);
+    check_start(down->start, id, number);
+    rpc__host_down__free_unpacked(down, NULL);
+    assert_int_equal(look_for(&w, "a").view.used, 1);
+    agent_end(&a, id, 1, RPC__HOST_END_KIND__HOST_END_EXIT);
+    check_result(asked_await(&one));
     agent_sync(&a);
     assert_true(agent_was_heard(&a, id));
     assert_int_equal(look_for(&w, "a").view.used, 0);
     id = ask(&w, &two, "tea", 0); /* the second time only the start */
-    {
-        uint64_t again, call = agent_start(&a, NULL, &again);
-
-        assert_true(call == id && again == number);
-    }
+    assert_int_equal(agent_start(&a, NULL, &again), id);
+    assert_int_equal(again, number);
     agent_end(&a, id, 1, RPC__HOST_END_KIND__HOST_END_DONE);
     (void)asked_await(&two);
     asked_fini(&one);
@@ -108,12 +133,35 @@ test_a_call_goes_out_with_its_tenant_and_function_once(void **state)
     world_fini(&w);
 }
 
+/* A call of a version that the worker does not know yet goes out with this name. */
+static void
+call_by_name(struct world *w, struct agent *a, uint32_t version, const char *name)
+{
+    struct wanted wanted;
+    struct asked asked;
+    Rpc__HostDown *down;
+    uint64_t id = ask_call(w, &asked, want(&wanted, "tea", version, 0));
+
+    down = agent_await(a, RPC__HOST_DOWN__IS_FUNCTION);
+    assert_int_equal(down->function->version, version);
+    assert_string_equal(down->function->name, name);
+    rpc__host_down__free_unpacked(down, NULL);
+    assert_int_equal(agent_start(a, NULL, NULL), id);
+    agent_end(a, id, 1, RPC__HOST_END_KIND__HOST_END_DONE);
+    (void)asked_await(&asked);
+    asked_fini(&asked);
+}
+
 static void
 test_a_name_that_is_split_or_older_is_not_the_function_s(void **state)
 {
-    struct catalog_alias alias = {.tenant = "shop", .function = "tea", .name = "latest"};
-    struct asked asked[3];
-    struct wanted wanted;
+    const struct catalog_alias alias = {.tenant = "shop",
+                                        .function = "tea",
+                                        .name = "latest",
+                                        .version = 1,
+                                        .other = 2,
+                                        .other_percent = 50};
+    struct asked asked;
     struct agent a;
     struct world w;
     uint64_t id;
@@ -121,46 +169,77 @@ test_a_name_that_is_split_or_older_is_not_the_function_s(void **state)
     (void)state;
     world_init(&w);
     (void)world_deploy(&w, "shop", "tea", 0);
+    (void)world_deploy(&w, "shop", "milk", 0);
     assert_int_equal(world_deploy(&w, "shop", "tea", 0), 2);
     (void)agent_up(&a, &w, "a", 4);
-    for (uint32_t i = 0; i < 3; i++) {
-        Rpc__HostDown *down;
-
-        if (i == 2) { /* from now on one of two */
-            alias.version = 1;
-            alias.other = 2;
-            alias.other_percent = 50;
-            assert_int_equal(catalog_alias_put(w.catalog, &alias, NULL), 0);
-            hosts_changed(w.hosts, "shop", "tea");
-            agent_skip(&a, RPC__HOST_DOWN__IS_FUNCTION_GONE);
-            agent_skip(&a, RPC__HOST_DOWN__IS_FUNCTION_GONE);
-        }
-        id = ask_call(&w, &asked[i], want(&wanted, "tea", i == 0 ? 1 : 2, 0));
-        if (i == 0)
-            agent_skip(&a, RPC__HOST_DOWN__IS_TENANT);
-        down = agent_await(&a, RPC__HOST_DOWN__IS_FUNCTION);
-        assert_int_equal(down->function->version, i == 0 ? 1 : 2);
-        assert_string_equal(down->function->name, i == 1 ? "tea" : "");
-        rpc__host_down__free_unpacked(down, NULL);
-        assert_int_equal(agent_start(&a, NULL, NULL), id);
-        agent_end(&a, id, 1, RPC__HOST_END_KIND__HOST_END_DONE);
-        (void)asked_await(&asked[i]);
-        asked_fini(&asked[i]);
-    }
+    id = ask(&w, &asked, "milk", 0); /* so that the tenant is known */
+    assert_int_equal(agent_first_start(&a, NULL), id);
+    call_by_name(&w, &a, 1, "");
+    call_by_name(&w, &a, 2, "tea");
+    assert_int_equal(catalog_alias_put(w.catalog, &alias, NULL), 0);
+    hosts_changed(w.hosts, "shop", "tea");
+    agent_skip(&a, RPC__HOST_DOWN__IS_FUNCTION_GONE);
+    agent_skip(&a, RPC__HOST_DOWN__IS_FUNCTION_GONE);
+    call_by_name(&w, &a, 2, ""); /* from now on one of two */
     agent_hang_up(&a);
     world_fini(&w);
+    asked_fini(&asked);
+}
+
+static void
+hear_gone(struct agent *a, uint64_t number)
+{
+    Rpc__HostDown *down = agent_await(a, RPC__HOST_DOWN__IS_FUNCTION_GONE);
+
+    assert_int_equal(down->function_gone->number, number);
+    rpc__host_down__free_unpacked(down, NULL);
 }
 
 static void
 test_what_has_changed_is_taken_back_and_told_anew(void **state)
 {
-    struct catalog_tenant tenant = {.name = "shop", .files = 11};
-    uint64_t number, again;
+    const struct catalog_tenant tenant = {.name = "shop", .files = 11};
+    uint64_t number, again, id;
+    struct asked one, two;
+    Rpc__HostDown *down;
+    struct agent a;
+    struct world w;
+
+    (void)state;
+    world_init(&w);
+    (void)world_deploy(&w, "shop", "tea", 0);
+    (void)agent_up(&a, &w, "a", 4);
+    id = ask(&w, &one, "tea", 0);
+    assert_int_equal(agent_first_start(&a, &number), id);
+    hosts_changed(w.hosts, "shop", "coffee"); /* nothing of it is known there */
+    hosts_changed(w.hosts, "bank", NULL);
+    agent_sync(&a);
+    assert_int_equal(catalog_tenant_put(w.catalog, &tenant, NULL), 0);
+    hosts_changed(w.hosts, "shop", NULL);
+    hear_gone(&a, number);
+    down = agent_await(&a, RPC__HOST_DOWN__IS_TENANT);
+    assert_int_equal(down->tenant->files, 11);
+    rpc__host_down__free_unpacked(down, NULL);
+    agent_end(&a, id, 1, RPC__HOST_END_KIND__HOST_END_DONE); /* that ran on */
+    assert_int_equal(asked_await(&one)->kind, LEDGER__KIND__KIND_DONE);
+    id = ask(&w, &two, "tea", 0);
+    agent_skip(&a, RPC__HOST_DOWN__IS_FUNCTION);
+    assert_int_equal(agent_start(&a, NULL, &again), id);
+    assert_true(again != number);
+    agent_hang_up(&a);
+    world_fini(&w);
+    asked_fini(&one);
+    asked_fini(&two);
+}
+
+static void
+test_calls_of_what_is_gone_fail_and_say_why(void **state)
+{
     struct asked asked;
     Rpc__HostDown *down;
     struct agent a;
     struct world w;
-    uint64_t id;
+    uint64_t number, id;
 
     (void)state;
     world_init(&w);
@@ -168,34 +247,16 @@ test_what_has_changed_is_taken_back_and_told_anew(void **state)
     (void)agent_up(&a, &w, "a", 4);
     id = ask(&w, &asked, "tea", 0);
     assert_int_equal(agent_first_start(&a, &number), id);
-    hosts_changed(w.hosts, "shop", "coffee"); /* nothing of it is known there */
-    hosts_changed(w.hosts, "bank", NULL);
-    agent_sync(&a);
-    assert_int_equal(catalog_tenant_put(w.catalog, &tenant, NULL), 0);
-    hosts_changed(w.hosts, "shop", NULL);
-    down = agent_await(&a, RPC__HOST_DOWN__IS_FUNCTION_GONE);
-    assert_int_equal(down->function_gone->number, number);
-    rpc__host_down__free_unpacked(down, NULL);
-    down = agent_await(&a, RPC__HOST_DOWN__IS_TENANT);
-    assert_int_equal(down->tenant->files, 11);
-    rpc__host_down__free_unpacked(down, NULL);
-    agent_end(&a, id, 1, RPC__HOST_END_KIND__HOST_END_DONE); /* that ran on */
-    assert_int_equal(asked_await(&asked)->kind, LEDGER__KIND__KIND_DONE);
-    asked_fini(&asked);
-    id = ask(&w, &asked, "tea", 0);
-    agent_skip(&a, RPC__HOST_DOWN__IS_FUNCTION);
-    assert_int_equal(agent_start(&a, NULL, &again), id);
-    assert_true(again != number);
     agent_end(&a, id, 1, RPC__HOST_END_KIND__HOST_END_DONE);
     (void)asked_await(&asked);
     asked_fini(&asked);
     assert_int_equal(catalog_tenant_remove(w.catalog, "shop", NULL), 0);
     hosts_changed(w.hosts, "shop", NULL);
-    agent_skip(&a, RPC__HOST_DOWN__IS_FUNCTION_GONE);
+    hear_gone(&a, number);
     down = agent_await(&a, RPC__HOST_DOWN__IS_TENANT_GONE);
     assert_string_equal(down->tenant_gone->name, "shop");
     rpc__host_down__free_unpacked(down, NULL);
-    id = ask(&w, &asked, "tea", 0); /* gone meanwhile: the call has failed, and says why */
+    (void)ask(&w, &asked, "tea", 0);
     assert_int_equal(asked_await(&asked)->kind, LEDGER__KIND__KIND_FAILED);
     assert_int_equal(asked.call->result->err, -ENOENT);
     assert_non_null(strstr(asked.call->result->message, "shop"));
@@ -332,66 +393,81 @@ test_long_logs_are_cut_and_long_outputs_of_asynchronous_calls_refused(void **sta
 
 /* ------------------------------------------------------------------------ coming back */
 
+enum { KEPT, ENDED, GONE, STOPPED, LATE, FATES };
+
+/* Calls that run when the connection breaks; the last one comes after that. */
+struct breaking {
+    struct world w;
+    struct agent a;
+    struct asked asked[FATES];
+    uint64_t id[FATES], life, number;
+};
+
+static void
+break_connection(struct breaking *b)
+{
+    world_init(&b->w);
+    (void)world_deploy(&b->w, "shop", "tea", 0);
+    b->life = agent_up(&b->a, &b->w, "a", 5);
+    for (unsigned i = 0; i < LATE; i++) {
+        b->id[i] = ask(&b->w, &b->asked[i], "tea", 0);
+        assert_int_equal(i == 0 ? agent_first_start(&b->a, &b->number)
+                                : agent_start(&b->a, NULL, NULL),
+                         b->id[i]);
+    }
+    agent_hang_up(&b->a);
+    await_host(&b->w, "a", 0);
+    assert_int_equal(planner_cancel(b->w.planner, "shop", b->id[STOPPED]), 0);
+    b->id[LATE] = ask(&b->w, &b->asked[LATE], "tea", 0); /* waits: no host is there */
+}
+
+static void
+come_back(struct breaking *b)
+{
+    Rpc__HostRun run[3], *runs[3] = {&run[0], &run[1], &run[2]};
+    Rpc__HostDown *down;
+
+    agent_dial_as(&b->a, &b->w, testing_key, HOST_LABEL);
+    assert_int_equal(agent_greet(&b->a, "a"), 0);
+    run[0] = run_of(b->id[KEPT], 1);
+    run[1] = run_of(b->id[ENDED], 1);
+    run[2] = run_of(b->id[STOPPED], 1);
+    down = agent_register(&b->a, b->life, 5, runs, 3);
+    assert_int_equal(down->welcome->planner, b->life);
+    assert_int_equal(down->welcome->n_keep, 2);
+    assert_int_equal(down->welcome->keep[0]->call, b->id[KEPT]);
+    assert_int_equal(down->welcome->keep[1]->call, b->id[ENDED]);
+    rpc__host_down__free_unpacked(down, NULL);
+    hear_gone(&b->a, b->number);
+}
+
 static void
 test_runs_are_kept_lost_or_started_over_a_broken_connection(void **state)
 {
-    struct asked kept, ended, gone, late, stopped;
-    uint64_t id_kept, id_ended, id_gone, id_late, id_stopped, life, number;
-    Rpc__HostRun run[3], *runs[3] = {&run[0], &run[1], &run[2]};
-    Rpc__HostDown *down;
-    struct agent a;
-    struct world w;
+    static const Ledger__Kind kinds[FATES] = {
+        [KEPT] = LEDGER__KIND__KIND_DONE, [ENDED] = LEDGER__KIND__KIND_DONE,
+        [GONE] = LEDGER__KIND__KIND_LOST, [STOPPED] = LEDGER__KIND__KIND_CANCELLED,
+        [LATE] = LEDGER__KIND__KIND_DONE,
+    };
+    struct breaking b;
 
     (void)state;
-    world_init(&w);
-    (void)world_deploy(&w, "shop", "tea", 0);
-    life = agent_up(&a, &w, "a", 5);
-    id_kept = ask(&w, &kept, "tea", 0);
-    assert_int_equal(agent_first_start(&a, &number), id_kept);
-    id_ended = ask(&w, &ended, "tea", 0);
-    assert_int_equal(agent_start(&a, NULL, NULL), id_ended);
-    id_gone = ask(&w, &gone, "tea", 0);
-    assert_int_equal(agent_start(&a, NULL, NULL), id_gone);
-    id_stopped = ask(&w, &stopped, "tea", 0);
-    assert_int_equal(agent_start(&a, NULL, NULL), id_stopped);
-    agent_hang_up(&a);
-    await_host(&w, "a", 0);
-    assert_int_equal(planner_cancel(w.planner, "shop", id_stopped), 0);
-    id_late = ask(&w, &late, "tea", 0); /* waits: no host is there */
-    agent_dial_as(&a, &w, testing_key, HOST_LABEL);
-    assert_int_equal(agent_greet(&a, "a"), 0);
-    run[0] = run_of(id_kept, 1);
-    run[1] = run_of(id_ended, 1);
-    run[2] = run_of(id_stopped, 1);
-    down = agent_register(&a, life, 5, runs, 3);
-    assert_int_equal(down->welcome->planner, life);
-    assert_int_equal(down->welcome->n_keep, 2);
-    assert_int_equal(down->welcome->keep[0]->call, id_kept);
-    assert_int_equal(down->welcome->keep[1]->call, id_ended);
-    rpc__host_down__free_unpacked(down, NULL);
-    down = agent_await(&a, RPC__HOST_DOWN__IS_FUNCTION_GONE);
-    assert_int_equal(down->function_gone->number, number);
-    rpc__host_down__free_unpacked(down, NULL);
-    assert_int_equal(asked_await(&gone)->kind, LEDGER__KIND__KIND_LOST);
-    assert_int_equal(asked_await(&stopped)->kind, LEDGER__KIND__KIND_CANCELLED);
-    agent_end(&a, id_ended, 1, RPC__HOST_END_KIND__HOST_END_DONE);
-    assert_int_equal(asked_await(&ended)->kind, LEDGER__KIND__KIND_DONE);
-    agent_skip(&a, RPC__HOST_DOWN__IS_DRAIN);
-    assert_int_equal(agent_first_start(&a, NULL), id_late);
-    agent_end(&a, id_late, 1, RPC__HOST_END_KIND__HOST_END_DONE);
-    agent_end(&a, id_kept, 1, RPC__HOST_END_KIND__HOST_END_DONE);
-    assert_int_equal(asked_await(&late)->kind, LEDGER__KIND__KIND_DONE);
-    assert_int_equal(asked_await(&kept)->kind, LEDGER__KIND__KIND_DONE);
-    agent_sync(&a);
-    assert_true(agent_was_heard(&a, id_ended));
-    assert_int_equal(look_for(&w, "a").view.used, 0);
-    asked_fini(&kept);
-    asked_fini(&ended);
-    asked_fini(&gone);
-    asked_fini(&late);
-    asked_fini(&stopped);
-    agent_hang_up(&a);
-    world_fini(&w);
+    break_connection(&b);
+    come_back(&b);
+    agent_end(&b.a, b.id[ENDED], 1, RPC__HOST_END_KIND__HOST_END_DONE);
+    agent_skip(&b.a, RPC__HOST_DOWN__IS_DRAIN);
+    assert_int_equal(agent_first_start(&b.a, NULL), b.id[LATE]);
+    agent_end(&b.a, b.id[LATE], 1, RPC__HOST_END_KIND__HOST_END_DONE);
+    agent_end(&b.a, b.id[KEPT], 1, RPC__HOST_END_KIND__HOST_END_DONE);
+    for (unsigned i = 0; i < FATES; i++) {
+        assert_int_equal(asked_await(&b.asked[i])->kind, kinds[i]);
+        asked_fini(&b.asked[i]);
+    }
+    agent_sync(&b.a);
+    assert_true(agent_was_heard(&b.a, b.id[ENDED]));
+    assert_int_equal(look_for(&b.w, "a").view.used, 0);
+    agent_hang_up(&b.a);
+    world_fini(&b.w);
 }
 
 static void
@@ -523,6 +599,7 @@ main(void)
         cmocka_unit_test(test_a_call_goes_out_with_its_tenant_and_function_once),
         cmocka_unit_test(test_a_name_that_is_split_or_older_is_not_the_function_s),
         cmocka_unit_test(test_what_has_changed_is_taken_back_and_told_anew),
+        cmocka_unit_test(test_calls_of_what_is_gone_fail_and_say_why),
         cmocka_unit_test(test_arguments_that_are_not_utf8_fail_the_call_and_not_the_connection),
         cmocka_unit_test(test_a_run_that_its_host_lost_is_tried_again),
         cmocka_unit_test(test_a_cancelled_call_is_stopped_there),

@@ -42,13 +42,16 @@ void
 group_kill(const char *path)
 {
     char list[PROCESSES_BYTES];
-    char *rest = list, *line;
+    char *rest = list, *line, *end;
 
     /* Version 2 does it in one step (5.14 and later). */
     if (group_file_read(path, "cgroup.type", list, sizeof(list)) == 0)
         (void)!group_file_write(path, "cgroup.kill", "1\n", 0);
     if (group_file_read(path, "cgroup.procs", list, sizeof(list)) != 0)
         return;
+    /* The list may be longer; the beginning of a number is somebody else's. */
+    end = strrchr(list, '\n');
+    *(end != NULL ? end : list) = '\0';
     while ((line = strsep(&rest, "\n")) != NULL) {
         /* A process of another pid namespace shows as 0, which would be our own
          * process group. */

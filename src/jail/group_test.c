@@ -6,6 +6,7 @@
 #include <ftw.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #include "base/fault.h"
@@ -340,6 +341,38 @@ touch_memory(void *context, const int *descriptors, size_t count)
     return 42;
 }
 
+/* "0\n" for each process of another namespace, so many that what is read at once ends in
+ * the middle of a number; its beginning is the number of a process that has to live. */
+static void
+test_a_number_that_is_cut_names_nobody_to_kill(void **state)
+{
+    char path[600], list[8192];
+    pid_t bystander = fork();
+    size_t digits, count;
+    int status;
+
+    (void)state;
+    if (bystander == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        for (;;)
+            (void)pause();
+    }
+    digits = (size_t)snprintf(path, sizeof(path), "%d", (int)bystander);
+    (void)memset(list, '0', sizeof(list));
+    count = 4095 - digits;
+    for (size_t i = 1 + count % 2; i < count; i += 2)
+        list[i] = '\n';
+    list[count - 1] = '\n';
+    (void)snprintf(list + count, sizeof(list) - count, "%d999\n", (int)bystander);
+    put("/many/cgroup.procs", list);
+    (void)snprintf(path, sizeof(path), "%s/many", fake);
+    group_kill(path);
+    assert_int_equal(kill(bystander, SIGTERM), 0);
+    assert_int_equal(waitpid(bystander, &status, 0), bystander);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGTERM);
+}
+
 static void
 test_who_exceeds_its_memory_is_stopped_and_the_neighbour_goes_on(void **state)
 {
@@ -530,6 +563,7 @@ main(void)
         ON_FILES(test_version_1_limits_are_written_to_its_files),
         ON_FILES(test_limits_that_cannot_be_written_leave_the_old_ones),
         ON_FILES(test_a_sweep_takes_the_groups_of_the_dead_and_no_others),
+        ON_FILES(test_a_number_that_is_cut_names_nobody_to_kill),
         cmocka_unit_test(test_who_exceeds_its_memory_is_stopped_and_the_neighbour_goes_on),
         cmocka_unit_test(test_who_stays_below_its_memory_goes_on),
         cmocka_unit_test(test_the_limit_of_processes_holds),

@@ -23,6 +23,7 @@
 #define DAY      (86400 * SECOND)
 #define DAY_ONE  (UINT64_C(20780) * DAY) /* 2026-11-23 */
 #define ALL_DAYS 0, UINT32_MAX
+#define TEXT_MAX 4096u
 
 struct world {
     char directory[64];
@@ -125,16 +126,17 @@ static bool
 print(void *context, const struct meter_usage *usage)
 {
     char *text = context;
+    size_t used = strlen(text);
 
-    (void)sprintf(text + strlen(text), "%s/%s %u %llu; ", usage->tenant, usage->function,
-                  usage->day, (unsigned long long)usage->calls);
+    (void)snprintf(text + used, TEXT_MAX - used, "%s/%s %u %llu; ", usage->tenant, usage->function,
+                   usage->day, (unsigned long long)usage->calls);
     return true;
 }
 
 static const char *
 list(struct meter *meter, const char *tenant, uint32_t first, uint32_t last)
 {
-    static char text[4096];
+    static char text[TEXT_MAX];
     struct diag diag;
 
     diag_init(&diag);

@@ -63,8 +63,8 @@ planner_call_free(struct call *call)
 }
 
 /* A message of its own, by the way of its bytes. */
-static Ledger__Call *
-copy_call(const Ledger__Call *from)
+Ledger__Call *
+planner_copy(const Ledger__Call *from)
 {
     size_t count = ledger__call__get_packed_size(from);
     uint8_t *bytes = fault_point("planner.copy") == 0 ? malloc(count + 1) : NULL;
@@ -314,7 +314,7 @@ call_create(struct planner *planner, const Ledger__Call *record)
         return NULL;
     call->planner = planner;
     call->begin_ns = clock_now_ns();
-    call->record = copy_call(record);
+    call->record = planner_copy(record);
     if (call->record == NULL) {
         free(call);
         return NULL;
@@ -431,6 +431,7 @@ planner_resume(struct planner *planner, const Ledger__Call *record)
         return is_sound(record) ? -ENOMEM : -EBADMSG;
     call->is_async = true;
     call->id = record->id;
+    call->record->state = LEDGER__STATE__STATE_OPEN;
     enter(planner, call);
     err = submit(planner, call);
     if (err != 0) {
@@ -442,9 +443,8 @@ planner_resume(struct planner *planner, const Ledger__Call *record)
 
 /* -------------------------------------------------------------------------- looking */
 
-/* With the lock: one that is not over, of this tenant. */
-static struct call *
-find_of(const struct planner *planner, const char *tenant, uint64_t id)
+struct call *
+planner_find_of(const struct planner *planner, const char *tenant, uint64_t id)
 {
     struct call *call = planner_find(planner, id);
 
@@ -460,7 +460,7 @@ planner_cancel(struct planner *planner, const char *tenant, uint64_t id)
     struct call *call;
 
     (void)pthread_mutex_lock(&planner->lock);
-    call = find_of(planner, tenant, id);
+    call = planner_find_of(planner, tenant, id);
     if (call != NULL && call->core != NULL)
         core_cancel(call->core, clock_now_ns());
     else if (call != NULL)
@@ -478,9 +478,9 @@ planner_get(struct planner *planner, const char *tenant, uint64_t id, Ledger__Ca
     struct call *call;
 
     (void)pthread_mutex_lock(&planner->lock);
-    call = find_of(planner, tenant, id);
+    call = planner_find_of(planner, tenant, id);
     if (call != NULL)
-        copy = copy_call(call->record);
+        copy = planner_copy(call->record);
     (void)pthread_mutex_unlock(&planner->lock);
     if (call == NULL)
         return ledger_get(planner->ledger, tenant, id, out, diag);

@@ -5,9 +5,11 @@
 #include "planner/core.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/heap.h"
 #include "base/macros.h"
 
 #define NEVER UINT64_MAX
@@ -32,7 +34,7 @@ struct core_call {
     bool is_cancelled, is_lost, has_failed;
     struct part *parts; /* owned */
     uint32_t part_count;
-    size_t heap_index; /* by deadline, while it is queued */
+    struct heap_item due; /* while it is queued */
 };
 
 struct core_host {
@@ -60,8 +62,12 @@ struct core {
     struct core_host **hosts; /* owned */
     size_t host_count, host_capacity;
     struct core_tenant *tenants;
-    struct core_call **heap; /* by deadline; room for all calls */
-    size_t heap_count, heap_capacity, call_count;
+    struct heap due; /* queued calls; room for all calls */
+    size_t call_count;
+    uint64_t room;            /* free slots of hosts that do not drain */
+    uint64_t used_short;      /* on all hosts, by members of short calls */
+    uint64_t silent_ns;       /* before this no host is silent for too long */
+    bool has_strangers;       /* the policy looks at them */
     struct place_host *table; /* scratch of a placement, as many as hosts */
     uint32_t *members;
     uint64_t now_ns; /* of the event */
@@ -85,63 +91,26 @@ tell(struct core *core, enum core_action_kind kind, struct core_call *call, cons
     core->act(core->act_context, &action);
 }
 
-/* ------------------------------------------------------------------- deadlines, heap */
+/* -------------------------------------------------------------- deadlines and pauses */
 
-static void
-heap_set(struct core *core, size_t at, struct core_call *call)
+static struct core_call *
+call_of(struct heap_item *due)
 {
-    core->heap[at] = call;
-    call->heap_index = at;
+    return (struct core_call *)(void *)((char *)due - offsetof(struct core_call, due));
 }
 
+/* While it is queued it is in the heap by what happens to it first by itself: its pause or
+ * its time to start is over. There is room: see core_submit. */
 static void
-heap_sift(struct core *core, size_t at)
+set_due(struct core *core, struct core_call *call)
 {
-    struct core_call *call = core->heap[at];
-    uint64_t key = call->submit.deadline_ns;
+    uint64_t due_ns = call->submit.deadline_ns;
 
-    while (at > 0 && core->heap[(at - 1) / 2]->submit.deadline_ns > key) {
-        heap_set(core, at, core->heap[(at - 1) / 2]);
-        at = (at - 1) / 2;
-    }
-    for (;;) {
-        size_t child = 2 * at + 1;
-
-        if (child + 1 < core->heap_count &&
-            core->heap[child + 1]->submit.deadline_ns < core->heap[child]->submit.deadline_ns)
-            child++;
-        if (child >= core->heap_count || core->heap[child]->submit.deadline_ns >= key)
-            break;
-        heap_set(core, at, core->heap[child]);
-        at = child;
-    }
-    heap_set(core, at, call);
-}
-
-static void
-heap_remove(struct core *core, struct core_call *call)
-{
-    size_t at = call->heap_index;
-    struct core_call *last;
-
-    if (at == SIZE_MAX)
-        return;
-    call->heap_index = SIZE_MAX;
-    last = core->heap[--core->heap_count];
-    if (last == call)
-        return;
-    heap_set(core, at, last);
-    heap_sift(core, at);
-}
-
-/* There is room: see core_submit. */
-static void
-heap_add(struct core *core, struct core_call *call)
-{
-    if (call->submit.deadline_ns == NEVER)
-        return;
-    heap_set(core, core->heap_count++, call);
-    heap_sift(core, call->heap_index);
+    if (call->item.not_before_ns > core->now_ns && call->item.not_before_ns < due_ns)
+        due_ns = call->item.not_before_ns;
+    heap_remove(&core->due, &call->due);
+    if (due_ns != NEVER)
+        heap_add(&core->due, &call->due, due_ns);
 }
 
 /* ------------------------------------------------------------------------ core itself */
@@ -149,18 +118,16 @@ heap_add(struct core *core, struct core_call *call)
 int
 core_create(const struct core_config *config, struct core **out)
 {
-    place_fn place = place_policy(config->policy);
-    struct core *core;
+    struct core *core = calloc(1, sizeof(*core));
     int err;
 
-    if (place == NULL)
-        return -EINVAL;
-    core = calloc(1, sizeof(*core));
     if (core == NULL)
         return -ENOMEM;
     core->config = *config;
-    core->place = place;
-    err = queue_create(config->hold_ns, &core->queue);
+    core->silent_ns = NEVER;
+    err = core_set_policy(core, config->policy);
+    if (err == 0)
+        err = queue_create(config->hold_ns, &core->queue);
     if (err != 0) {
         free(core);
         return err;
@@ -199,7 +166,7 @@ core_destroy(struct core *core)
         free(core->hosts[i]);
     queue_destroy(core->queue);
     free(core->hosts);
-    free(core->heap);
+    heap_fini(&core->due);
     free(core->table);
     free(core->members);
     free(core);
@@ -213,6 +180,7 @@ core_set_policy(struct core *core, const char *policy)
     if (place == NULL)
         return -EINVAL;
     core->place = place;
+    core->has_strangers = place == place_policy("compact"); /* to count them takes time */
     return 0;
 }
 
@@ -282,6 +250,14 @@ core_tenant_remove(struct core_tenant *tenant, uint64_t now_ns)
     tenant_free_if_over(tenant);
 }
 
+void
+core_tenant_visit(const struct core_tenant *tenant,
+                  void (*visit)(void *context, const struct core_call *call), void *context)
+{
+    for (const struct core_call *call = tenant->calls; call != NULL; call = call->next)
+        visit(context, call);
+}
+
 /* ------------------------------------------------------------------- end and retries */
 
 static void
@@ -332,10 +308,39 @@ attempt_over(struct core_call *call)
         call->item.not_before_ns = core->now_ns + pause_ns(core, call);
         call->is_lost = call->has_failed = false;
         queue_push_back(call->tenant->queue, &call->item);
-        heap_add(core, call);
+        set_due(core, call);
         return;
     }
     over(call, call->is_cancelled ? CORE_CANCELLED : call->is_lost ? CORE_LOST : CORE_ENDED);
+}
+
+/* So many slots of a host are taken. */
+static void
+host_take(struct core_host *host, const struct core_call *call, uint32_t members)
+{
+    struct core *core = host->core;
+
+    host->used += members;
+    host->memory_used += members * call->submit.memory_each;
+    core->room -= host->is_draining ? 0 : members;
+    if (call->item.is_short) {
+        host->used_short += members;
+        core->used_short += members;
+    }
+}
+
+static void
+host_give(struct core_host *host, const struct core_call *call, uint32_t members)
+{
+    struct core *core = host->core;
+
+    host->used -= members;
+    host->memory_used -= members * call->submit.memory_each;
+    core->room += host->is_draining ? 0 : members;
+    if (call->item.is_short) {
+        host->used_short -= members;
+        core->used_short -= members;
+    }
 }
 
 /* Gives back so many members of a part. */
@@ -348,9 +353,7 @@ part_release(struct part *part, uint32_t members)
     ASSERT(members <= part->left && members <= call->left);
     part->left -= members;
     call->left -= members;
-    host->used -= members;
-    host->used_short -= call->item.is_short ? members : 0;
-    host->memory_used -= members * call->submit.memory_each;
+    host_give(host, call, members);
     queue_finished(call->tenant->queue, members);
     if (part->left > 0)
         return;
@@ -433,7 +436,7 @@ core_cancel(struct core_call *call, uint64_t now_ns)
         return;
     }
     queue_remove(&call->item);
-    heap_remove(core, call);
+    heap_remove(&core->due, &call->due);
     over(call, CORE_CANCELLED);
 }
 
@@ -476,6 +479,9 @@ core_host_up(struct core *core, const struct core_capacity *capacity, void *owne
     *host =
         (struct core_host){.core = core, .capacity = *capacity, .owner = owner, .heard_ns = now_ns};
     core->hosts[core->host_count++] = host;
+    core->room += capacity->slots;
+    if (now_ns + core->config.silence_ns_max < core->silent_ns)
+        core->silent_ns = now_ns + core->config.silence_ns_max;
     *out = host;
     return 0;
 }
@@ -495,7 +501,14 @@ core_host_heard(struct core_host *host, uint64_t now_ns)
 void
 core_host_drain(struct core_host *host, bool is_draining, uint64_t now_ns)
 {
-    host->core->now_ns = now_ns;
+    struct core *core = host->core;
+    uint32_t room = host->capacity.slots - host->used;
+
+    core->now_ns = now_ns;
+    if (is_draining && !host->is_draining)
+        core->room -= room;
+    if (!is_draining && host->is_draining)
+        core->room += room;
     host->is_draining = is_draining;
 }
 
@@ -520,6 +533,7 @@ core_host_down(struct core_host *host, uint64_t now_ns)
 
         core_lost(call, host, call->attempt, now_ns);
     }
+    core->room -= host->is_draining ? 0 : host->capacity.slots;
     core->act(core->act_context, &(struct core_action){.kind = CORE_GONE, .host = host});
     free(host);
 }
@@ -555,7 +569,8 @@ fill_table(struct core *core, const struct core_call *call, bool is_without_shor
             .peers = near.peers,
             .state_bytes = near.state_bytes,
         };
-        for (const struct part *part = host->parts; part != NULL; part = part->next)
+        for (const struct part *part = core->has_strangers ? host->parts : NULL; part != NULL;
+             part = part->next)
             core->table[i].strangers += part->call->tenant != call->tenant ? part->left : 0;
     }
 }
@@ -586,9 +601,7 @@ take_part(struct core_call *call, struct core_host *host, uint32_t first, uint32
     if (part->next != NULL)
         part->next->link = &part->next;
     host->parts = part;
-    host->used += members;
-    host->used_short += call->item.is_short ? members : 0;
-    host->memory_used += members * call->submit.memory_each;
+    host_take(host, call, members);
 }
 
 static enum queue_try
@@ -601,7 +614,7 @@ begin(struct core *core, struct core_call *call)
     call->parts = calloc(count, sizeof(*call->parts));
     if (call->parts == NULL)
         return QUEUE_WAIT_LONG;
-    heap_remove(core, call);
+    heap_remove(&core->due, &call->due);
     call->state = CALL_RUNNING;
     call->attempt++;
     call->left = call->submit.members;
@@ -620,7 +633,7 @@ misfit(struct core *core, struct core_call *call)
 {
     if (core->now_ns - call->item.since_ns < core->config.misfit_ns)
         return QUEUE_WAIT_HOSTS;
-    heap_remove(core, call);
+    heap_remove(&core->due, &call->due);
     over(call, CORE_MISFIT);
     return QUEUE_DROPPED;
 }
@@ -636,26 +649,12 @@ try_start(void *context, struct queue_item *item)
         return begin(core, call);
     if (err == -E2BIG)
         return misfit(core, call);
+    if (core->used_short == 0)
+        return QUEUE_WAIT_LONG;
     return place_now(core, call, true) == 0 ? QUEUE_WAIT_SHORT : QUEUE_WAIT_LONG;
 }
 
 /* ---------------------------------------------------------------------------- calls */
-
-static int
-grow_heap(struct core *core)
-{
-    size_t capacity = core->heap_capacity > 0 ? 2 * core->heap_capacity : 64;
-    void *heap;
-
-    if (core->call_count < core->heap_capacity)
-        return 0;
-    heap = realloc(core->heap, capacity * sizeof(*core->heap));
-    if (heap == NULL)
-        return -ENOMEM;
-    core->heap = heap;
-    core->heap_capacity = capacity;
-    return 0;
-}
 
 int
 core_submit(struct core_tenant *tenant, const struct core_submit *submit, uint64_t now_ns,
@@ -668,14 +667,13 @@ core_submit(struct core_tenant *tenant, const struct core_submit *submit, uint64
     if (submit->members == 0 || submit->members > CORE_MEMBERS_MAX ||
         submit->priority >= QUEUE_PRIORITIES || tenant->is_removed)
         return -EINVAL;
-    err = grow_heap(core);
+    err = heap_reserve(&core->due, core->call_count + 1);
     call = err == 0 ? calloc(1, sizeof(*call)) : NULL;
     if (call == NULL)
         return -ENOMEM;
     call->tenant = tenant;
     call->submit = *submit;
     call->attempt = submit->attempts_used;
-    call->heap_index = SIZE_MAX;
     call->item.members = submit->members;
     call->item.priority = submit->priority;
     call->item.is_short = submit->wall_ns != 0 && submit->wall_ns <= core->config.short_ns;
@@ -691,7 +689,7 @@ core_submit(struct core_tenant *tenant, const struct core_submit *submit, uint64
     if (call->next != NULL)
         call->next->link = &call->next;
     tenant->calls = call;
-    heap_add(core, call);
+    set_due(core, call);
     *out = call;
     return 0;
 }
@@ -725,22 +723,40 @@ core_count(const struct core *core, uint64_t *waiting, uint64_t *running)
 
 /* ----------------------------------------------------------------------------- time */
 
+/* heard_ns only grows, so until the first of them could be silent nobody has to look. */
 static void
 end_silent_hosts(struct core *core)
 {
-    for (size_t i = core->host_count; i-- > 0;)
-        if (core->now_ns - core->hosts[i]->heard_ns >= core->config.silence_ns_max)
+    uint64_t silent_ns = NEVER;
+
+    if (core->now_ns < core->silent_ns)
+        return;
+    for (size_t i = core->host_count; i-- > 0;) {
+        uint64_t until_ns = core->hosts[i]->heard_ns + core->config.silence_ns_max;
+
+        if (until_ns <= core->now_ns)
             core_host_down(core->hosts[i], core->now_ns);
+        else if (until_ns < silent_ns)
+            silent_ns = until_ns;
+    }
+    core->silent_ns = silent_ns;
 }
 
+/* Those whose pause is over are there for the queue again. */
 static void
 end_late_calls(struct core *core)
 {
-    while (core->heap_count > 0 && core->heap[0]->submit.deadline_ns <= core->now_ns) {
-        struct core_call *call = core->heap[0];
+    struct heap_item *first;
 
+    while ((first = heap_first(&core->due)) != NULL && first->key <= core->now_ns) {
+        struct core_call *call = call_of(first);
+
+        if (call->submit.deadline_ns > core->now_ns) {
+            set_due(core, call);
+            continue;
+        }
         queue_remove(&call->item);
-        heap_remove(core, call);
+        heap_remove(&core->due, first);
         over(call, CORE_LATE);
     }
 }
@@ -751,21 +767,18 @@ core_tick(struct core *core, uint64_t now_ns)
     core->now_ns = now_ns;
     end_silent_hosts(core);
     end_late_calls(core);
+    /* Where no slot is free nobody need be tried; but who waits for hosts that are large
+     * enough is told so when the time has come. */
+    if (core->room == 0 && core->host_count > 0)
+        return;
     while (queue_next(core->queue, now_ns, try_start, core))
         continue;
 }
 
 uint64_t
-core_due_ns(const struct core *core, uint64_t now_ns)
+core_due_ns(const struct core *core)
 {
-    uint64_t due = queue_due_ns(core->queue, now_ns);
+    const struct heap_item *first = heap_first(&core->due);
 
-    for (size_t i = 0; i < core->host_count; i++) {
-        uint64_t silent = core->hosts[i]->heard_ns + core->config.silence_ns_max;
-
-        due = silent < due ? silent : due;
-    }
-    if (core->heap_count > 0 && core->heap[0]->submit.deadline_ns < due)
-        due = core->heap[0]->submit.deadline_ns;
-    return due;
+    return first != NULL && first->key < core->silent_ns ? first->key : core->silent_ns;
 }

@@ -99,6 +99,10 @@ void core_tenant_change(struct core_tenant *tenant, const struct queue_share *sh
 /* Its calls end as CANCELLED; gone when the last one is over. */
 void core_tenant_remove(struct core_tenant *tenant, uint64_t now_ns);
 
+/* Each call that is not over, in no order. */
+void core_tenant_visit(const struct core_tenant *tenant,
+                       void (*visit)(void *context, const struct core_call *call), void *context);
+
 /* ---------------------------------------------------------------------------- calls */
 
 /* What a host has for a call: for locality. */
@@ -146,7 +150,7 @@ void core_count(const struct core *core, uint64_t *waiting, uint64_t *running);
 /* Time has passed: hosts that were silent are down, deadlines and pauses are over, what fits
  * is started. To be called after other events too (they only note what became possible). */
 void core_tick(struct core *core, uint64_t now_ns);
-/* When something happens by itself next; UINT64_MAX: nothing. */
-uint64_t core_due_ns(const struct core *core, uint64_t now_ns);
+/* When something happens by itself next, or earlier; UINT64_MAX: nothing. */
+uint64_t core_due_ns(const struct core *core);
 
 #endif

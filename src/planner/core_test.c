@@ -181,6 +181,37 @@ test_a_call_starts_where_there_is_room_and_ends_once(void **state)
     core_destroy(w.core);
 }
 
+/* A pause that is over is nothing to wake up for, also where there is no room. */
+static void
+test_what_is_due_is_a_pause_then_a_deadline_then_nothing(void **state)
+{
+    static struct world w;
+    unsigned first, second, paused;
+
+    (void)state;
+    world_init(&w, "compact");
+    assert_true(core_due_ns(w.core) == UINT64_MAX);
+    host_up(&w, 0, 1);
+    assert_int_equal(core_due_ns(w.core), w.now_ns + 5 * SECOND); /* its silence */
+    paused =
+        submit(&w, 0, (struct core_submit){.attempts = 1, .pause_ns = SECOND / 100, .dice = 1});
+    tick(&w, 0);
+    first = submit(&w, 0, (struct core_submit){.priority = 9});
+    members_ended(&w, paused, 0, 1, true);
+    assert_true(core_due_ns(w.core) > w.now_ns);
+    assert_true(core_due_ns(w.core) <= w.now_ns + SECOND / 100);
+    tick(&w, SECOND / 100); /* the other has the room */
+    assert_int_equal(w.starts[first], 1);
+    assert_int_equal(w.starts[paused], 1);
+    assert_true(core_due_ns(w.core) > w.now_ns + SECOND);
+    second = submit(&w, 0, (struct core_submit){.deadline_ns = w.now_ns + SECOND / 2});
+    assert_int_equal(core_due_ns(w.core), w.now_ns + SECOND / 2);
+    tick(&w, SECOND / 2);
+    assert_int_equal(w.end[second], CORE_LATE);
+    assert_true(core_due_ns(w.core) > w.now_ns + SECOND);
+    core_destroy(w.core);
+}
+
 static void
 test_a_dead_host_loses_its_calls_and_those_that_may_start_again(void **state)
 {
@@ -203,7 +234,7 @@ test_a_dead_host_loses_its_calls_and_those_that_may_start_again(void **state)
     host_up(&w, 1, 2);
     tick(&w, SECOND / 2);
     assert_int_equal(w.starts[twice], 1); /* its pause */
-    assert_true(core_due_ns(w.core, w.now_ns) <= w.now_ns + SECOND / 2);
+    assert_true(core_due_ns(w.core) <= w.now_ns + SECOND / 2);
     tick(&w, SECOND / 2);
     assert_int_equal(w.starts[twice], 2);
     core_ended(w.calls[twice], w.hosts[1], 1, 1, false, w.now_ns); /* of the first attempt */
@@ -432,6 +463,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_call_starts_where_there_is_room_and_ends_once),
+        cmocka_unit_test(test_what_is_due_is_a_pause_then_a_deadline_then_nothing),
         cmocka_unit_test(test_a_dead_host_loses_its_calls_and_those_that_may_start_again),
         cmocka_unit_test(test_failures_are_tried_again_where_that_is_wanted),
         cmocka_unit_test(test_a_gang_is_one_call_on_many_hosts),

@@ -697,6 +697,7 @@ struct collecting {
     uint64_t now_s;
     size_t count;
     int err;
+    bool is_damaged;
     struct diag *diag;
 };
 
@@ -708,14 +709,23 @@ collect_one(void *context, const struct store_record *record)
     char tenant[LEDGER_TENANT_MAX + 1] = "";
     Ledger__Call *call;
     uint64_t version;
+    int err;
 
     if (record->key_count != 2 * ID_BYTES || record->value_count > LEDGER_TENANT_MAX ||
         number_at(key) > collecting->now_s)
         return false;
     (void)memcpy(tenant, record->value, record->value_count);
-    collecting->err = get(collecting->ledger, tenant, number_at(key + ID_BYTES), &call, &version,
-                          collecting->diag);
-    if (collecting->err != 0)
+    err = get(collecting->ledger, tenant, number_at(key + ID_BYTES), &call, &version,
+              collecting->diag);
+    if (err == -ENOENT)
+        err = diag_set(collecting->diag, -EBADMSG, "table %s names call %llu, which is not there",
+                       TABLE_AGE, (unsigned long long)number_at(key + ID_BYTES));
+    if (err == -EBADMSG) { /* the others must not be kept for it */
+        collecting->is_damaged = true;
+        return true;
+    }
+    collecting->err = err;
+    if (err != 0)
         return false;
     collecting->err = remove_call(collecting->ledger, call, version, collecting->diag);
     collecting->count += collecting->err == 0;
@@ -726,10 +736,12 @@ collect_one(void *context, const struct store_record *record)
 int
 ledger_collect(struct ledger *ledger, uint64_t now_s, size_t *count, struct diag *diag)
 {
-    struct collecting collecting = {ledger, now_s, 0, 0, diag};
-    const struct store_range range = {.table = TABLE_AGE, .count_max = 1000};
+    struct collecting collecting = {.ledger = ledger, .now_s = now_s, .diag = diag};
+    const struct store_range range = {.table = TABLE_AGE, .count_max = LEDGER_COLLECT_MAX};
     int err = store_list(ledger->config.store, &range, collect_one, &collecting, diag);
 
     *count = collecting.count;
-    return collecting.err != 0 ? collecting.err : err;
+    if (err == 0)
+        err = collecting.err != 0 ? collecting.err : collecting.is_damaged ? -EBADMSG : 0;
+    return err;
 }

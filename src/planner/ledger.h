@@ -32,6 +32,7 @@
 #define LEDGER_QUEUE_MAX       65536u
 #define LEDGER_KEY_BYTES_MAX   200u /* of an idempotency key */
 #define LEDGER_TENANT_MAX      63u
+#define LEDGER_COLLECT_MAX     256u
 
 struct ledger;
 
@@ -86,7 +87,9 @@ int ledger_revive(struct ledger *ledger, const char *tenant, uint64_t id, Ledger
 int ledger_bury(struct ledger *ledger, const char *tenant, uint64_t id,
                 struct diag *diag) MUST_CHECK;
 
-/* Removes ends that are older than they are to be kept; *count of them. Waits for the disk. */
+/* Removes ends that are older than they are to be kept, LEDGER_COLLECT_MAX at most; *count of
+ * them. Waits for the disk. -EBADMSG: one is damaged (diag names it) and stays; the others
+ * are removed. */
 int ledger_collect(struct ledger *ledger, uint64_t now_s, size_t *count,
                    struct diag *diag) MUST_CHECK;
 

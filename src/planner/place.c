@@ -55,8 +55,11 @@ could_ever_fit(const struct place_host *hosts, size_t count, const struct place_
 {
     uint64_t total = 0;
 
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         seats[i] = (struct seat){room_of(&hosts[i], request, true), i, 0};
+        if (seats[i].score >= request->members)
+            return true;
+    }
     qsort(seats, count, sizeof(*seats), by_score);
     for (size_t i = 0; i < count && (request->hosts_max == 0 || i < request->hosts_max); i++)
         total += seats[i].score;
@@ -83,23 +86,37 @@ find_seats(const struct place_host *hosts, size_t count, const struct place_requ
 }
 
 static void
-sort_seats(const struct place_host *hosts, struct seat *seats, size_t count, score_fn score,
-           bool is_whole)
+sort_seats(const struct place_host *hosts, struct seat *seats, size_t count, score_fn score)
 {
     for (size_t i = 0; i < count; i++)
-        seats[i].score = score(&hosts[seats[i].index], seats[i].room, is_whole);
+        seats[i].score = score(&hosts[seats[i].index], seats[i].room, false);
     qsort(seats, count, sizeof(*seats), by_score);
 }
 
+/* The whole gang on the best host that takes it; of equal ones the first. Most requests end
+ * here, so nothing is sorted. */
 static bool
-fill_one(const struct seat *seats, size_t count, uint32_t wanted, uint32_t *members)
+fill_one(const struct place_host *hosts, size_t count, const struct place_request *request,
+         score_fn score, uint32_t *members)
 {
-    for (size_t i = 0; i < count; i++)
-        if (seats[i].room >= wanted) {
-            members[seats[i].index] = wanted;
-            return true;
+    uint32_t best = UINT32_MAX;
+    uint64_t best_score = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t room = hosts[i].is_draining ? 0 : room_of(&hosts[i], request, false);
+        uint64_t mine;
+
+        if (room < request->members)
+            continue;
+        mine = score(&hosts[i], room, true);
+        if (best == UINT32_MAX || mine > best_score) {
+            best = i;
+            best_score = mine;
         }
-    return false;
+    }
+    if (best != UINT32_MAX)
+        members[best] = request->members;
+    return best != UINT32_MAX;
 }
 
 static bool
@@ -132,14 +149,11 @@ static bool
 fill(const struct place_host *hosts, struct seat *seats, size_t count,
      const struct place_request *request, score_fn score, uint32_t *members, size_t host_count)
 {
-    sort_seats(hosts, seats, count, score, true);
-    if (fill_one(seats, count, request->members, members))
-        return true;
-    sort_seats(hosts, seats, count, score, false);
+    sort_seats(hosts, seats, count, score);
     if (fill_in_order(seats, count, request, members))
         return true;
     (void)memset(members, 0, host_count * sizeof(*members));
-    sort_seats(hosts, seats, count, score_room, false);
+    sort_seats(hosts, seats, count, score_room);
     return fill_in_order(seats, count, request, members);
 }
 
@@ -153,11 +167,13 @@ place(const struct place_host *hosts, size_t count, const struct place_request *
     int err = 0;
 
     ASSERT(request->members > 0 && count <= PLACE_HOSTS_MAX);
-    seats = calloc(count + 1, sizeof(*seats));
-    if (seats == NULL)
-        return -ENOMEM;
     if (count > 0)
         (void)memset(members, 0, count * sizeof(*members));
+    if (fill_one(hosts, count, request, score, members))
+        return 0;
+    seats = malloc((count + 1) * sizeof(*seats));
+    if (seats == NULL)
+        return -ENOMEM;
     found = find_seats(hosts, count, request, seats, &total);
     if (total < request->members || !fill(hosts, seats, found, request, score, members, count)) {
         if (count > 0)

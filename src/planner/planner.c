@@ -33,25 +33,49 @@ planner_is_leading(const struct planner *planner)
     return planner->is_leading;
 }
 
+/* Where this process stood still, so did its hearing: nobody is silent for that. */
+static void
+note_standstill(struct planner *planner, uint64_t now_ns)
+{
+    if (planner->asleep_until_ns == 0 ||
+        now_ns < planner->asleep_until_ns + planner->config.silence_ns / 2)
+        return;
+    for (struct planner_host *host = planner->hosts; host != NULL; host = host->next)
+        if (host->core != NULL)
+            core_host_heard(host->core, now_ns);
+}
+
+/* Nothing starts when the lease may be over: another may lead by then. */
 void
 planner_turn(struct planner *planner)
 {
-    if (planner->is_leading && !planner->is_ending)
-        core_tick(planner->core, clock_now_ns());
+    uint64_t now_ns = clock_now_ns();
+
+    if (!planner->is_leading || planner->is_ending)
+        return;
+    note_standstill(planner, now_ns);
+    if (now_ns - atomic_load(&planner->renewed_ns) >= planner->config.lease_ns)
+        return;
+    core_tick(planner->core, now_ns);
+    if (core_due_ns(planner->core) < planner->asleep_until_ns) {
+        planner->asleep_until_ns = 0;
+        (void)pthread_cond_signal(&planner->timer);
+    }
 }
 
 /* ---------------------------------------------------------------------------- timer */
 
 static void
-renew(struct planner *planner, uint64_t *renewed_ns)
+renew(struct planner *planner)
 {
     uint64_t now_ns = clock_now_ns(), term;
     int err = store_lease(planner->config.store, planner->lease, planner->holder,
                           planner->config.lease_ns, &term, NULL);
 
     if (err == 0 && term == planner->term)
-        *renewed_ns = now_ns;
-    else if (err == 0 || err == -EBUSY || clock_now_ns() - *renewed_ns >= planner->config.lease_ns)
+        atomic_store(&planner->renewed_ns, now_ns);
+    else if (err == 0 || err == -EBUSY ||
+             clock_now_ns() - atomic_load(&planner->renewed_ns) >= planner->config.lease_ns)
         planner_lose(planner);
 }
 
@@ -62,33 +86,41 @@ timespec_of(uint64_t ns)
                              .tv_nsec = (long)(ns % CLOCK_NS_PER_SECOND)};
 }
 
+/* With the lock, which is let go meanwhile: until something is due, at most for a while. */
+static void
+sleep_until_due(struct planner *planner)
+{
+    uint64_t now_ns = clock_now_ns(), until_ns = core_due_ns(planner->core);
+    uint64_t most_ns = planner->config.lease_ns / 6;
+    struct timespec until;
+
+    most_ns = now_ns + (most_ns < LOOK_NS ? most_ns : LOOK_NS);
+    if (until_ns > most_ns || !planner->is_leading)
+        until_ns = most_ns;
+    until = timespec_of(until_ns);
+    planner->asleep_until_ns = until_ns;
+    (void)pthread_cond_timedwait(&planner->timer, &planner->lock, &until);
+    planner->asleep_until_ns = 0;
+}
+
 static void *
 timer_main(void *object)
 {
     struct planner *planner = object;
-    uint64_t renewed_ns = clock_now_ns();
 
     (void)pthread_mutex_lock(&planner->lock);
     while (!planner->is_ending) {
-        uint64_t now_ns = clock_now_ns(), due_ns;
-        struct timespec until;
-
-        if (planner->is_leading && now_ns - renewed_ns >= planner->config.lease_ns / 3) {
+        if (planner->is_leading &&
+            clock_now_ns() - atomic_load(&planner->renewed_ns) >= planner->config.lease_ns / 3) {
             (void)pthread_mutex_unlock(&planner->lock);
-            renew(planner, &renewed_ns);
+            renew(planner);
             (void)pthread_mutex_lock(&planner->lock);
         }
         planner_turn(planner);
         planner_unlock(planner);
         (void)pthread_mutex_lock(&planner->lock);
-        due_ns = core_due_ns(planner->core, now_ns);
-        if (due_ns > now_ns + planner->config.lease_ns / 6)
-            due_ns = now_ns + planner->config.lease_ns / 6;
-        if (due_ns > now_ns + LOOK_NS)
-            due_ns = now_ns + LOOK_NS;
-        until = timespec_of(due_ns);
         if (!planner->is_ending)
-            (void)pthread_cond_timedwait(&planner->timer, &planner->lock, &until);
+            sleep_until_due(planner);
     }
     (void)pthread_mutex_unlock(&planner->lock);
     return NULL;
@@ -154,22 +186,28 @@ open_ledger(struct planner *planner, struct diag *diag)
 {
     struct ledger_config config = {
         .store = planner->config.store, .lease = planner->lease, .kept_s = planner->config.kept_s};
+    uint64_t now_ns = clock_now_ns();
     int err = store_lease(planner->config.store, planner->lease, planner->holder,
                           planner->config.lease_ns, &planner->term, diag);
 
     if (err != 0)
         return err;
+    atomic_store(&planner->renewed_ns, now_ns);
     planner->is_leading = true;
     config.term = planner->term;
     return ledger_open(&config, &planner->ledger, diag);
 }
 
 static int
-start_timer(struct planner *planner, struct diag *diag)
+start_threads(struct planner *planner, struct diag *diag)
 {
     int err = -pthread_create(&planner->thread, NULL, timer_main, planner);
 
     planner->has_thread = err == 0;
+    if (err == 0) {
+        err = -pthread_create(&planner->collector, NULL, planner_collect, planner);
+        planner->has_collector = err == 0;
+    }
     return err == 0 ? 0 : diag_set(diag, err, "cannot start a thread: %s", strerror(-err));
 }
 
@@ -193,6 +231,7 @@ planner_new(const struct planner_config *config)
     (void)pthread_condattr_init(&attributes);
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&planner->timer, &attributes);
+    (void)pthread_cond_init(&planner->collecting, &attributes);
     (void)pthread_condattr_destroy(&attributes);
     planner->lease = strdup(config->lease != NULL ? config->lease : "planner");
     planner->holder = strdup(config->holder);
@@ -215,7 +254,7 @@ planner_create(const struct planner_config *config, struct planner **out, struct
     if (err == 0)
         err = restore(planner, diag);
     if (err == 0)
-        err = start_timer(planner, diag);
+        err = start_threads(planner, diag);
     if (err != 0) {
         planner_destroy(planner);
         return err;
@@ -257,9 +296,12 @@ planner_destroy(struct planner *planner)
     (void)pthread_mutex_lock(&planner->lock);
     planner->is_ending = true;
     (void)pthread_cond_signal(&planner->timer);
+    (void)pthread_cond_signal(&planner->collecting);
     (void)pthread_mutex_unlock(&planner->lock);
     if (planner->has_thread)
         (void)pthread_join(planner->thread, NULL);
+    if (planner->has_collector)
+        (void)pthread_join(planner->collector, NULL);
     ledger_close(planner->ledger); /* tells of all that is on its way into the store */
     end_calls(planner);
     core_destroy(planner->core);
@@ -280,6 +322,7 @@ planner_destroy(struct planner *planner)
     }
     (void)pthread_mutex_destroy(&planner->lock);
     (void)pthread_cond_destroy(&planner->timer);
+    (void)pthread_cond_destroy(&planner->collecting);
     free(planner->lease);
     free(planner->holder);
     free(planner);
@@ -295,6 +338,14 @@ find_tenant(const struct planner *planner, const char *name)
     while (tenant != NULL && strcmp(tenant->name, name) != 0)
         tenant = tenant->next;
     return tenant;
+}
+
+struct core_tenant *
+planner_find_tenant(const struct planner *planner, const char *name)
+{
+    const struct tenant *tenant = find_tenant(planner, name);
+
+    return tenant != NULL ? tenant->core : NULL;
 }
 
 static int

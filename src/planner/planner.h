@@ -145,6 +145,20 @@ int planner_cancel(struct planner *planner, const char *tenant, uint64_t id) MUS
 int planner_get(struct planner *planner, const char *tenant, uint64_t id, Ledger__Call **out,
                 struct diag *diag) MUST_CHECK;
 
+/* Those of a tenant with numbers above `after`, in order of numbers, at most count (0: all),
+ * until visit says false: asynchronous ones as long as the store has them, and what is not
+ * over of the others. visit may call the planner. -EINVAL, -ENOMEM, or the store's. */
+typedef bool (*planner_visit_fn)(void *context, const Ledger__Call *call);
+int planner_list(struct planner *planner, const char *tenant, uint64_t after, uint32_t count,
+                 planner_visit_fn visit, void *context, struct diag *diag) MUST_CHECK;
+
+/* A dead letter (state DEAD) is tried again, with all its attempts; or forgotten. They wait
+ * for the disk. -ENOENT: it is none. -ESHUTDOWN; -EAGAIN, -ENOMEM: it stays one. */
+int planner_retry(struct planner *planner, const char *tenant, uint64_t id,
+                  struct diag *diag) MUST_CHECK;
+int planner_bury(struct planner *planner, const char *tenant, uint64_t id,
+                 struct diag *diag) MUST_CHECK;
+
 struct planner_usage {
     uint64_t waiting, running, started, ended, retried, lost; /* calls */
 };

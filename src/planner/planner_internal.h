@@ -17,6 +17,7 @@
 #define PLANNER_WEIGHT_DEFAULT 100u
 #define PLANNER_LEASE_NS       UINT64_C(10000000000)
 #define PLANNER_KEPT_S         86400u
+#define PLANNER_COLLECT_NS     UINT64_C(10000000000)
 
 struct tenant {
     struct tenant *next;
@@ -59,7 +60,11 @@ struct planner {
     pthread_mutex_t lock;
     pthread_cond_t timer;
     pthread_t thread;
-    bool has_thread, is_ending;
+    pthread_t collector; /* removes ends that were kept for long enough */
+    pthread_cond_t collecting;
+    bool has_thread, has_collector, is_ending;
+    _Atomic uint64_t renewed_ns; /* when the lease was last asked for with success */
+    uint64_t asleep_until_ns; /* the timer's; 0: it is awake */
     _Atomic bool is_leading;
     struct call *calls[PLANNER_BUCKETS];
     uint32_t call_count;
@@ -85,5 +90,13 @@ int planner_resume(struct planner *planner, const Ledger__Call *record) MUST_CHE
 void planner_call_free(struct call *call);
 /* The lease is lost. */
 void planner_lose(struct planner *planner);
+/* With the lock: the tenant, if there is one. */
+struct core_tenant *planner_find_tenant(const struct planner *planner, const char *name);
+/* With the lock: one that is not over, of this tenant. */
+struct call *planner_find_of(const struct planner *planner, const char *tenant, uint64_t id);
+/* A message of its own; NULL: no memory. */
+Ledger__Call *planner_copy(const Ledger__Call *from);
+/* A thread that removes old ends, until is_ending. */
+void *planner_collect(void *planner);
 
 #endif

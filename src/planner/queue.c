@@ -191,12 +191,10 @@ queue_remove(struct queue_item *item)
 /* ----------------------------------------------------------------------------- next */
 
 static bool
-may_run(const struct queue_tenant *tenant, const struct queue_item *item, uint64_t now_ns)
+is_within_limit(const struct queue_tenant *tenant, const struct queue_item *item)
 {
     uint32_t most = tenant->share.running_max;
 
-    if (item->not_before_ns > now_ns)
-        return false;
     /* A gang larger than the limit runs alone; else it would never. */
     return most == 0 || tenant->running == 0 ||
            (tenant->running < most && item->members <= most - tenant->running);
@@ -248,8 +246,15 @@ start_one_of(struct queue_tenant *tenant, uint64_t now_ns, queue_try_fn try_star
             enum queue_try result;
 
             next = item->next;
-            if (!may_run(tenant, item, now_ns) || item == queue->held ||
-                (queue->held != NULL && !item->is_short))
+            if (item->not_before_ns > now_ns || item == queue->held)
+                continue;
+            if (!is_within_limit(tenant, item)) {
+                /* Its tenant's own calls pass it only for a while, too. */
+                if (now_ns - item->since_ns >= queue->hold_ns)
+                    return false;
+                continue;
+            }
+            if (queue->held != NULL && !item->is_short)
                 continue;
             result = start(item, try_start, context);
             if (result == QUEUE_STARTED)
@@ -282,6 +287,9 @@ queue_next(struct queue *queue, uint64_t now_ns, queue_try_fn try_start, void *c
 {
     struct queue_tenant *tenant;
 
+    /* What would be kept for it is not what it lacks. */
+    if (queue->held != NULL && !is_within_limit(queue->held->tenant, queue->held))
+        queue->held = NULL;
     if (queue->held != NULL) {
         enum queue_try result = start(queue->held, try_start, context);
 
@@ -307,18 +315,4 @@ queue_finished(struct queue_tenant *tenant, uint32_t members)
 {
     ASSERT(tenant->running >= members);
     tenant->running -= members;
-}
-
-uint64_t
-queue_due_ns(const struct queue *queue, uint64_t now_ns)
-{
-    uint64_t due = UINT64_MAX;
-
-    for (const struct queue_tenant *tenant = queue->tenants; tenant != NULL; tenant = tenant->next)
-        for (unsigned priority = 0; priority < QUEUE_PRIORITIES; priority++)
-            for (const struct queue_item *item = tenant->lines[priority].first; item != NULL;
-                 item = item->next)
-                if (item->not_before_ns > now_ns && item->not_before_ns < due)
-                    due = item->not_before_ns;
-    return due;
 }

@@ -72,9 +72,6 @@ bool queue_next(struct queue *queue, uint64_t now_ns, queue_try_fn try_start, vo
 /* A started call of the tenant is over: what it took is free. */
 void queue_finished(struct queue_tenant *tenant, uint32_t members);
 
-/* When a pause ends that keeps an item from starting; UINT64_MAX: none. */
-uint64_t queue_due_ns(const struct queue *queue, uint64_t now_ns);
-
 size_t queue_waiting(const struct queue_tenant *tenant);
 uint32_t queue_running(const struct queue_tenant *tenant);
 

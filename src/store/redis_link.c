@@ -27,6 +27,7 @@ struct redis_slot {
     redisContext *context; /* NULL: not connected */
     char name[64];
     uint64_t number;
+    bool is_unanswered; /* the command was sent, perhaps, and no answer came to it */
 };
 
 struct redis_link {
@@ -236,6 +237,7 @@ attempt(struct redis_slot *slot, const struct redis_command *command, uint64_t n
     if (err == 0)
         err = run_once(slot, command->count, command->words, command->lengths, out);
     if (err != 0) {
+        slot->is_unanswered = true;
         err = diag_set(diag, -ETIMEDOUT, "%s: %s", slot->link->address.name,
                        slot->context->err != 0 ? slot->context->errstr : "no answer");
         disconnect(slot);
@@ -273,6 +275,7 @@ redis_slot_run(struct redis_slot *slot, const struct redis_command *command, red
     int err;
 
     store_retry_init(&retry, slot->link->patience_ns);
+    slot->is_unanswered = false;
     store_sigpipe_block(&guard);
     do {
         if (retry.attempts > 0 && command->again != NULL)
@@ -283,6 +286,9 @@ redis_slot_run(struct redis_slot *slot, const struct redis_command *command, red
     store_sigpipe_restore(&guard);
     if (err == 0)
         return 0;
+    /* That this time it was refused does not say that it did not happen before. */
+    if (!is_passing && slot->is_unanswered && command->again != NULL)
+        return diag_set(diag, -EIO, "an answer was lost, and then: %s", diag_text(&last));
     if (!is_passing)
         return diag_set(diag, err, "%s", diag_text(&last));
     return diag_set(diag, -ETIMEDOUT, "no answer after %u attempts in %llu ms: %s", retry.attempts,

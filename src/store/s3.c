@@ -241,9 +241,10 @@ judge(const struct s3 *s3, struct attempt *attempt, bool *is_passing, struct dia
     const char *code = error_code(attempt);
 
     *is_passing = is_passing_status(status) || strcmp(code, "RequestTimeout") == 0;
-    if (status >= 200 && status < 300) {
+    /* What comes with another status than 200 was not handed on. */
+    if (status == 200 || (status > 200 && status < 300 && attempt->request->take == NULL)) {
         attempt->request->answer_bytes = length_of(attempt->curl);
-        /* An empty body was never handed on. */
+        /* An empty body was not either. */
         return attempt->is_started || status != 200 ? 0 : take(attempt, "", 0);
     }
     if (status == 404)

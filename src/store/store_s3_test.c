@@ -315,24 +315,40 @@ static const struct {
 };
 
 static void
-test_answers_that_are_errors(void **state)
+answerer_start(struct answerer *answerer, const char *answer, pthread_t *thread,
+               char address_out[80])
 {
     struct sockaddr_in own = {.sin_family = AF_INET,
                               .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
-    struct answerer answerer = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     socklen_t size = sizeof(own);
+
+    answerer->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    answerer->answer = answer;
+    assert_int_equal(bind(answerer->fd, (struct sockaddr *)&own, size), 0);
+    assert_int_equal(listen(answerer->fd, 8), 0);
+    assert_int_equal(getsockname(answerer->fd, (struct sockaddr *)&own, &size), 0);
+    assert_int_equal(pthread_create(thread, NULL, answerer_run, answerer), 0);
+    (void)snprintf(address_out, 80, "s3+http://127.0.0.1:%u/weft", ntohs(own.sin_port));
+}
+
+static void
+answerer_stop(struct answerer *answerer, pthread_t thread)
+{
+    (void)shutdown(answerer->fd, SHUT_RDWR);
+    (void)pthread_join(thread, NULL);
+    (void)close(answerer->fd);
+}
+
+static void
+test_answers_that_are_errors(void **state)
+{
+    struct answerer answerer = {.fd = -1};
     struct store_config own_config = config;
     char own_address[80];
     pthread_t thread;
 
     (void)state;
-    answerer.answer = cases[0].answer;
-    assert_int_equal(bind(answerer.fd, (struct sockaddr *)&own, size), 0);
-    assert_int_equal(listen(answerer.fd, 8), 0);
-    assert_int_equal(getsockname(answerer.fd, (struct sockaddr *)&own, &size), 0);
-    assert_int_equal(pthread_create(&thread, NULL, answerer_run, &answerer), 0);
-    (void)snprintf(own_address, sizeof(own_address), "s3+http://127.0.0.1:%u/weft",
-                   ntohs(own.sin_port));
+    answerer_start(&answerer, cases[0].answer, &thread, own_address);
     own_config.blobs = own_address;
     own_config.patience_ns = 200000000;
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -346,9 +362,38 @@ test_answers_that_are_errors(void **state)
         assert_true(diag.is_set);
         assert_int_equal(atomic_load(&answerer.requests) > 1, cases[i].is_repeated);
     }
-    (void)shutdown(answerer.fd, SHUT_RDWR);
-    (void)pthread_join(thread, NULL);
-    (void)close(answerer.fd);
+    answerer_stop(&answerer, thread);
+}
+
+/* A success, but not the content. */
+static void
+test_an_answer_without_the_content_is_no_blob(void **state)
+{
+    static const char *const answers[] = {
+        "HTTP/1.1 204 No Content\r\n\r\n",
+        "HTTP/1.1 206 Partial\r\nContent-Length: 3\r\n\r\nabc",
+        "HTTP/1.1 203 Other\r\nContent-Length: 3\r\n\r\nabc",
+    };
+    struct answerer answerer = {.fd = -1};
+    struct store_config own_config = config;
+    struct store_hash hash = {.bytes = {1}};
+    char own_address[80];
+    struct store *store;
+    pthread_t thread;
+    int fd = -5;
+
+    (void)state;
+    answerer_start(&answerer, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", &thread, own_address);
+    own_config.blobs = own_address;
+    store = testing_open(&own_config);
+    for (size_t i = 0; i < ARRAY_COUNT(answers); i++) {
+        answerer.answer = answers[i];
+        assert_int_equal(store_blob_get(store, &hash, &fd, NULL), -EIO);
+        assert_int_equal(store_blob_list(store, blob_list_add, NULL, NULL), -EIO);
+    }
+    assert_int_equal(fd, -5);
+    store_close(store);
+    answerer_stop(&answerer, thread);
 }
 
 int
@@ -367,6 +412,7 @@ main(void)
         cmocka_unit_test(test_a_failed_request_is_repeated),
         cmocka_unit_test(test_the_server_is_killed_and_started_under_load),
         cmocka_unit_test(test_answers_that_are_errors),
+        cmocka_unit_test(test_an_answer_without_the_content_is_no_blob),
     };
     int status = testing_shell("tests/store/fetch");
 

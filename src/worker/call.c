@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -147,6 +148,7 @@ worker_call_free(struct worker_record *call)
 {
     for (size_t i = 0; i < call->fd_count; i++)
         file_close(&call->fds[i]);
+    file_close(&call->saved_fd);
     buffer_fini(&call->packed);
     free(call);
 }
@@ -160,6 +162,7 @@ worker_call_end(struct worker_record *call, struct worker_end *end)
 
     end->id = call->id;
     end->total_ns = clock_now_ns() - call->begin_ns;
+    end->saved_fd = end->kind == WORKER_DONE ? call->saved_fd : -1;
     call->on_end(call->context, end);
     (void)pthread_mutex_lock(&worker->lock);
     worker_function_put(call->function);
@@ -261,7 +264,8 @@ check(const struct worker_call *call)
         !worker_are_texts(call->args, call->arg_count) ||
         !worker_are_texts(call->env, call->env_count) || call->value_count > WORKER_VALUES_MAX ||
         call->result_slots > WORKER_VALUES_MAX || (call->value_count > 0 && call->values == NULL) ||
-        (call->input_bytes > 0 && call->input == NULL))
+        (call->input_bytes > 0 && call->input == NULL) || !worker_is_text(call->save_at) ||
+        (call->save_at != NULL && strlen(call->save_at) > WORKER_SAVE_AT_MAX))
         return -EINVAL;
     for (int i = 0; call->stdio != NULL && i < 3; i++)
         if (call->stdio[i] < 0)
@@ -297,13 +301,38 @@ fill(Rpc__CellCall *message, const struct worker_call *call, const struct worker
     message->input.len = call->stdio != NULL ? 0 : call->input_bytes;
     message->wall_ns = call->wall_ns;
     message->depth = call->depth;
+    message->has_save = call->save_at != NULL;
+    if (call->save_at != NULL)
+        message->save_at = unconst(call->save_at);
+}
+
+/* What the cell saves is written to a file of ours, so that no descriptor of its own
+ * comes here; and sealed at the end (hear.c). */
+static int
+gather(struct worker_record *record, const struct worker_call *call,
+       struct worker_outgoing *outgoing)
+{
+    rpc__cell_request__init(&outgoing->request);
+    outgoing->request.is_case = RPC__CELL_REQUEST__IS_CALL;
+    outgoing->request.call = &outgoing->message;
+    outgoing->fd_count = call->stdio != NULL ? 3 : 0;
+    for (size_t i = 0; i < outgoing->fd_count; i++)
+        outgoing->fds[i] = call->stdio[i];
+    fill(&outgoing->message, call, record->function, record->id);
+    if (call->save_at == NULL)
+        return 0;
+    record->saved_fd = memfd_create("weft-proto", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (record->saved_fd < 0)
+        return -errno;
+    outgoing->fds[outgoing->fd_count++] = record->saved_fd;
+    return 0;
 }
 
 /* For the queue: bytes and descriptors of our own. */
 static int
-pack(struct worker_record *record, const Rpc__CellRequest *request, const int *stdio)
+pack(struct worker_record *record, const struct worker_outgoing *outgoing)
 {
-    size_t count = rpc__cell_request__get_packed_size(request);
+    size_t count = rpc__cell_request__get_packed_size(&outgoing->request);
     int err = fault_point("worker.call");
 
     if (err == 0 && count > NET_FRAME_BYTES_MAX)
@@ -313,10 +342,10 @@ pack(struct worker_record *record, const Rpc__CellRequest *request, const int *s
     buffer_append(&record->packed, NULL, count);
     if (record->packed.err != 0)
         return record->packed.err;
-    (void)rpc__cell_request__pack(request, record->packed.bytes);
-    for (size_t i = 0; stdio != NULL && i < 3; i++) {
+    (void)rpc__cell_request__pack(&outgoing->request, record->packed.bytes);
+    for (size_t i = 0; i < outgoing->fd_count; i++) {
         err = fault_point("worker.call");
-        record->fds[i] = err != 0 ? -1 : fcntl(stdio[i], F_DUPFD_CLOEXEC, 3);
+        record->fds[i] = err != 0 ? -1 : fcntl(outgoing->fds[i], F_DUPFD_CLOEXEC, 3);
         if (record->fds[i] < 0)
             return err != 0 ? err : errno == EBADF ? -EINVAL : -errno;
         record->fd_count++;
@@ -447,17 +476,18 @@ abandon(struct worker *worker, uint64_t id, int err)
 }
 
 static int
-send_to(struct worker_cell *cell, const Rpc__CellRequest *request, const int *stdio)
+send_to(struct worker_cell *cell, const struct worker_outgoing *outgoing)
 {
     struct worker *worker = cell->worker;
-    uint64_t id = request->call->call;
+    uint64_t id = outgoing->message.call;
     bool is_cancelled = false;
     int err;
 
     (void)pthread_mutex_lock(&cell->send_lock);
     err = worker_call_begin_send(cell, id, &is_cancelled);
     if (err == 0)
-        err = rpc_send(cell->connection, &request->base, stdio, stdio != NULL ? 3 : 0);
+        err =
+            rpc_send(cell->connection, &outgoing->request.base, outgoing->fds, outgoing->fd_count);
     if (err == 0)
         worker_call_sent(cell, id, is_cancelled);
     (void)pthread_mutex_unlock(&cell->send_lock);
@@ -470,7 +500,7 @@ send_to(struct worker_cell *cell, const Rpc__CellRequest *request, const int *st
 
 /* The record is the worker's now, unless it fails. */
 static int
-start(struct worker_record *record, const Rpc__CellRequest *request, const int *stdio)
+start(struct worker_record *record, const struct worker_outgoing *outgoing)
 {
     struct worker *worker = record->function->tenant->worker;
     struct worker_cell *cell;
@@ -485,9 +515,9 @@ start(struct worker_record *record, const Rpc__CellRequest *request, const int *
     if (err != 0 || is_queued)
         return err;
     if (cell != NULL)
-        return send_to(cell, request, stdio);
-    err = pack(record, request, stdio);
-    return err != 0 ? err : start(record, request, stdio);
+        return send_to(cell, outgoing);
+    err = pack(record, outgoing);
+    return err != 0 ? err : start(record, outgoing);
 }
 
 static uint64_t
@@ -506,9 +536,8 @@ int
 worker_call(struct worker_function *function, const struct worker_call *call, uint64_t *id)
 {
     struct worker *worker = function->tenant->worker;
-    Rpc__CellRequest request = RPC__CELL_REQUEST__INIT;
+    struct worker_outgoing outgoing;
     struct worker_record *record;
-    Rpc__CellCall message;
     int err = check(call);
 
     if (err != 0)
@@ -521,15 +550,15 @@ worker_call(struct worker_function *function, const struct worker_call *call, ui
     record->function = function;
     record->on_end = call->on_end;
     record->context = call->context;
+    record->saved_fd = -1;
     record->result_slots = (uint32_t)call->result_slots;
     record->begin_ns = clock_now_ns();
     record->deadline_ns = deadline(function, call, record->begin_ns);
-    fill(&message, call, function, record->id);
-    request.is_case = RPC__CELL_REQUEST__IS_CALL;
-    request.call = &message;
     /* Before it can end. */
     *id = record->id;
-    err = start(record, &request, call->stdio);
+    err = gather(record, call, &outgoing);
+    if (err == 0)
+        err = start(record, &outgoing);
     if (err != 0)
         worker_call_free(record);
     return err;

@@ -113,6 +113,61 @@ test_calls_that_cannot_be_started_are_as_if_they_had_never_been(void **state)
     assert_int_equal(end.count, 1);
 }
 
+/* Begun on the loop, so that both wait when their cell is opened there. */
+struct pair {
+    struct testing_end ends[2], first;
+    struct worker *worker;
+    struct worker_function *function;
+};
+
+/* Who has two calls and hears that one failed may want none. */
+static void
+cancel_other(void *context, const struct worker_end *end)
+{
+    struct pair *pair = context;
+
+    assert_int_equal(worker_cancel(pair->worker, pair->ends[0].id), 0);
+    testing_on_end(&pair->ends[1], end);
+}
+
+static void
+begin_pair(void *context, const struct worker_end *end)
+{
+    struct pair *pair = context;
+    struct worker_call calls[2] = {
+        {.entry = "nothing", .on_end = testing_on_end, .context = &pair->ends[0]},
+        {.entry = "nothing", .on_end = cancel_other, .context = pair}};
+
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(worker_call(pair->function, &calls[i], &pair->ends[i].id), 0);
+    /* After setup, function and first call. */
+    fault_arm("net.queue", 4, -ENOMEM);
+    testing_on_end(&pair->first, end);
+}
+
+static void
+test_on_end_of_a_call_that_cannot_be_sent_may_cancel_another(void **state)
+{
+    struct worker *worker = testing_worker();
+    struct pair pair = {.worker = worker,
+                        .function = testing_function(testing_tenant(worker, "a"))};
+    struct worker_call call = {.entry = "echo", .on_end = begin_pair, .context = &pair};
+
+    (void)state;
+    testing_end_init(&pair.first);
+    for (unsigned i = 0; i < 2; i++)
+        testing_end_init(&pair.ends[i]);
+    assert_int_equal(
+        worker_call(testing_function(testing_tenant(worker, "b")), &call, &pair.first.id), 0);
+    testing_await(&pair.first);
+    testing_await(&pair.ends[1]);
+    assert_true(fault_disarm());
+    assert_int_equal(pair.ends[1].end.kind, WORKER_FAILED);
+    testing_await(&pair.ends[0]);
+    assert_int_equal(pair.ends[0].end.kind, WORKER_CANCELLED);
+    worker_destroy(worker);
+}
+
 /* On the starter's thread and on the loop, so the first call may end as FAILED with
  * the reason; the next ones, after the pause, do not. */
 static void
@@ -162,6 +217,7 @@ main(void)
         cmocka_unit_test(test_a_worker_that_cannot_be_created_leaves_nothing),
         cmocka_unit_test(test_tenants_and_functions_that_cannot_be_added_leave_nothing),
         cmocka_unit_test(test_calls_that_cannot_be_started_are_as_if_they_had_never_been),
+        cmocka_unit_test(test_on_end_of_a_call_that_cannot_be_sent_may_cancel_another),
         cmocka_unit_test(test_starts_that_fail_are_told_and_tried_again),
     };
 

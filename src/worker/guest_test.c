@@ -134,6 +134,103 @@ test_input_and_output_go_through_memory_or_descriptors(void **state)
     worker_destroy(worker);
 }
 
+/* ----------------------------------------------------------------------------- saving */
+
+struct keeper {
+    struct testing_end end; /* first: testing_on_end's */
+    int fd;                 /* ours */
+};
+
+static void
+keep(void *context, const struct worker_end *end)
+{
+    struct keeper *keeper = context;
+
+    keeper->fd = end->saved_fd >= 0 ? fcntl(end->saved_fd, F_DUPFD_CLOEXEC, 0) : -1;
+    testing_on_end(&keeper->end, end);
+}
+
+static void
+save_at(struct worker_function *function, const char *entry, const char *at, struct keeper *keeper)
+{
+    const struct worker_call call = {
+        .entry = entry, .save_at = at, .on_end = keep, .context = keeper};
+
+    testing_end_init(&keeper->end);
+    assert_int_equal(worker_call(function, &call, &keeper->end.id), 0);
+    testing_await(&keeper->end);
+}
+
+static void
+test_calls_of_another_cell_start_from_a_saved_one(void **state)
+{
+    struct worker *worker = start_worker();
+    struct worker_tenant *tenant = testing_tenant(worker, "a");
+    struct worker_function *function = add_guest(tenant, (struct worker_limits){0});
+    struct worker_function_config config = {.image_fd = image_fd};
+    struct keeper keeper;
+    struct testing_end end;
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) { /* from the queue, and to a cell that is there */
+        save_at(function, "copy", "fd_read:0", &keeper);
+        if (keeper.end.end.kind != WORKER_DONE)
+            fail_msg("saving ended as %d: %s", (int)keeper.end.end.kind, keeper.end.message);
+        assert_true(keeper.fd >= 0);
+        assert_true(keeper.end.end.memory_bytes == UINT64_C(65536) * GUEST_PAGES);
+        assert_true(pwrite(keeper.fd, "x", 1, 0) < 0); /* it is as it is */
+        if (i == 0)
+            (void)close(keeper.fd);
+    }
+    config.proto_fd = keeper.fd;
+    function = testing_function_with(tenant, &config);
+    (void)close(keeper.fd);
+    testing_begin(add_guest(tenant, (struct worker_limits){0}),
+                  (struct worker_call){.entry = "spin"}, &end);
+    testing_kill_cell(tenant);
+    testing_await(&end);
+    for (unsigned i = 0; i < 3; i++) {
+        const struct worker_call call = {.input = (const uint8_t *)"some words",
+                                         .input_bytes = 10 - i};
+
+        testing_ask_with(function, call, &end);
+        assert_int_equal(end.end.kind, WORKER_DONE);
+        assert_int_equal(end.end.output_bytes, 10 - i);
+        assert_memory_equal(end.output, "some words", 10 - i);
+        assert_int_equal(end.end.saved_fd, -1);
+    }
+    worker_destroy(worker);
+}
+
+static void
+test_a_call_that_ends_before_it_is_saved_has_no_descriptor(void **state)
+{
+    struct worker *worker = start_worker();
+    struct worker_function *function =
+        add_guest(testing_tenant(worker, "a"), (struct worker_limits){0});
+    struct worker_call call = {.save_at = "fd_read:0", .on_end = keep};
+    struct keeper keeper;
+    char text[200];
+    uint64_t id;
+
+    (void)state;
+    save_at(function, NULL, "fd_read:0", &keeper);
+    assert_int_equal(keeper.end.end.kind, WORKER_FAILED);
+    assert_string_equal(keeper.end.message,
+                        "it ended with exit code 3 before it came to fd_read:0");
+    assert_int_equal(keeper.fd, -1);
+    save_at(function, "trap", "fd_read:0", &keeper);
+    assert_int_equal(keeper.end.end.kind, WORKER_FAILED);
+    assert_non_null(strstr(keeper.end.backtrace, "deep"));
+    (void)memset(text, 'a', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    call.save_at = text;
+    assert_int_equal(worker_call(function, &call, &id), -EINVAL);
+    call.save_at = "\xff";
+    assert_int_equal(worker_call(function, &call, &id), -EINVAL);
+    worker_destroy(worker);
+}
+
 /* --------------------------------------------------------------------------- refusals */
 
 static void
@@ -449,6 +546,8 @@ main(void)
         cmocka_unit_test(test_a_program_exits_with_its_code),
         cmocka_unit_test(test_a_trap_comes_with_message_and_backtrace),
         cmocka_unit_test(test_input_and_output_go_through_memory_or_descriptors),
+        cmocka_unit_test(test_calls_of_another_cell_start_from_a_saved_one),
+        cmocka_unit_test(test_a_call_that_ends_before_it_is_saved_has_no_descriptor),
         cmocka_unit_test(test_what_is_no_image_fails_with_the_reason),
         cmocka_unit_test(test_an_entry_that_is_not_there_fails),
         cmocka_unit_test(test_a_guest_that_spins_is_ended_at_its_limits),

@@ -4,7 +4,9 @@
  * cell of ours says ends it, and with it no more than its own tenant's calls.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <sys/stat.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -73,6 +75,20 @@ is_end(const Rpc__CellEnd *end, const struct worker_record *call)
            end->n_results <= (has_results ? call->result_slots : 0);
 }
 
+/* From here on it is as it is: also its cell, which has written it, cannot change it. */
+static void
+seal(int fd, struct worker_end *end)
+{
+    const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+    struct stat stat;
+
+    if (fcntl(fd, F_ADD_SEALS, seals) == 0 && fstat(fd, &stat) == 0 && stat.st_size > 0)
+        return;
+    end->kind = WORKER_FAILED;
+    end->err = -EIO;
+    end->message = "its cell has not saved it, or does not let go of it";
+}
+
 static void
 end_call(struct worker_record *call, const Rpc__CellEnd *end)
 {
@@ -103,10 +119,13 @@ end_call(struct worker_record *call, const Rpc__CellEnd *end)
                              .chained = end->chained,
                              .chained_cpu_ns = end->chained_cpu_ns,
                              .wall_ns = end->wall_ns,
-                             .cpu_ns = end->cpu_ns};
+                             .cpu_ns = end->cpu_ns,
+                             .memory_bytes = end->memory_bytes};
 
     if (end->kind == RPC__CELL_END_KIND__CELL_END_FAILED && end->message[0] == '\0')
         out.message = call->function->refused;
+    if (call->saved_fd >= 0 && out.kind == WORKER_DONE)
+        seal(call->saved_fd, &out);
     worker_call_end(call, &out);
 }
 

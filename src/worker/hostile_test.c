@@ -357,6 +357,33 @@ test_a_cell_that_cannot_be_set_up_says_why(void **state)
     worker_destroy(worker);
 }
 
+static void
+test_what_a_cell_has_not_saved_or_holds_on_to_is_nobodys(void **state)
+{
+    static const char *const entries[] = {"echo", "hold", "lock"};
+    struct worker *worker = testing_worker();
+    struct worker_function *function = testing_function(testing_tenant(worker, "a"));
+    unsigned fds = 0;
+    struct testing_end end;
+
+    (void)state;
+    for (unsigned round = 0; round < 2; round++) {
+        for (size_t i = 0; i < ARRAY_COUNT(entries); i++) {
+            testing_ask_with(
+                function, (struct worker_call){.entry = entries[i], .save_at = "fd_read:0"}, &end);
+            assert_int_equal(end.end.kind, WORKER_FAILED);
+            assert_non_null(strstr(end.message, "not saved it, or does not let go"));
+            assert_int_equal(end.end.saved_fd, -1);
+        }
+        assert_int_equal(testing_ask(function, "echo", &end), WORKER_DONE);
+        testing_await_ready(worker);
+        if (round == 0)
+            fds = testing_count_fds();
+    }
+    assert_int_equal(testing_count_fds(), fds);
+    worker_destroy(worker);
+}
+
 int
 main(void)
 {
@@ -373,6 +400,7 @@ main(void)
         cmocka_unit_test(test_cells_that_die_at_once_are_not_started_for_ever),
         cmocka_unit_test(test_cells_that_cannot_start_are_told_to_callers),
         cmocka_unit_test(test_a_cell_that_cannot_be_set_up_says_why),
+        cmocka_unit_test(test_what_a_cell_has_not_saved_or_holds_on_to_is_nobodys),
     };
 
     (void)unsetenv("WEFT_STRESS");

@@ -193,24 +193,30 @@ static struct worker_record *
 next_waiting(struct gift *gift)
 {
     struct worker_record *call = gift->tenant->queue;
+    uint64_t waited_ns;
 
     if (call == NULL) {
         gift->cell->state = CELL_OPEN;
+        if (gift->tenant->calls == 0) /* they were cancelled: none will end and say so */
+            worker_look_at(gift->cell->worker, gift->tenant->idle_at_ns);
         (void)pthread_cond_broadcast(&gift->cell->worker->changed);
         return NULL;
     }
     worker_call_unqueue(call);
     call->cell = gift->cell;
     /* Its time begins now. */
-    if (call->deadline_ns != CLOCK_NEVER_NS)
-        call->deadline_ns += clock_now_ns() - call->begin_ns;
+    waited_ns = clock_now_ns() - call->begin_ns;
+    call->deadline_ns = waited_ns < CLOCK_NEVER_NS - call->deadline_ns
+                            ? call->deadline_ns + waited_ns
+                            : CLOCK_NEVER_NS;
     worker_look_at(gift->cell->worker, call->deadline_ns);
     worker_call_link(call, &gift->cell->calls);
     return call;
 }
 
+/* Those that cannot be sent are put into the list. */
 static void
-send_waiting(struct gift *gift)
+send_waiting(struct gift *gift, struct worker_record **unsent)
 {
     struct worker_cell *cell = gift->cell;
     struct worker *worker = cell->worker;
@@ -236,7 +242,21 @@ send_waiting(struct gift *gift)
         (void)pthread_mutex_lock(&worker->lock);
         worker_call_take(call);
         (void)pthread_mutex_unlock(&worker->lock);
-        worker_call_end_as(call, WORKER_FAILED, err, "the call cannot be sent to its cell");
+        call->err = err;
+        call->next = *unsent;
+        *unsent = call;
+    }
+}
+
+/* Without locks, and with the cell open: on_end may do what it likes. */
+static void
+end_unsent(struct worker_record *unsent)
+{
+    while (unsent != NULL) {
+        struct worker_record *call = unsent;
+
+        unsent = call->next;
+        worker_call_end_as(call, WORKER_FAILED, call->err, "the call cannot be sent to its cell");
     }
 }
 
@@ -244,6 +264,7 @@ static void
 open_cell(struct gift *gift)
 {
     struct worker_cell *cell = gift->cell;
+    struct worker_record *unsent = NULL;
     struct diag diag;
     int err;
 
@@ -259,8 +280,9 @@ open_cell(struct gift *gift)
     (void)pthread_mutex_lock(&cell->send_lock);
     err = send_setup(cell, gift->tenant);
     if (err == 0 || err == -EPIPE)
-        send_waiting(gift);
+        send_waiting(gift, &unsent);
     (void)pthread_mutex_unlock(&cell->send_lock);
+    end_unsent(unsent);
     if (err != 0 && err != -EPIPE)
         worker_place_close(cell, WORKER_FAILED, "its cell cannot be set up");
 }

@@ -138,8 +138,9 @@ worker_place_add(struct worker *worker, struct worker_tenant *tenant, struct jai
     }
     (void)pthread_mutex_lock(&worker->lock);
     cell->serial = worker->next_serial++;
-    /* A worker that ends has no loop any more that would watch it. */
-    err = worker->is_stopping ? -ECANCELED : 0;
+    /* A worker that ends has no loop any more that would watch it; and the loop has ended
+     * all cells already of a tenant that is being removed, and looks for no more. */
+    err = worker->is_stopping || (tenant != NULL && tenant->is_removed) ? -ECANCELED : 0;
     if (err == 0) {
         cell->references = 1;
         cell->is_own = tenant != NULL;
@@ -263,8 +264,13 @@ note_death(struct worker_cell *cell, const char *reason)
         (void)pthread_cond_broadcast(&worker->changed);
         return;
     }
-    tenant->cells_lost += cell->given_ns != 0 ? 1 : 0;
     worker_reason(tenant->reason, "%s", reason);
+    if (cell->given_ns == 0) { /* as one that could not be started */
+        tenant->early_deaths++;
+        tenant->retry_at_ns = now_ns + worker_retry_ns(tenant->early_deaths);
+        return;
+    }
+    tenant->cells_lost++;
     if (cell->has_ended_call || now_ns - cell->given_ns > WORKER_EARLY_NS)
         tenant->early_deaths = 0;
     else if (++tenant->early_deaths >= WORKER_EARLY_DEATHS)

@@ -134,20 +134,27 @@ start_cell(struct worker *worker, const struct task *task, struct diag *diag)
 
 /* ------------------------------------------------------------------- what to do next */
 
-/* The first tenant that waits for a cell of its own, and has none that still is there. */
+/* The first tenant that waits for a cell of its own, and has none that still is there. At
+ * again_ns at the latest there may be another: who waits in a pause has its calls ended by
+ * the loop, but by another reading of the clock. */
 static struct worker_tenant *
-own_wanted(const struct worker *worker)
+own_wanted(const struct worker *worker, uint64_t now_ns, uint64_t *again_ns)
 {
-    for (struct worker_tenant *tenant = worker->waiting; tenant != NULL; tenant = tenant->waits)
-        if (tenant->is_own && !tenant->is_starting && !tenant->is_removed && tenant->own_cells == 0)
+    for (struct worker_tenant *tenant = worker->waiting; tenant != NULL; tenant = tenant->waits) {
+        if (!tenant->is_own || tenant->is_starting || tenant->is_removed || tenant->own_cells > 0)
+            continue;
+        if (now_ns >= tenant->retry_at_ns)
             return tenant;
+        *again_ns = tenant->retry_at_ns < *again_ns ? tenant->retry_at_ns : *again_ns;
+    }
     return NULL;
 }
 
-/* Whether there is something at this time; with the lock. */
+/* Whether there is something at this time, else when to look again; with the lock. */
 static bool
-choose(struct worker *worker, struct task *task, uint64_t now_ns)
+choose(struct worker *worker, struct task *task, uint64_t now_ns, uint64_t *again_ns)
 {
+    *again_ns = now_ns < worker->retry_at_ns ? worker->retry_at_ns : CLOCK_NEVER_NS;
     *task = (struct task){.limits = {.files = worker->files}};
     task->cell = worker->down;
     if (task->cell != NULL) {
@@ -156,7 +163,7 @@ choose(struct worker *worker, struct task *task, uint64_t now_ns)
     }
     if (worker->is_stopping)
         return false;
-    task->tenant = own_wanted(worker);
+    task->tenant = own_wanted(worker, now_ns, again_ns);
     if (task->tenant == NULL &&
         (worker->ready + worker->greeting >= worker->pool_size + worker->waiting_pool ||
          now_ns < worker->retry_at_ns))
@@ -173,15 +180,14 @@ choose(struct worker *worker, struct task *task, uint64_t now_ns)
     return true;
 }
 
-/* With the lock: for the next task, or for the time at which to try again if it had not
- * come when there was nothing to do. */
+/* With the lock: for the next task, or until then. */
 static void
-await_work(struct worker *worker, uint64_t now_ns)
+await_work(struct worker *worker, uint64_t again_ns)
 {
-    const struct timespec until = {.tv_sec = (time_t)(worker->retry_at_ns / CLOCK_NS_PER_SECOND),
-                                   .tv_nsec = (long)(worker->retry_at_ns % CLOCK_NS_PER_SECOND)};
+    const struct timespec until = {.tv_sec = (time_t)(again_ns / CLOCK_NS_PER_SECOND),
+                                   .tv_nsec = (long)(again_ns % CLOCK_NS_PER_SECOND)};
 
-    if (now_ns < worker->retry_at_ns)
+    if (again_ns != CLOCK_NEVER_NS)
         (void)pthread_cond_timedwait(&worker->work, &worker->lock, &until);
     else
         (void)pthread_cond_wait(&worker->work, &worker->lock);
@@ -252,10 +258,10 @@ worker_starter_run(void *context)
     (void)!jail_sweep();
     (void)pthread_mutex_lock(&worker->lock);
     while (!worker->is_stopping || !worker->is_loop_over || worker->down != NULL) {
-        uint64_t now_ns = clock_now_ns();
+        uint64_t again_ns;
 
-        if (!choose(worker, &task, now_ns)) {
-            await_work(worker, now_ns);
+        if (!choose(worker, &task, clock_now_ns(), &again_ns)) {
+            await_work(worker, again_ns);
             continue;
         }
         (void)pthread_mutex_unlock(&worker->lock);

@@ -147,9 +147,9 @@ worker_tenant_add(struct worker *worker, const struct worker_tenant_config *conf
     struct worker_tenant *tenant;
     int err;
 
-    if (!worker_is_name(config->name))
-        return diag_set(diag, -EINVAL, "a tenant's name is 1 to %u letters, digits and -",
-                        WORKER_NAME_MAX);
+    if (!worker_is_tenant_name(config->name))
+        return diag_set(diag, -EINVAL, "a tenant's name is 1 to %u letters, digits, - and _",
+                        WORKER_TENANT_NAME_MAX);
     if (config->executors > WORKER_EXECUTORS_MAX)
         return diag_set(diag, -EINVAL, "a cell has at most %u executors", WORKER_EXECUTORS_MAX);
     if (worker->is_strict && config->network.address != NULL &&

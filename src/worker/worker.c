@@ -28,6 +28,7 @@
 
 #define PROGRAM_NAME     "weft-cell"
 #define TABLE_SIZE_FIRST 1024u
+#define NAME_LETTERS     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 /* What a jail that has all limits, but no network, is made of. */
 #define STRICT_FEATURES ((uint32_t)JAIL_FEATURES_ALL & ~(uint32_t)JAIL_NETWORK_RATE)
 
@@ -54,14 +55,23 @@ worker_set_loop(const struct worker *worker)
     loop_of = worker;
 }
 
+static bool
+is_made_of(const char *name, const char *allowed, size_t bytes_max)
+{
+    return name != NULL && name[0] != '\0' && strlen(name) <= bytes_max &&
+           name[strspn(name, allowed)] == '\0';
+}
+
 bool
 worker_is_name(const char *name)
 {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
-                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
+    return is_made_of(name, NAME_LETTERS "-", WORKER_NAME_MAX);
+}
 
-    return name != NULL && name[0] != '\0' && strlen(name) <= WORKER_NAME_MAX &&
-           name[strspn(name, allowed)] == '\0';
+bool
+worker_is_tenant_name(const char *name)
+{
+    return is_made_of(name, NAME_LETTERS "-_", WORKER_TENANT_NAME_MAX);
 }
 
 bool

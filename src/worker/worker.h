@@ -88,7 +88,7 @@ int worker_await_ready(struct worker *worker, uint64_t deadline_ns, struct diag 
 /* -------------------------------------------------------------------------- tenants */
 
 struct worker_tenant_config {
-    const char *name; /* letters, digits, -; unique in the worker */
+    const char *name; /* at most 63 letters, digits, - and _; unique in the worker */
     struct jail_limits limits;
     struct jail_network network;   /* address NULL: none. With one, its cell is not from the pool */
     uint32_t executors;            /* threads that run its Faaslets; 0: one a processor */
@@ -130,8 +130,19 @@ struct worker_limits { /* of one call; each 0: none */
 };
 
 struct worker_function_config {
-    int image_fd;      /* borrowed likewise; best a sealed memfd, which all cells share */
-    int proto_fd;      /* a saved Faaslet of that image, borrowed likewise; -1: none */
+    int image_fd; /* borrowed likewise; best a sealed memfd, which all cells share */
+    /* A saved Faaslet of that image (worker_call.save_at), borrowed likewise; -1: none.
+     * Who can write one can run code in the tenant's cell: only of the tenant's own.
+     *
+     * One in mid-run goes on where it stands, in each call: memory and what was open stay
+     * (files are opened again by their paths, directories are those of the function here).
+     * A call's own are: standard streams and weft's input and result, which begin anew;
+     * identity, deadline, limits, arguments and environment as a host call tells them
+     * (what the program has read before is in its memory, and stays); clocks, which are
+     * now's. random_get never gives anything twice, but a generator in the program's
+     * memory goes on from where it stood, in every call alike: it has to be seeded after
+     * the point where it is saved. */
+    int proto_fd;
     const char *entry; /* NULL: "_start" */
     struct worker_limits limits;
     uint64_t stack_bytes, init_ns_max; /* 0: defaults */
@@ -215,7 +226,8 @@ struct worker_call {
     uint32_t depth;   /* where it is what a guest chained: worker_chain's; else 0 */
     /* Not to run, but to stop and be frozen there: "fd_read:0", a host call, and perhaps the
      * value of its first argument; "": at weft_snapshot. Where it ends before, it is FAILED
-     * and the message says so. NULL: to run. */
+     * and the message says how. Limits hold meanwhile, and name themselves. Also FAILED: a
+     * pipe or a socket is open beside the standard streams; message names it. NULL: to run. */
     const char *save_at;
     worker_end_fn on_end;
     void *context;

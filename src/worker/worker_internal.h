@@ -25,27 +25,29 @@
 #include "rpc/rpc.h"
 #include "worker/worker.h"
 
-#define WORKER_REASON_MAX    512
-#define WORKER_CHAINS_MAX    65536u /* of one cell, that have not ended */
-#define WORKER_CHAIN_BUCKETS 4096u
-#define WORKER_NAME_MAX      40u
-#define WORKER_TENANTS_MAX   65536u
-#define WORKER_FUNCTIONS_MAX 4096u /* of one tenant; a cell has room for no more */
-#define WORKER_EXECUTORS_MAX 1024u
-#define WORKER_STRINGS_MAX   65536u
-#define WORKER_CALLS_MAX     (1u << 20)
-#define WORKER_WAITING_BYTES (UINT64_C(96) << 20)  /* of a tenant's calls without a cell */
-#define WORKER_QUEUE_BYTES   (UINT64_C(128) << 20) /* to a cell that does not read them */
-#define WORKER_PROGRAM_FD    4                     /* in the new process; 3 is the socket */
-#define WORKER_FILES_MAX     (1u << 20)
-#define WORKER_FRAMES_A_TURN 64u
-#define WORKER_READY_NS_MAX  UINT64_C(30000000000)
-#define WORKER_LEAVE_NS_MAX  UINT64_C(200000000)
-#define WORKER_STUBBORN_NS   UINT64_C(10000000000)
-#define WORKER_EARLY_NS      UINT64_C(1000000000)
-#define WORKER_EARLY_DEATHS  3u
-#define WORKER_RETRY_NS      UINT64_C(100000000)
-#define WORKER_RETRY_NS_MAX  UINT64_C(10000000000)
+#define WORKER_REASON_MAX      512
+#define WORKER_CHAINS_MAX      65536u /* of one cell, that have not ended */
+#define WORKER_CHAIN_BUCKETS   4096u
+#define WORKER_NAME_MAX        40u /* of a worker: it is a part of the names of jails */
+#define WORKER_TENANT_NAME_MAX 63u
+#define WORKER_TENANTS_MAX     65536u
+#define WORKER_FUNCTIONS_MAX   4096u /* of one tenant; a cell has room for no more */
+#define WORKER_EXECUTORS_MAX   1024u
+#define WORKER_STRINGS_MAX     65536u
+#define WORKER_CALLS_MAX       (1u << 20)
+#define WORKER_WAITING_BYTES   (UINT64_C(96) << 20)  /* of a tenant's calls without a cell */
+#define WORKER_QUEUE_BYTES     (UINT64_C(128) << 20) /* to a cell that does not read them */
+#define WORKER_PROGRAM_FD      4                     /* in the new process; 3 is the socket */
+#define WORKER_FILES_MAX       (1u << 20)
+#define WORKER_SAVE_AT_MAX     128u
+#define WORKER_FRAMES_A_TURN   64u
+#define WORKER_READY_NS_MAX    UINT64_C(30000000000)
+#define WORKER_LEAVE_NS_MAX    UINT64_C(200000000)
+#define WORKER_STUBBORN_NS     UINT64_C(10000000000)
+#define WORKER_EARLY_NS        UINT64_C(1000000000)
+#define WORKER_EARLY_DEATHS    3u
+#define WORKER_RETRY_NS        UINT64_C(100000000)
+#define WORKER_RETRY_NS_MAX    UINT64_C(10000000000)
 
 enum cell_state {
     CELL_GREETING, /* its process runs, and has not said yet that it is ready */
@@ -88,7 +90,7 @@ struct worker_cell {
 struct worker_tenant {
     struct worker *worker;
     struct worker_tenant *next;
-    char name[WORKER_NAME_MAX + 1];
+    char name[WORKER_TENANT_NAME_MAX + 1];
     pthread_mutex_t limit_lock; /* one change of limits at a time */
     struct jail_limits limits;
     struct jail_network network; /* strings owned */
@@ -128,6 +130,14 @@ struct worker_function {
     char refused[WORKER_REASON_MAX]; /* why its cell could not initialise it, or "" */
 };
 
+/* A call, as it is sent. */
+struct worker_outgoing {
+    Rpc__CellRequest request;
+    Rpc__CellCall message;
+    int fds[4]; /* borrowed */
+    size_t fd_count;
+};
+
 /* A call. */
 struct worker_record {
     uint64_t id;
@@ -141,8 +151,10 @@ struct worker_record {
     uint64_t deadline_ns; /* when a cell that has not ended it is taken for broken */
     uint32_t result_slots;
     bool is_sent, is_cancelled;
+    int saved_fd;         /* owned: of save_at; -1: none */
+    int err;              /* why it cannot be sent */
     struct buffer packed; /* in the queue only, as the descriptors */
-    int fds[3];
+    int fds[4];
     size_t fd_count;
 };
 
@@ -201,6 +213,7 @@ void worker_wake(struct worker *worker);
 bool worker_is_loop(const struct worker *worker);
 void worker_set_loop(const struct worker *worker);
 bool worker_is_name(const char *name);
+bool worker_is_tenant_name(const char *name);
 /* UTF-8, as texts of messages are: a cell takes what is not for a broken rule. NULL is
  * fine. */
 bool worker_is_text(const char *text);

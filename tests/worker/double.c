@@ -30,6 +30,7 @@
 #define BLOCK_BYTES ((size_t)1 << 20)
 
 static struct net_connection *connection;
+static int saving = -1; /* where the last call was to be saved */
 
 /* ---------------------------------------------------------------------- what cells say */
 
@@ -399,6 +400,24 @@ do_function(const Rpc__CellCall *call)
     say_put_done(call->function + 1000000, 0, "");
 }
 
+/* Saved, they say; but it can still be changed. */
+static void
+do_hold(const Rpc__CellCall *call)
+{
+    (void)!ftruncate(saving, 4096);
+    (void)!mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, saving, 0);
+    say_end(end_of(call->call, RPC__CELL_END_KIND__CELL_END_DONE));
+}
+
+/* Sealed by itself, so that the worker cannot. */
+static void
+do_lock(const Rpc__CellCall *call)
+{
+    (void)!ftruncate(saving, 4096);
+    (void)fcntl(saving, F_ADD_SEALS, F_SEAL_SEAL);
+    say_end(end_of(call->call, RPC__CELL_END_KIND__CELL_END_DONE));
+}
+
 /* Ends nothing, and hears no cancel. */
 static void
 do_nothing(const Rpc__CellCall *call)
@@ -447,6 +466,8 @@ static const struct {
     {"usage", do_usage},
     {"function", do_function},
     {"nothing", do_nothing},
+    {"hold", do_hold},
+    {"lock", do_lock},
     {"flood", do_flood},
     {"deaf", do_deaf},
     {"lost", do_lost},
@@ -533,6 +554,7 @@ main(void)
         Rpc__CellRequest *request = rpc_cell_request(&frame);
 
         if (request != NULL) {
+            saving = frame.fd_count > 0 ? frame.fds[frame.fd_count - 1] : -1;
             obey(request);
             rpc__cell_request__free_unpacked(request, NULL);
         }

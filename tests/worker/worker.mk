@@ -8,5 +8,5 @@ $(B)/test/worker/double: $(B)/obj/tests/worker/double.c.o $(B)/libweft.a
 	$(CC) $(LDFLAGS) $(if $(SAN),,-static) $^ -lprotobuf-c -o $@
 
 tests: $(B)/test/worker/double
-$(filter $(B)/test/worker/%,$(TESTS)) $(B)/test/tests/worker/isolation: \
+$(filter $(B)/test/worker/% $(B)/test/agent/%,$(TESTS)) $(B)/test/tests/worker/isolation: \
     | $(B)/test/worker/double $(B)/weft-cell
