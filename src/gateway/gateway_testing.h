@@ -34,15 +34,13 @@ static const uint8_t testing_key[CATALOG_KEY_BYTES] = "a key that all tests shar
 
 /* -------------------------------------------------------------------- doubles of doors */
 
-/* Of hosts, meter and what planner is to have: what a test wants to see of them. */
+/* Of hosts and meter: what a test wants to see of them, without workers and days. */
 struct testing_doubles {
     pthread_mutex_t lock;
     unsigned changes; /* hosts_changed */
     char changed_tenant[64], changed_function[64];
     char drained[64];
     bool is_draining;
-    uint64_t retried, buried;
-    struct store *store;
 };
 static struct testing_doubles testing_doubles = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -103,60 +101,6 @@ meter_list(struct meter *meter, const char *tenant, uint32_t day_first, uint32_t
     return 0;
 }
 
-struct testing_listing {
-    uint64_t after;
-    uint32_t left;
-    bool (*visit)(void *context, const Ledger__Call *call);
-    void *context;
-};
-
-static inline bool
-testing_list_one(void *context, const struct store_record *record)
-{
-    struct testing_listing *listing = context;
-    Ledger__Call *call = ledger__call__unpack(NULL, record->value_count, record->value);
-    bool goes_on = true;
-
-    assert_non_null(call);
-    if (call->id > listing->after)
-        goes_on = listing->visit(listing->context, call) && --listing->left > 0;
-    ledger__call__free_unpacked(call, NULL);
-    return goes_on;
-}
-
-__attribute__((weak)) int
-planner_list(struct planner *planner, const char *tenant, uint64_t after, uint32_t count,
-             bool (*visit)(void *context, const Ledger__Call *call), void *context,
-             struct diag *diag)
-{
-    struct testing_listing listing = {after, count, visit, context};
-    const struct store_range range = {
-        .table = "call", .prefix = tenant, .prefix_count = strlen(tenant) + 1};
-
-    (void)planner;
-    return store_list(testing_doubles.store, &range, testing_list_one, &listing, diag);
-}
-
-__attribute__((weak)) int
-planner_retry(struct planner *planner, const char *tenant, uint64_t id, struct diag *diag)
-{
-    (void)planner;
-    (void)tenant;
-    (void)diag;
-    testing_doubles.retried = id;
-    return id == 7 ? 0 : -ENOENT;
-}
-
-__attribute__((weak)) int
-planner_bury(struct planner *planner, const char *tenant, uint64_t id, struct diag *diag)
-{
-    (void)planner;
-    (void)tenant;
-    (void)diag;
-    testing_doubles.buried = id;
-    return id == 7 ? 0 : -ENOENT;
-}
-
 /* -------------------------------------------------------------------------- a host */
 
 struct testing_run {
@@ -212,11 +156,37 @@ testing_host_stop(void *context, const struct planner_run *run)
     testing_push(context, run, NULL);
 }
 
+/* Of those that are done. */
+static inline void
+testing_fill_output(const Ledger__Call *call, Ledger__Result *result)
+{
+    const char *name = call->function;
+    static uint8_t big[400000];
+
+    if (strcmp(name, "big") == 0) {
+        (void)memset(big, 'b', sizeof(big));
+        result->output.data = big;
+        result->output.len = sizeof(big);
+    } else if (strcmp(name, "args") == 0 && call->request->n_args > 0) {
+        result->output.data = (uint8_t *)call->request->args[call->request->n_args - 1];
+        result->output.len = strlen((char *)result->output.data);
+    } else if (strncmp(name, "answer", 6) == 0) {
+        static const char answer[] = "{\"status\":201,\"body_base64\":\"aGk=\",\"headers\":"
+                                     "{\"Content-Type\":\"text/html\",\"X-Own\":\"v\"}}";
+        static const char wrong[] = "{\"status\":99,\"body\":\"x\"}";
+
+        result->output.data = (uint8_t *)(uintptr_t)(name[6] == '\0' ? answer : wrong);
+        result->output.len = name[6] == '\0' ? sizeof(answer) - 1 : sizeof(wrong) - 1;
+    } else if (strcmp(name, "version") == 0) {
+        result->output.data = (uint8_t *)(uintptr_t)(call->version == 1 ? "1" : "2");
+        result->output.len = 1;
+    }
+}
+
 static inline void
 testing_fill(struct testing_host *host, const Ledger__Call *call, Ledger__Result *result)
 {
     const char *name = call->function;
-    static uint8_t big[400000];
 
     result->output.data = (uint8_t *)(uintptr_t)name;
     result->output.len = strlen(name);
@@ -238,23 +208,8 @@ testing_fill(struct testing_host *host, const Ledger__Call *call, Ledger__Result
     } else if (strcmp(name, "late") == 0) {
         result->kind = LEDGER__KIND__KIND_LIMIT;
         result->limit = 1;
-    } else if (strcmp(name, "big") == 0) {
-        (void)memset(big, 'b', sizeof(big));
-        result->output.data = big;
-        result->output.len = sizeof(big);
-    } else if (strcmp(name, "args") == 0 && call->request->n_args > 0) {
-        result->output.data = (uint8_t *)call->request->args[call->request->n_args - 1];
-        result->output.len = strlen((char *)result->output.data);
-    } else if (strncmp(name, "answer", 6) == 0) {
-        static const char answer[] = "{\"status\":201,\"body_base64\":\"aGk=\",\"headers\":"
-                                     "{\"Content-Type\":\"text/html\",\"X-Own\":\"v\"}}";
-        static const char wrong[] = "{\"status\":99,\"body\":\"x\"}";
-
-        result->output.data = (uint8_t *)(uintptr_t)(name[6] == '\0' ? answer : wrong);
-        result->output.len = name[6] == '\0' ? sizeof(answer) - 1 : sizeof(wrong) - 1;
-    } else if (strcmp(name, "version") == 0) {
-        result->output.data = (uint8_t *)(uintptr_t)(call->version == 1 ? "1" : "2");
-        result->output.len = 1;
+    } else {
+        testing_fill_output(call, result);
     }
 }
 
@@ -533,7 +488,6 @@ testing_create(void)
     assert_non_null(mkdtemp(t->directory));
     (void)snprintf(address, sizeof(address), "dir:%s", t->directory);
     assert_int_equal(store_open(&config, &t->store, NULL), 0);
-    testing_doubles.store = t->store;
     assert_int_equal(store_blob_put_bytes(t->store, "module", 6, &t->blob, NULL), 0);
     assert_int_equal(catalog_open(t->store, testing_key, &t->catalog, NULL), 0);
     testing_fill_catalog(t);

@@ -43,18 +43,24 @@ gateway_enter(struct gateway *gateway)
     (void)atomic_fetch_add_explicit(&gateway->under_way, 1, memory_order_seq_cst);
 }
 
-/* The gateway may be gone as soon as nothing is under way any more. */
-void
-gateway_leave(struct gateway *gateway)
+/* The gateway may be gone as soon as its end has seen the last one go. */
+static void
+count_down(struct gateway *gateway, _Atomic uint32_t *count)
 {
     if (!gateway_is_ending(gateway)) {
-        (void)atomic_fetch_sub_explicit(&gateway->under_way, 1, memory_order_release);
+        (void)atomic_fetch_sub_explicit(count, 1, memory_order_release);
         return;
     }
     (void)pthread_mutex_lock(&gateway->end_lock);
-    (void)atomic_fetch_sub_explicit(&gateway->under_way, 1, memory_order_release);
+    (void)atomic_fetch_sub_explicit(count, 1, memory_order_release);
     (void)pthread_cond_signal(&gateway->end_change);
     (void)pthread_mutex_unlock(&gateway->end_lock);
+}
+
+void
+gateway_leave(struct gateway *gateway)
+{
+    count_down(gateway, &gateway->under_way);
 }
 
 void
@@ -407,6 +413,7 @@ request_create(struct gateway *gateway, struct MHD_Connection *connection, const
         return NULL;
     (void)memset(request, 0, offsetof(struct gateway_request, path));
     (void)memset(request->part, 0, sizeof(*request) - offsetof(struct gateway_request, part));
+    (void)atomic_fetch_add_explicit(&gateway->requests, 1, memory_order_relaxed);
     request->gateway = gateway;
     request->connection = connection;
     request->method = method;
@@ -446,7 +453,6 @@ on_completed(void *context, struct MHD_Connection *connection, void **own,
 {
     struct gateway_request *request = *own;
 
-    (void)context;
     (void)connection;
     (void)code;
     if (request == NULL)
@@ -463,6 +469,7 @@ on_completed(void *context, struct MHD_Connection *connection, void **own,
     gateway_body_fini(request);
     free(request);
     *own = NULL;
+    count_down(context, &((struct gateway *)context)->requests);
 }
 
 /* ---------------------------------------------------------------------------- listen */
