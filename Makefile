@@ -88,7 +88,6 @@ $(B)/test/%: $(B)/obj/%.c.o $(B)/libweft.a
 .PHONY: tests
 tests: $(TESTS)
 $(B)/test/tests/cell_process_test: | $(B)/weft-cell
-$(B)/test/gateway/deploy_test: | $(B)/weft-compiler
 
 # What weft cc compiles against: Debian's guest C library and nothing of the
 # host's headers, which clang would otherwise find too.
