@@ -28,7 +28,8 @@ STEP_FUZZ     := "fuzz-diff@600=make -s fuzz-diff-check" \
                  "fuzz-envelope@120=make -s fuzz-envelope FUZZ_SECONDS=20" \
                  "fuzz-secret@120=make -s fuzz-secret FUZZ_SECONDS=20" \
                  "fuzz-store@120=make -s fuzz-store FUZZ_SECONDS=20" \
-                 "fuzz-catalog@120=make -s fuzz-catalog FUZZ_SECONDS=20"
+                 "fuzz-catalog@120=make -s fuzz-catalog FUZZ_SECONDS=20" \
+                 "fuzz-gateway@120=make -s fuzz-gateway FUZZ_SECONDS=20"
 STEP_SAN      := "san@1200=make -s check-san" "tsan@600=make -s check-tsan" \
                  "clang@600=make -s check-clang"
 
@@ -67,7 +68,9 @@ TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test 
                 store/store_dir_test store/store_redis_test \
                 planner/planner_test planner/ledger_test planner/list_test catalog/catalog_test \
                 hosts/hosts_test hosts/run_test hosts/blob_test hosts/chain_test \
-                meter/meter_test)
+                meter/meter_test \
+                gateway/gateway_test gateway/access_test gateway/manage_test \
+                gateway/trigger_test gateway/wire_test)
 check-tsan:
 	@$(MAKE) -s SAN=thread $(TSAN_TESTS) build/san-thread/test/worker/double
 	@tools/run-tests --logs build/check/tsan $(TSAN_TESTS)

@@ -214,7 +214,13 @@ lead(struct node *node, const struct planner_command *command, struct diag *diag
 
     if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
         return diag_set(diag, -EIO, "no random numbers");
-    (void)snprintf(node->holder, sizeof(node->holder), "planner-%d-%016" PRIx64, getpid(), random);
+    /* The embedded store is one process's at a time: whoever held its lease is dead, and what
+     * runs on workers is taken over at once. */
+    if (command->records == NULL)
+        (void)snprintf(node->holder, sizeof(node->holder), "planner:embedded");
+    else
+        (void)snprintf(node->holder, sizeof(node->holder), "planner:%d-%016" PRIx64, getpid(),
+                       random);
     for (;;) {
         diag_init(diag);
         err = planner_create(&config, &node->planner, diag);

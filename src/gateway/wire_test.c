@@ -85,19 +85,44 @@ test_what_is_no_http_ends_its_connection_alone(void **state)
         "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     };
     struct testing *t = *state;
-    char answer[4096];
+    int fds[ARRAY_COUNT(texts)];
 
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
-        int fd = connect_to(t);
-
-        send_text(fd, texts[i]);
-        (void)shutdown(fd, SHUT_WR);
-        read_answers(fd, 0, answer, sizeof(answer));
-        assert_null(strstr(answer, "HTTP/1.1 500"));
-        assert_null(strstr(answer, "HTTP/1.1 200"));
-        (void)close(fd);
+        fds[i] = connect_to(t);
+        send_text(fds[i], texts[i]);
+        (void)shutdown(fds[i], SHUT_WR);
     }
     check_alive(t);
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
+        (void)close(fds[i]);
+    check_alive(t);
+}
+
+static void
+test_what_is_wrong_in_a_head_is_answered_as_an_error(void **state)
+{
+    static const struct {
+        const char *text, *status;
+    } heads[] = {
+        {"GET /health HTTP/9.9\r\nHost: x\r\n\r\n", "HTTP/1.1 505 "},
+        {"GET /health HTTP/1.1\r\n\r\n", "HTTP/1.1 400 "},
+        {"POST /v1/invoke/echo HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", "HTTP/1.1 400 "},
+        {"GET /v1/files/%c0%80 HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 "},
+        {"GET /health%00 HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 "},
+        {"GET /v1/nothing HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 401 "},
+    };
+    struct testing *t = *state;
+    char answer[4096];
+
+    for (size_t i = 0; i < ARRAY_COUNT(heads); i++) {
+        int fd = connect_to(t);
+
+        send_text(fd, heads[i].text);
+        read_answers(fd, 1, answer, sizeof(answer));
+        if (strstr(answer, heads[i].status) != answer)
+            fail_msg("%s is answered with %s", heads[i].text, answer);
+        (void)close(fd);
+    }
 }
 
 static void
@@ -112,8 +137,7 @@ test_a_head_that_is_too_long_is_refused(void **state)
     text[199999] = '\0';
     (void)memcpy(text, "GET /health HTTP/1.1\r\nHost: x\r\nX: ", 34);
     send_text(fd, text);
-    (void)shutdown(fd, SHUT_WR);
-    read_answers(fd, 0, answer, sizeof(answer));
+    read_answers(fd, 1, answer, sizeof(answer));
     assert_null(strstr(answer, "200 OK"));
     (void)close(fd);
     (void)memset(text, 'a', 5000);
@@ -403,9 +427,8 @@ test_all_of_it_goes_over_tls(void **state)
     assert_int_equal(answer.body.count, count);
     fd = connect_to(t);
     send_text(fd, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
-    (void)shutdown(fd, SHUT_WR);
-    read_answers(fd, 0, text, sizeof(text));
-    assert_null(strstr(text, "ok"));
+    read_answers(fd, 0, text, sizeof(text)); /* an alert, and the end */
+    assert_null(strstr(text, "status"));
     (void)close(fd);
     check_alive(t);
     free(body);
@@ -444,6 +467,7 @@ test_a_gateway_that_cannot_listen_says_why(void **state)
 
 static const struct CMUnitTest tests[] = {
     TEST(test_what_is_no_http_ends_its_connection_alone),
+    TEST(test_what_is_wrong_in_a_head_is_answered_as_an_error),
     TEST(test_a_head_that_is_too_long_is_refused),
     TEST(test_requests_one_behind_the_other_are_answered_in_order),
     TEST(test_a_body_in_pieces_is_one_body),

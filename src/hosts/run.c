@@ -320,14 +320,23 @@ hosts_run_resume(struct host *host)
 
 /* ----------------------------------------------------------------------------- ends */
 
+/* An exit with 0 is how most programs say that they are done. */
+static Ledger__Kind
+kind_of(const Rpc__HostEnd *end)
+{
+    if (end->kind == RPC__HOST_END_KIND__HOST_END_EXIT && end->exit_code == 0)
+        return LEDGER__KIND__KIND_DONE;
+    return end->kind != RPC__HOST_END_KIND__HOST_END_NONE ? (Ledger__Kind)end->kind
+                                                          : LEDGER__KIND__KIND_FAILED;
+}
+
 static void
 fill_result(Ledger__Result *result, const Rpc__HostEnd *end)
 {
     size_t cut = end->log.len > HOSTS_LOG_BYTES_MAX ? end->log.len - HOSTS_LOG_BYTES_MAX : 0;
 
     ledger__result__init(result);
-    result->kind = end->kind != RPC__HOST_END_KIND__HOST_END_NONE ? (Ledger__Kind)end->kind
-                                                                  : LEDGER__KIND__KIND_FAILED;
+    result->kind = kind_of(end);
     result->exit_code = end->exit_code;
     result->err = end->err;
     result->limit = end->limit;

@@ -33,12 +33,30 @@ planner_is_leading(const struct planner *planner)
     return planner->is_leading;
 }
 
+/* Where this process stood still, so did its hearing: nobody is silent for that. */
+static void
+note_standstill(struct planner *planner, uint64_t now_ns)
+{
+    if (planner->asleep_until_ns == 0 ||
+        now_ns < planner->asleep_until_ns + planner->config.silence_ns / 2)
+        return;
+    for (struct planner_host *host = planner->hosts; host != NULL; host = host->next)
+        if (host->core != NULL)
+            core_host_heard(host->core, now_ns);
+}
+
+/* Nothing starts when the lease may be over: another may lead by then. */
 void
 planner_turn(struct planner *planner)
 {
+    uint64_t now_ns = clock_now_ns();
+
     if (!planner->is_leading || planner->is_ending)
         return;
-    core_tick(planner->core, clock_now_ns());
+    note_standstill(planner, now_ns);
+    if (now_ns - atomic_load(&planner->renewed_ns) >= planner->config.lease_ns)
+        return;
+    core_tick(planner->core, now_ns);
     if (core_due_ns(planner->core) < planner->asleep_until_ns) {
         planner->asleep_until_ns = 0;
         (void)pthread_cond_signal(&planner->timer);
@@ -48,15 +66,16 @@ planner_turn(struct planner *planner)
 /* ---------------------------------------------------------------------------- timer */
 
 static void
-renew(struct planner *planner, uint64_t *renewed_ns)
+renew(struct planner *planner)
 {
     uint64_t now_ns = clock_now_ns(), term;
     int err = store_lease(planner->config.store, planner->lease, planner->holder,
                           planner->config.lease_ns, &term, NULL);
 
     if (err == 0 && term == planner->term)
-        *renewed_ns = now_ns;
-    else if (err == 0 || err == -EBUSY || clock_now_ns() - *renewed_ns >= planner->config.lease_ns)
+        atomic_store(&planner->renewed_ns, now_ns);
+    else if (err == 0 || err == -EBUSY ||
+             clock_now_ns() - atomic_load(&planner->renewed_ns) >= planner->config.lease_ns)
         planner_lose(planner);
 }
 
@@ -88,13 +107,13 @@ static void *
 timer_main(void *object)
 {
     struct planner *planner = object;
-    uint64_t renewed_ns = clock_now_ns();
 
     (void)pthread_mutex_lock(&planner->lock);
     while (!planner->is_ending) {
-        if (planner->is_leading && clock_now_ns() - renewed_ns >= planner->config.lease_ns / 3) {
+        if (planner->is_leading &&
+            clock_now_ns() - atomic_load(&planner->renewed_ns) >= planner->config.lease_ns / 3) {
             (void)pthread_mutex_unlock(&planner->lock);
-            renew(planner, &renewed_ns);
+            renew(planner);
             (void)pthread_mutex_lock(&planner->lock);
         }
         planner_turn(planner);
@@ -167,11 +186,13 @@ open_ledger(struct planner *planner, struct diag *diag)
 {
     struct ledger_config config = {
         .store = planner->config.store, .lease = planner->lease, .kept_s = planner->config.kept_s};
+    uint64_t now_ns = clock_now_ns();
     int err = store_lease(planner->config.store, planner->lease, planner->holder,
                           planner->config.lease_ns, &planner->term, diag);
 
     if (err != 0)
         return err;
+    atomic_store(&planner->renewed_ns, now_ns);
     planner->is_leading = true;
     config.term = planner->term;
     return ledger_open(&config, &planner->ledger, diag);

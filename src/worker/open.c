@@ -193,17 +193,22 @@ static struct worker_record *
 next_waiting(struct gift *gift)
 {
     struct worker_record *call = gift->tenant->queue;
+    uint64_t waited_ns;
 
     if (call == NULL) {
         gift->cell->state = CELL_OPEN;
+        if (gift->tenant->calls == 0) /* they were cancelled: none will end and say so */
+            worker_look_at(gift->cell->worker, gift->tenant->idle_at_ns);
         (void)pthread_cond_broadcast(&gift->cell->worker->changed);
         return NULL;
     }
     worker_call_unqueue(call);
     call->cell = gift->cell;
     /* Its time begins now. */
-    if (call->deadline_ns != CLOCK_NEVER_NS)
-        call->deadline_ns += clock_now_ns() - call->begin_ns;
+    waited_ns = clock_now_ns() - call->begin_ns;
+    call->deadline_ns = waited_ns < CLOCK_NEVER_NS - call->deadline_ns
+                            ? call->deadline_ns + waited_ns
+                            : CLOCK_NEVER_NS;
     worker_look_at(gift->cell->worker, call->deadline_ns);
     worker_call_link(call, &gift->cell->calls);
     return call;

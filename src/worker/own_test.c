@@ -61,6 +61,43 @@ test_a_tenant_may_be_removed_while_its_cell_starts(void **state)
     worker_destroy(worker);
 }
 
+static unsigned
+count_children(void)
+{
+    char list[4096] = "";
+    int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+    unsigned count = 0;
+
+    assert_true(fd >= 0);
+    (void)!read(fd, list, sizeof(list) - 1);
+    (void)close(fd);
+    for (const char *at = list; (at = strchr(at, ' ')) != NULL; at++)
+        count++;
+    return count;
+}
+
+static void
+test_a_cell_that_came_for_a_cancelled_call_goes_when_it_is_idle(void **state)
+{
+    struct worker *worker = testing_worker_with(
+        (struct worker_config){.ready = WORKER_NO_POOL, .idle_ns = 1000000}, "test/worker/double");
+    struct worker_function *function = testing_function(own_tenant(worker));
+    /* After 30 s the loop looks at it in any case. */
+    uint64_t until_ns = clock_now_ns() + UINT64_C(20) * CLOCK_NS_PER_SECOND;
+    struct testing_end end;
+
+    (void)state;
+    testing_begin(function, (struct worker_call){.entry = "nothing"}, &end);
+    while (count_children() == 0)
+        assert_true(clock_now_ns() < until_ns);
+    assert_int_equal(worker_cancel(worker, end.id), 0);
+    testing_await(&end);
+    while (count_children() > 0)
+        assert_true(clock_now_ns() < until_ns);
+    assert_int_equal(testing_ask(function, "echo", &end), WORKER_DONE);
+    worker_destroy(worker);
+}
+
 static void
 expect_failure(const char *mood, const char *message)
 {
@@ -120,6 +157,7 @@ main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_tenant_has_a_cell_of_its_own),
         cmocka_unit_test(test_a_tenant_may_be_removed_while_its_cell_starts),
+        cmocka_unit_test(test_a_cell_that_came_for_a_cancelled_call_goes_when_it_is_idle),
         cmocka_unit_test(test_calls_of_a_tenant_whose_cells_die_at_once_are_told_why),
         cmocka_unit_test(test_calls_in_a_pause_start_no_cells),
     };

@@ -132,6 +132,30 @@ test_without_a_pool_calls_start_cells(void **state)
     worker_destroy(worker);
 }
 
+/* So much time that what it waits for its cell does not fit any more. */
+static void
+test_a_call_with_nearly_all_the_time_there_is_is_not_late(void **state)
+{
+    const uint64_t stubborn_ns = UINT64_C(10000000000), margin_ns = 2000000;
+    struct worker *worker =
+        testing_worker_with((struct worker_config){.ready = WORKER_NO_POOL}, "test/worker/double");
+    struct worker_function *function = testing_function(testing_tenant(worker, "a"));
+    struct testing_end end, other;
+
+    (void)state;
+    testing_begin(
+        function,
+        (struct worker_call){.entry = "nothing",
+                             .wall_ns = CLOCK_NEVER_NS - clock_now_ns() - stubborn_ns - margin_ns},
+        &end);
+    assert_int_equal(testing_ask(function, "echo", &other), WORKER_DONE);
+    assert_int_equal(testing_ask(function, "echo", &other), WORKER_DONE);
+    assert_int_equal(worker_cancel(worker, end.id), 0);
+    testing_await(&end);
+    assert_int_equal(end.end.kind, WORKER_CANCELLED);
+    worker_destroy(worker);
+}
+
 static void
 test_an_idle_cell_ends_and_the_next_call_takes_another(void **state)
 {
@@ -525,6 +549,7 @@ main(void)
         cmocka_unit_test(test_the_pool_is_filled_again),
         cmocka_unit_test(test_many_tenants_have_a_cell_each_at_the_same_time),
         cmocka_unit_test(test_without_a_pool_calls_start_cells),
+        cmocka_unit_test(test_a_call_with_nearly_all_the_time_there_is_is_not_late),
         cmocka_unit_test(test_an_idle_cell_ends_and_the_next_call_takes_another),
         cmocka_unit_test(test_many_threads_call_many_tenants),
         cmocka_unit_test(test_large_inputs_come_back_whole_and_in_order),
