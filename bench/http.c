@@ -12,6 +12,7 @@
  *           what a function has measured itself: "p50 p99" in nanoseconds
  */
 #include <arpa/inet.h>
+#include <assert.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -28,6 +29,7 @@
 
 #define ROUNDS      9u
 #define ROUND_CALLS 1000u
+#define CALLS       9000u /* in all rounds */
 #define WARM        500u
 #define CONNECTIONS 8u
 #define RATE_S      10u
@@ -45,6 +47,8 @@ struct connection {
     size_t count;     /* of the request */
     const char *body; /* of the last answer */
 };
+
+static_assert(CALLS == ROUNDS * ROUND_CALLS, "all of them");
 
 static FILE *rows;
 
@@ -155,7 +159,7 @@ ask(struct connection *connection)
 static void
 measure_one(const struct target *target, const struct target *peer)
 {
-    static double times[2][(size_t)ROUNDS * ROUND_CALLS];
+    static double times[2][CALLS];
     static struct connection connections[2];
     const struct target *const targets[2] = {target, peer};
     size_t sides = peer->port > 0 ? 2 : 1;
@@ -173,8 +177,8 @@ measure_one(const struct target *target, const struct target *peer)
         char name[64];
 
         (void)snprintf(name, sizeof(name), "warm call over HTTP, one at a time, p%u", percent);
-        row(name, percentile(times[0], (size_t)ROUNDS * ROUND_CALLS, percent), "us",
-            sides > 1 ? percentile(times[1], (size_t)ROUNDS * ROUND_CALLS, percent) : 0);
+        row(name, percentile(times[0], CALLS, percent), "us",
+            sides > 1 ? percentile(times[1], CALLS, percent) : 0);
     }
 }
 
