@@ -17,7 +17,7 @@ dead=$("$weft" invoke feeble --async --input "exit 5")
 "$weft" calls wait "$dead" >/dev/null 2>&1
 running=$("$weft" invoke tool --async --input "sleep 120000")
 "$weft" files put "$here/guests/fan.c" /main/own.c
-"$weft" variable set OWN main
+"$weft" variable set OWN main >/dev/null
 "$weft" functions alias tool:stable 1 >/dev/null
 blob=$(field '.versions[0].module' GET /v1/functions/tool)
 http "the blob is main's" 200 '' HEAD "/v1/blobs/$blob"
