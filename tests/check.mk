@@ -30,14 +30,14 @@ STEP_FUZZ     := "fuzz-diff@600=make -s fuzz-diff-check" \
                  "fuzz-store@120=make -s fuzz-store FUZZ_SECONDS=20" \
                  "fuzz-catalog@120=make -s fuzz-catalog FUZZ_SECONDS=20" \
                  "fuzz-gateway@120=make -s fuzz-gateway FUZZ_SECONDS=20"
-STEP_SAN      := "san@1200=make -s check-san" "tsan@600=make -s check-tsan" \
+STEP_SAN      := "san@1800=make -s check-san" "tsan@1200=make -s check-tsan" \
                  "clang@600=make -s check-clang"
 
 # What CI has time for of the stress mode; check-stress has all of it.
 MOVED         := WEFT_STRESS=move=1
 moved_test     = "$(notdir $1)-moved=$(MOVED) $1"
 STEP_MOVED    := "cli-moved=$(MOVED) tests/cli/run $(B)" \
-                 "cluster-moved@900=$(MOVED) tests/cluster/run $(B)" "wasi-moved=$(MOVED) make -s check-wasi" \
+                 "cluster-moved@900=$(MOVED) tests/cluster/run $(B) deploy failures calls chain" "wasi-moved=$(MOVED) make -s check-wasi" \
                  $(call spec_step,spec-moved,,$(MOVED)) \
                  "programs-moved@1200=make -s programs STRESS=move=1" \
                  "kernels-moved@900=$(MOVED) tests/kernels/run" \
