@@ -292,6 +292,7 @@ main(int argc, char **argv)
     planner_destroy(planner);
     catalog_close(catalog);
     store_close(store);
+    (void)fflush(stdout);
     (void)execlp("rm", "rm", "-rf", directory, NULL);
     return 1;
 }

@@ -110,23 +110,36 @@ tell_heard(struct host *host)
         hosts_host_down(host); /* it was silent for too long; it may come anew */
 }
 
+/* What others have noted of it. False: it is down. */
+static bool
+do_noted(struct host *host)
+{
+    bool is_hopeless, is_failed;
+
+    (void)pthread_mutex_lock(&host->hosts->lock);
+    is_hopeless = host->is_hopeless;
+    is_failed = host->peer != NULL && host->peer->is_failed;
+    (void)pthread_mutex_unlock(&host->hosts->lock);
+    if (is_hopeless) {
+        hosts_host_down(host);
+        return false;
+    }
+    if (is_failed)
+        hosts_peer_close(host->peer);
+    hosts_run_tell_fates(host);
+    hosts_host_drain(host);
+    return true;
+}
+
 static void
 do_chores_of(struct host *host, bool has_chores)
 {
-    if (has_chores && host->is_hopeless) {
-        hosts_host_down(host);
+    if (has_chores && !do_noted(host))
         return;
-    }
-    if (has_chores) {
-        hosts_run_tell_fates(host);
-        hosts_host_drain(host);
-    }
     if (host->peer == NULL)
         return;
     hosts_peer_answer(host->peer);
-    if (host->peer->is_failed)
-        hosts_peer_close(host->peer);
-    else if (host->peer->is_heard)
+    if (host->peer->is_heard)
         tell_heard(host);
 }
 
