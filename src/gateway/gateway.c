@@ -218,22 +218,41 @@ gateway_address(const struct gateway *gateway)
 
 /* ------------------------------------------------------------------------------- end */
 
+/* With the end's lock: until something changed, or for so long. */
+static void
+await_change(struct gateway *gateway, uint64_t until_ns)
+{
+    const struct timespec until = {.tv_sec = (time_t)(until_ns / CLOCK_NS_PER_SECOND),
+                                   .tv_nsec = (long)(until_ns % CLOCK_NS_PER_SECOND)};
+
+    (void)pthread_cond_timedwait(&gateway->end_change, &gateway->end_lock, &until);
+}
+
 /* Every request that is suspended is another's, who gives it back: pools, planner, sweep. */
 static void
 await_requests(struct gateway *gateway)
 {
     (void)pthread_mutex_lock(&gateway->end_lock);
     while (atomic_load_explicit(&gateway->under_way, memory_order_acquire) > 0) {
-        uint64_t until_ns = clock_now_ns() + HALF_NS;
-        const struct timespec until = {.tv_sec = (time_t)(until_ns / CLOCK_NS_PER_SECOND),
-                                       .tv_nsec = (long)(until_ns % CLOCK_NS_PER_SECOND)};
-
         (void)pthread_mutex_unlock(&gateway->end_lock);
         gateway_park_sweep(gateway, UINT64_MAX, false);
         (void)pthread_mutex_lock(&gateway->end_lock);
         if (atomic_load_explicit(&gateway->under_way, memory_order_acquire) > 0)
-            (void)pthread_cond_timedwait(&gateway->end_change, &gateway->end_lock, &until);
+            await_change(gateway, clock_now_ns() + HALF_NS);
     }
+    (void)pthread_mutex_unlock(&gateway->end_lock);
+}
+
+/* Those who are answered hear of it, unless they take their time. */
+static void
+await_answers(struct gateway *gateway)
+{
+    uint64_t until_ns = clock_now_ns() + 2 * HALF_NS;
+
+    (void)pthread_mutex_lock(&gateway->end_lock);
+    while (atomic_load_explicit(&gateway->requests, memory_order_acquire) > 0 &&
+           clock_now_ns() < until_ns)
+        await_change(gateway, until_ns);
     (void)pthread_mutex_unlock(&gateway->end_lock);
 }
 
@@ -247,6 +266,7 @@ stop_http(struct gateway *gateway)
     fd = MHD_quiesce_daemon(gateway->daemon);
     await_requests(gateway);
     gateway_stream_sweep(gateway, true);
+    await_answers(gateway);
     MHD_stop_daemon(gateway->daemon);
     file_close(&fd);
 }

@@ -55,7 +55,8 @@ void gateway_destroy(struct gateway *gateway);
 /* "127.0.0.1:34567": with the port that it got. */
 const char *gateway_address(const struct gateway *gateway);
 
-/* For planner_config.on_over: counts, keeps what is to be told of recent calls. */
+/* For planner_config.on_over: counts, keeps what is to be told of recent calls. Any thread;
+ * not during gateway_destroy or after it: who connects them takes care that none is. */
 void gateway_over(struct gateway *gateway, const Ledger__Call *call);
 
 #endif

@@ -300,6 +300,8 @@ struct gateway_space {
 struct gateway_space *gateway_space_get(struct gateway *gateway, const char *tenant);
 void gateway_spaces_destroy(struct gateway *gateway);
 void gateway_recent_add(struct gateway *gateway, const Ledger__Call *call);
+/* Before who asked is answered; the next gateway_recent_add of it on this thread is void. */
+void gateway_recent_add_early(struct gateway *gateway, const Ledger__Call *call);
 typedef bool (*gateway_recent_fn)(void *context, const Ledger__Call *call);
 /* Oldest first, until visit says false; copies are made first. */
 void gateway_recent_list(struct gateway *gateway, const char *tenant, gateway_recent_fn visit,
@@ -373,6 +375,7 @@ struct gateway {
     _Atomic bool is_ending;
     _Atomic uint64_t heap_bytes, ring_bytes;
     _Atomic uint32_t under_way; /* requests that begin or are suspended */
+    _Atomic uint32_t requests;  /* from their first line to the last of their answers */
     pthread_mutex_t end_lock;
     pthread_cond_t end_change;
     struct gateway_ticket *tickets[GATEWAY_BUCKETS];

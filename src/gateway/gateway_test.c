@@ -154,7 +154,8 @@ test_many_calls_are_asked_for_at_once(void **state)
 {
     static const char body[] =
         "[{\"function\":\"echo\",\"input\":\"one\"},{\"function\":\"nobody\"},{\"function\":"
-        "\"echo\",\"input_base64\":\"dHdv\",\"key\":\"k\"},{\"function\":\"echo\",\"key\":\"k\"},"
+        "\"echo\",\"input_base64\":\"dHdv\",\"key\":\"k\"},{\"function\":\"echo\",\"input\":"
+        "\"two\",\"key\":\"k\"},"
         "{\"function\":\"echo\",\"input_base64\":\"!\"},7]";
     struct testing *t = *state;
     struct testing_answer answer = {0};
@@ -404,18 +405,45 @@ test_logs_are_followed(void **state)
     testing_forget_answer(&answer);
 }
 
+/* It fails in all its attempts. */
+static void
+deploy_letter(struct testing *t)
+{
+    const struct catalog_version version = {.tenant = "acme",
+                                            .function = "fail",
+                                            .module = t->blob,
+                                            .image = t->blob,
+                                            .retry = {.attempts = 1, .pause_ns = 1}};
+    uint32_t number;
+
+    assert_int_equal(catalog_version_put(t->catalog, &version, &number, NULL), 0);
+}
+
 static void
 test_dead_letters_are_tried_again_or_buried(void **state)
 {
     struct testing *t = *state;
     struct testing_answer answer = {0};
+    char id[32], line[128], look[128];
 
-    testing_send(t, "POST /v1/calls/7/retry", NULL, 202, &answer);
-    assert_int_equal(testing_doubles.retried, 7);
-    testing_send(t, "POST /v1/calls/8/retry", NULL, 404, &answer);
-    testing_send(t, "DELETE /v1/calls/7", NULL, 200, &answer);
-    assert_int_equal(testing_doubles.buried, 7);
-    testing_send(t, "DELETE /v1/calls/8", NULL, 404, &answer);
+    deploy_letter(t);
+    testing_send(t, "POST /v1/invoke/fail?async=1", NULL, 202, &answer);
+    (void)snprintf(id, sizeof(id), "%s", testing_text(answer.json, "call"));
+    (void)snprintf(look, sizeof(look), "GET /v1/calls/%s?wait_ms=60000", id);
+    testing_send(t, look, NULL, 200, &answer);
+    assert_string_equal(testing_text(answer.json, "state"), "dead");
+    assert_int_equal(json_integer_value(json_object_get(answer.json, "attempts")), 2);
+    assert_int_equal(listed(t, "GET /v1/calls?state=dead", &answer), 1);
+    (void)snprintf(line, sizeof(line), "POST /v1/calls/%s/retry", id);
+    testing_send(t, line, NULL, 202, &answer);
+    testing_send(t, look, NULL, 200, &answer);
+    assert_string_equal(testing_text(answer.json, "state"), "dead");
+    (void)snprintf(line, sizeof(line), "DELETE /v1/calls/%s", id);
+    testing_send(t, line, NULL, 200, &answer);
+    assert_int_equal(listed(t, "GET /v1/calls?state=dead", &answer), 0);
+    testing_send(t, line, NULL, 404, &answer);
+    (void)snprintf(line, sizeof(line), "POST /v1/calls/%s/retry", id);
+    testing_send(t, line, NULL, 404, &answer);
     assert_string_equal(testing_code(&answer), "call_unknown");
     testing_forget_answer(&answer);
 }
@@ -462,8 +490,8 @@ test_the_end_of_the_gateway_answers_those_who_wait(void **state)
     read_until(three, "text/event-stream");
     testing_await_held(&t->host, 2);
     testing_forget_answer(&answer);
+    testing_tell(t, NULL);
     gateway_destroy(t->gateway);
-    t->over = NULL;
     t->gateway = NULL;
     read_until(one, "503 ");
     (void)close(one);

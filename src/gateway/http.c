@@ -17,7 +17,7 @@
 #define HEAD_NS              UINT64_C(30000000000)
 #define KEPT_NS              UINT64_C(60000000000) /* idle, and then a head */
 #define BODY_BYTES_PER_S     (UINT64_C(128) << 10)
-#define DRAIN_BYTES          (UINT64_C(64) << 10) /* read before an early error is told */
+#define DRAIN_BYTES          (UINT64_C(64) << 20) /* read and forgotten before an error is told */
 #define BEARER               "Bearer "
 
 /* ---------------------------------------------------------------- suspend and resume */
@@ -43,18 +43,24 @@ gateway_enter(struct gateway *gateway)
     (void)atomic_fetch_add_explicit(&gateway->under_way, 1, memory_order_seq_cst);
 }
 
-/* The gateway may be gone as soon as nothing is under way any more. */
-void
-gateway_leave(struct gateway *gateway)
+/* The gateway may be gone as soon as its end has seen the last one go. */
+static void
+count_down(struct gateway *gateway, _Atomic uint32_t *count)
 {
     if (!gateway_is_ending(gateway)) {
-        (void)atomic_fetch_sub_explicit(&gateway->under_way, 1, memory_order_release);
+        (void)atomic_fetch_sub_explicit(count, 1, memory_order_release);
         return;
     }
     (void)pthread_mutex_lock(&gateway->end_lock);
-    (void)atomic_fetch_sub_explicit(&gateway->under_way, 1, memory_order_release);
+    (void)atomic_fetch_sub_explicit(count, 1, memory_order_release);
     (void)pthread_cond_signal(&gateway->end_change);
     (void)pthread_mutex_unlock(&gateway->end_lock);
+}
+
+void
+gateway_leave(struct gateway *gateway)
+{
+    count_down(gateway, &gateway->under_way);
 }
 
 void
@@ -321,27 +327,39 @@ queue_answer(struct gateway_request *request)
     return result;
 }
 
-/* An error that is known before the body: told at once where the body is long, which ends
- * the connection, else after the body. */
+/* Until when all of it must be here. */
+static void
+set_due(const struct gateway_request *request, uint64_t count)
+{
+    uint64_t most =
+        request->response != NULL && count > request->body.max ? DRAIN_BYTES : request->body.max;
+
+    if (request->client != NULL)
+        atomic_store_explicit(&request->client->due_ns,
+                              clock_now_ns() + HEAD_NS +
+                                  most / BODY_BYTES_PER_S * CLOCK_NS_PER_SECOND,
+                              memory_order_relaxed);
+}
+
+/* An error that is known before the body is told after it, since who still sends may not
+ * listen; at once, which ends the connection, where the body is very long, or where the
+ * client asks before it sends it. */
 static enum MHD_Result
 begin(struct gateway_request *request, const char *url)
 {
     uint64_t count = announced(request);
-    uint64_t now_ns = clock_now_ns();
 
     if (copy_path(request, url) && find_route(request) && gateway_authenticate(request)) {
         gateway_body_begin(request);
         if (count != UINT64_MAX && count > request->body.max)
             request->body.is_too_large = true;
     }
-    if (request->client != NULL)
-        atomic_store_explicit(&request->client->due_ns,
-                              now_ns + HEAD_NS +
-                                  request->body.max / BODY_BYTES_PER_S * CLOCK_NS_PER_SECOND,
-                              memory_order_relaxed);
     if (request->body.is_too_large)
         gateway_body_end(request);
-    if (request->response != NULL && count != UINT64_MAX && count > DRAIN_BYTES)
+    set_due(request, count);
+    if (request->response != NULL &&
+        ((count != UINT64_MAX && count > DRAIN_BYTES) ||
+         (count > 0 && gateway_header(request, MHD_HTTP_HEADER_EXPECT) != NULL)))
         return queue_answer(request);
     return MHD_YES;
 }
@@ -395,6 +413,7 @@ request_create(struct gateway *gateway, struct MHD_Connection *connection, const
         return NULL;
     (void)memset(request, 0, offsetof(struct gateway_request, path));
     (void)memset(request->part, 0, sizeof(*request) - offsetof(struct gateway_request, part));
+    (void)atomic_fetch_add_explicit(&gateway->requests, 1, memory_order_relaxed);
     request->gateway = gateway;
     request->connection = connection;
     request->method = method;
@@ -434,7 +453,6 @@ on_completed(void *context, struct MHD_Connection *connection, void **own,
 {
     struct gateway_request *request = *own;
 
-    (void)context;
     (void)connection;
     (void)code;
     if (request == NULL)
@@ -451,6 +469,7 @@ on_completed(void *context, struct MHD_Connection *connection, void **own,
     gateway_body_fini(request);
     free(request);
     *own = NULL;
+    count_down(context, &((struct gateway *)context)->requests);
 }
 
 /* ---------------------------------------------------------------------------- listen */

@@ -137,6 +137,8 @@ on_end(void *context, const Ledger__Call *call)
     if (gateway_ticket_take(ticket)) {
         struct pending *pending = request->state;
 
+        /* Who is answered may ask for it at once. */
+        gateway_recent_add_early(request->gateway, call);
         gateway_outcome_set(&pending->outcome, call, pending->is_foreign);
         request->then = render_pending;
         if (pending->outcome.count <= GATEWAY_LARGE_BYTES ||

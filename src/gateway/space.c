@@ -144,16 +144,32 @@ size_of(const struct gateway_recent *recent)
     return sizeof(*recent) + recent->count;
 }
 
+/* The planner tells of an end twice, one after the other on one thread: to who asked, and to
+ * gateway_over. */
+static _Thread_local uint64_t early_id;
+
+void
+gateway_recent_add_early(struct gateway *gateway, const Ledger__Call *call)
+{
+    gateway_recent_add(gateway, call);
+    early_id = call->id;
+}
+
 void
 gateway_recent_add(struct gateway *gateway, const Ledger__Call *call)
 {
     struct gateway_space *space = gateway_space_get(gateway, call->tenant);
-    struct gateway_recent *recent = space != NULL ? recent_create(call) : NULL, *old = NULL;
+    struct gateway_recent *recent, *old = NULL;
     size_t max = atomic_load_explicit(&gateway->ring_bytes, memory_order_relaxed) > RINGS_BYTES_MAX
                      ? RING_BYTES_SMALL
                      : RING_BYTES_MAX;
     uint64_t before, after;
 
+    if (call->id == early_id) {
+        early_id = 0;
+        return;
+    }
+    recent = space != NULL ? recent_create(call) : NULL;
     if (recent == NULL)
         return;
     (void)pthread_mutex_lock(&space->lock);

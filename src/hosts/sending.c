@@ -22,7 +22,9 @@ struct sending {
     struct store_hash hash;
     int fd;
     uint64_t offset, bytes;
-    bool is_resting; /* with the lock: in no queue */
+    bool is_resting;  /* with the lock: in no queue */
+    bool is_answered; /* with the lock: its last word is said, or being said: who asks for the
+                       * blob after that asks anew */
 };
 
 /* With the lock. */
@@ -55,6 +57,17 @@ say(const struct sending *sending, Rpc__HostBlob *blob)
     down.is_case = RPC__HOST_DOWN__IS_BLOB;
     down.blob = blob;
     return err != 0 ? err : rpc_send(sending->peer->connection, &down.base, NULL, 0);
+}
+
+/* Before the last word, which the worker may hear, and ask again, before this thread goes on. */
+static void
+set_answered(struct sending *sending, bool is_answered)
+{
+    struct hosts *hosts = sending->peer->hosts;
+
+    (void)pthread_mutex_lock(&hosts->lock);
+    sending->is_answered = is_answered;
+    (void)pthread_mutex_unlock(&hosts->lock);
 }
 
 static int
@@ -114,11 +127,15 @@ send_piece(struct sending *sending, struct diag *diag)
         return diag_set(diag, -ENOMEM, "the planner has no memory to read the blob");
     err = read_piece(sending, blob.bytes.data, count, diag);
     blob.is_last = count == left;
+    if (blob.is_last)
+        set_answered(sending, true);
     if (err == 0)
         err = say(sending, &blob);
     free(blob.bytes.data);
-    if (err != 0)
+    if (err != 0) {
+        set_answered(sending, false);
         return err;
+    }
     sending->offset += count;
     return blob.is_last ? 0 : -EAGAIN;
 }
@@ -158,6 +175,7 @@ work(struct disk_job *job)
     if (err != 0 && err != -EAGAIN && err != -ENOBUFS && err != -EPIPE) {
         char *text = rpc_text(diag_text(&why));
 
+        set_answered(sending, true);
         failed.error = text != NULL && text[0] != '\0' ? text : (char *)(uintptr_t)strerror(-err);
         err = say(sending, &failed);
         free(text);
@@ -190,7 +208,8 @@ is_sent_already(const struct peer *peer, const struct store_hash *hash)
 {
     const struct sending *sending = peer->sendings;
 
-    while (sending != NULL && memcmp(&sending->hash, hash, sizeof(*hash)) != 0)
+    while (sending != NULL &&
+           (sending->is_answered || memcmp(&sending->hash, hash, sizeof(*hash)) != 0))
         sending = sending->next;
     return sending != NULL;
 }

@@ -64,7 +64,7 @@ struct planner {
     pthread_cond_t collecting;
     bool has_thread, has_collector, is_ending;
     _Atomic uint64_t renewed_ns; /* when the lease was last asked for with success */
-    uint64_t asleep_until_ns; /* the timer's; 0: it is awake */
+    uint64_t asleep_until_ns;    /* the timer's; 0: it is awake */
     _Atomic bool is_leading;
     struct call *calls[PLANNER_BUCKETS];
     uint32_t call_count;
