@@ -89,17 +89,19 @@ agent_run_list(struct agent *agent, Rpc__HostRun ***out, size_t *count)
 
 /* -------------------------------------------------------------------------------- starts */
 
+/* A process that starts from a Proto-Faaslet has the arguments that it was made with: those
+ * of the function, which may be a whole program's text, are not sent with each call. */
 static int
 fill_args(const Rpc__HostFunction *function, const Rpc__HostStart *start, const char ***out,
           size_t *count)
 {
-    size_t used = 0;
+    size_t used = 0, own = function->proto.len > 0 && function->n_args > 0 ? 1 : function->n_args;
 
-    *count = function->n_args + start->n_args;
+    *count = own + start->n_args;
     *out = fault_point("agent.start") != 0 ? NULL : calloc(*count + 1, sizeof(**out));
     if (*out == NULL)
         return -ENOMEM;
-    for (size_t i = 0; i < function->n_args; i++)
+    for (size_t i = 0; i < own; i++)
         (*out)[used++] = function->args[i];
     for (size_t i = 0; i < start->n_args; i++)
         (*out)[used++] = start->args[i];
