@@ -122,25 +122,35 @@ tell_end(struct call *call, bool is_final)
     planner_call_free(call);
 }
 
-/* ledger_done_fn: its end is in the store, or it is not ours any more. */
+/* ledger_done_fn: its end is in the store, or it is not ours any more. Where the store
+ * refused, it is tried again as long as this planner is: until then the call is open. */
 static void
 end_written(void *context, int err, uint64_t existing)
 {
     struct call *call = context;
     struct planner *planner = call->planner;
+    bool is_again;
 
     (void)existing;
     if (err == -ESTALE)
         planner_lose(planner);
+    /* What may have been written was, if it is not open any more. */
+    if (err == -ENOENT && call->is_end_unknown)
+        err = 0;
     (void)pthread_mutex_lock(&planner->lock);
-    leave(planner, call);
+    is_again = err != 0 && err != -ESTALE && err != -ENOENT;
+    if (is_again) {
+        call->is_end_unknown = true;
+        call->next = planner->unwritten;
+        planner->unwritten = call;
+    } else {
+        leave(planner, call);
+    }
     (void)pthread_mutex_unlock(&planner->lock);
-    /* Where the disk refused, the call is open in the store and runs again after a restart:
-     * who waits is told what this attempt came to. */
-    if (err != -ESTALE)
-        tell_end(call, err == 0);
-    else
+    if (err == -ESTALE)
         planner_call_free(call);
+    else if (!is_again)
+        tell_end(call, err == 0);
 }
 
 static bool
@@ -169,6 +179,21 @@ write_end(struct call *call)
 
     if (err != 0)
         end_written(call, err, 0);
+}
+
+void
+planner_write_again(struct planner *planner)
+{
+    struct call *call, *next;
+
+    (void)pthread_mutex_lock(&planner->lock);
+    call = planner->unwritten;
+    planner->unwritten = NULL;
+    (void)pthread_mutex_unlock(&planner->lock);
+    for (; call != NULL; call = next) {
+        next = call->next;
+        write_end(call);
+    }
 }
 
 void
@@ -283,15 +308,16 @@ submit(struct planner *planner, struct call *call)
         .attempts_used = request->attempts_used,
         .pause_ns = request->pause_ns,
         .only_if_lost = request->only_if_lost,
+        .is_owed = call->is_async,
         .dice = call->begin_ns,
     };
-    struct core_tenant *tenant;
+    struct tenant *tenant;
     int err = planner_tenant(planner, call->record->tenant, &tenant);
 
     if (request->start_by_ns != 0)
         what.deadline_ns =
             request->start_by_ns > real_ns ? now_ns + (request->start_by_ns - real_ns) : now_ns;
-    return err != 0 ? err : core_submit(tenant, &what, now_ns, &call->core);
+    return err != 0 ? err : core_submit(tenant->core, &what, now_ns, &call->core);
 }
 
 static bool
@@ -302,7 +328,8 @@ is_sound(const Ledger__Call *record)
     return tenant > 0 && tenant <= PLANNER_TENANT_BYTES_MAX && record->request != NULL &&
            strlen(record->key) <= LEDGER_KEY_BYTES_MAX &&
            record->request->priority < QUEUE_PRIORITIES &&
-           record->request->members <= CORE_MEMBERS_MAX;
+           record->request->members <= CORE_MEMBERS_MAX &&
+           record->request->attempts <= PLANNER_ATTEMPTS_MAX;
 }
 
 static struct call *
@@ -381,6 +408,8 @@ accepted(void *context, int err, uint64_t existing)
     if (err == 0)
         tell(owner, 0, id); /* before its end is */
     (void)pthread_mutex_lock(&planner->lock);
+    call->tenant->arriving--;
+    call->tenant = NULL;
     if (err == 0 && submit(planner, call) != 0)
         finish(planner, call, CORE_MISFIT);
     else if (err == 0 && call->is_cancelled)
@@ -409,11 +438,18 @@ planner_call_async(struct planner *planner, const Ledger__Call *record, planner_
     call->on_end = on_end;
     call->context = context;
     (void)pthread_mutex_lock(&planner->lock);
-    err = admit(planner, call);
+    err = planner_tenant(planner, call->record->tenant, &call->tenant);
+    if (err == 0 && core_tenant_is_full(call->tenant->core, call->tenant->arriving))
+        err = -EAGAIN;
+    if (err == 0)
+        err = admit(planner, call);
     if (err == 0) {
+        call->tenant->arriving++;
         err = ledger_accept(planner->ledger, call->record, accepted, call);
-        if (err != 0)
+        if (err != 0) {
+            call->tenant->arriving--;
             leave(planner, call);
+        }
     }
     (void)pthread_mutex_unlock(&planner->lock);
     if (err != 0)

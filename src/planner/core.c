@@ -217,6 +217,12 @@ core_tenant_add(struct core *core, const struct queue_share *share, struct core_
     return 0;
 }
 
+bool
+core_tenant_is_full(const struct core_tenant *tenant, size_t arriving)
+{
+    return queue_is_full(tenant->queue, arriving);
+}
+
 void
 core_tenant_change(struct core_tenant *tenant, const struct queue_share *share)
 {
@@ -677,6 +683,7 @@ core_submit(struct core_tenant *tenant, const struct core_submit *submit, uint64
     call->item.members = submit->members;
     call->item.priority = submit->priority;
     call->item.is_short = submit->wall_ns != 0 && submit->wall_ns <= core->config.short_ns;
+    call->item.is_owed = submit->is_owed;
     err = queue_push(tenant->queue, &call->item, now_ns);
     if (err != 0) {
         free(call);

@@ -96,6 +96,8 @@ uint32_t core_host_used(const struct core_host *host);
 int core_tenant_add(struct core *core, const struct queue_share *share,
                     struct core_tenant **out) MUST_CHECK;
 void core_tenant_change(struct core_tenant *tenant, const struct queue_share *share);
+/* Whether its queue takes no more, with so many that are on their way. */
+bool core_tenant_is_full(const struct core_tenant *tenant, size_t arriving);
 /* Its calls end as CANCELLED; gone when the last one is over. */
 void core_tenant_remove(struct core_tenant *tenant, uint64_t now_ns);
 
@@ -126,6 +128,7 @@ struct core_submit {
     uint32_t attempts_used; /* before a restart of the planner */
     uint64_t pause_ns;      /* before the second attempt; doubled for each later one */
     bool only_if_lost;
+    bool is_owed;  /* not to be refused for the length of the queue */
     uint64_t dice; /* for jitter of pauses */
 };
 /* -EAGAIN: the tenant's queue is full. -EINVAL, -ENOMEM. */

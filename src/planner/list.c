@@ -176,12 +176,27 @@ put_back(struct planner *planner, Ledger__Call *call, int err)
     call->result = NULL;
 }
 
+static bool
+is_full(struct planner *planner, const char *tenant)
+{
+    const struct core_tenant *core;
+    bool is_full;
+
+    (void)pthread_mutex_lock(&planner->lock);
+    core = planner_find_tenant(planner, tenant);
+    is_full = core != NULL && core_tenant_is_full(core, 0);
+    (void)pthread_mutex_unlock(&planner->lock);
+    return is_full;
+}
+
 int
 planner_retry(struct planner *planner, const char *tenant, uint64_t id, struct diag *diag)
 {
     Ledger__Call *call;
     int err = planner->is_leading ? 0 : -ESHUTDOWN;
 
+    if (err == 0 && is_full(planner, tenant))
+        return diag_set(diag, -EAGAIN, "too many calls of the tenant wait already");
     if (err == 0)
         err = ledger_revive(planner->ledger, tenant, id, &call, diag);
     if (err == -ESTALE)

@@ -304,35 +304,61 @@ test_each_call_that_is_over_is_told_of_once_after_its_end(void **state)
 
 /* A call that is open in the store is not over, whatever its host says. */
 static void
-test_an_end_that_is_not_recorded_is_not_over(void **state)
+test_an_end_that_the_store_refuses_is_written_later_and_told_then(void **state)
 {
     struct overs overs = {.lock = PTHREAD_MUTEX_INITIALIZER};
     static struct host host;
+    Ledger__Call *call = NULL;
     struct planner_run run;
     struct asked asked;
     struct world w;
+    uint64_t id;
 
     (void)state;
     world_init(&w);
     w.on_over = note_overs;
     w.over_context = &overs;
     host_up(&host, w.planner, "a", 1);
-    (void)ask_async(&w, &asked, "", 0);
+    id = ask_async(&w, &asked, "", 0);
     assert_true(host_take(&host, &run));
     fault_arm("ledger.commit", 1, -EIO);
     host_end_run(&host, &run, LEDGER__KIND__KIND_DONE, 0);
     await_end(&asked);
     assert_true(fault_disarm());
-    world_stop(&w);
-    assert_int_equal(overs.count, 0);
-    world_start(&w, "second");
-    host_up(&host, w.planner, "a", 1);
-    assert_true(host_take(&host, &run));
-    host_end_run(&host, &run, LEDGER__KIND__KIND_DONE, 0);
     while (count_overs(&overs) == 0)
         (void)usleep(1000);
-    world_fini(&w);
+    assert_int_equal(planner_get(w.planner, "t", id, &call, NULL), 0);
+    assert_int_equal(call->state, LEDGER__STATE__STATE_OVER);
+    ledger__call__free_unpacked(call, NULL);
+    world_stop(&w);
     assert_int_equal(overs.count, 1);
+    world_start(&w, "second");
+    host_up(&host, w.planner, "a", 1);
+    assert_int_equal(host.first, host.end); /* it does not run again */
+    world_fini(&w);
+}
+
+static void
+test_a_full_queue_refuses_before_the_store_has_it(void **state)
+{
+    const struct planner_share narrow = {.waiting_max = 2};
+    struct asked asked[3];
+    struct wanted wanted;
+    struct world w;
+
+    (void)state;
+    world_init(&w);
+    assert_int_equal(planner_tenant_set(w.planner, "t", &narrow), 0);
+    (void)ask_async(&w, &asked[0], "", 0);
+    (void)ask_async(&w, &asked[1], "", 0);
+    asked_init(&asked[2]);
+    assert_int_equal(planner_call_async(w.planner, &wanted_init(&wanted, "t", "", 0)->call,
+                                        on_accepted, on_end, &asked[2]),
+                     -EAGAIN);
+    world_stop(&w);
+    world_start(&w, "second"); /* what was accepted is not refused again */
+    world_fini(&w);
+    assert_int_equal(asked[2].ends, 0);
 }
 
 static void
@@ -373,7 +399,8 @@ main(void)
         cmocka_unit_test(test_a_dead_letter_that_cannot_be_queued_stays_one),
         cmocka_unit_test(test_an_end_is_removed_when_it_was_kept_for_long_enough),
         cmocka_unit_test(test_each_call_that_is_over_is_told_of_once_after_its_end),
-        cmocka_unit_test(test_an_end_that_is_not_recorded_is_not_over),
+        cmocka_unit_test(test_an_end_that_the_store_refuses_is_written_later_and_told_then),
+        cmocka_unit_test(test_a_full_queue_refuses_before_the_store_has_it),
         cmocka_unit_test(test_a_pause_is_slept_through_by_a_timer_that_is_woken_for_it),
     };
 

@@ -118,6 +118,7 @@ timer_main(void *object)
         }
         planner_turn(planner);
         planner_unlock(planner);
+        planner_write_again(planner);
         (void)pthread_mutex_lock(&planner->lock);
         if (!planner->is_ending)
             sleep_until_due(planner);
@@ -367,14 +368,14 @@ add_tenant(struct planner *planner, const char *name, const struct queue_share *
 }
 
 int
-planner_tenant(struct planner *planner, const char *name, struct core_tenant **out)
+planner_tenant(struct planner *planner, const char *name, struct tenant **out)
 {
     static const struct queue_share usual = {.weight = PLANNER_WEIGHT_DEFAULT};
     struct tenant *tenant = find_tenant(planner, name);
     int err = tenant != NULL ? 0 : add_tenant(planner, name, &usual, &tenant);
 
     if (err == 0)
-        *out = tenant->core;
+        *out = tenant;
     return err;
 }
 

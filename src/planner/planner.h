@@ -29,6 +29,7 @@
 
 #define PLANNER_TENANT_BYTES_MAX 63u
 #define PLANNER_CALLS_MAX        (1u << 20)
+#define PLANNER_ATTEMPTS_MAX     1000u
 #define PLANNER_SILENCE_NS       UINT64_C(5000000000)
 #define PLANNER_OUTPUT_BYTES_MAX (8u << 20) /* of an asynchronous call */
 

@@ -22,6 +22,7 @@
 struct tenant {
     struct tenant *next;
     struct core_tenant *core;
+    size_t arriving; /* calls on their way into the store */
     char name[PLANNER_TENANT_BYTES_MAX + 1];
 };
 
@@ -31,8 +32,10 @@ struct call {
     struct planner *planner;
     uint64_t id;
     struct core_call *core; /* NULL: not queued yet, or over */
+    struct tenant *tenant;  /* on its way into the store; else NULL */
     Ledger__Call *record;   /* owned; with the result when it is over */
     bool is_async, is_cancelled;
+    bool is_end_unknown;         /* the store may have its end, or not */
     uint32_t attempt;            /* whose results are in the record */
     uint64_t begin_ns, queue_ns; /* queue_ns: until its first start here */
     planner_accepted_fn accepted;
@@ -70,19 +73,22 @@ struct planner {
     uint32_t call_count;
     uint64_t next_id;
     struct call *over, **over_end; /* to be told */
+    struct call *unwritten;        /* over, but the store did not take it: the timer tries again */
     struct tenant *tenants;
     struct planner_host *hosts;
     struct planner_usage usage;
 };
 
 /* With the lock: the tenant, made where there is none. -ENOMEM. */
-int planner_tenant(struct planner *planner, const char *name, struct core_tenant **out) MUST_CHECK;
+int planner_tenant(struct planner *planner, const char *name, struct tenant **out) MUST_CHECK;
 /* With the lock. NULL: there is none. */
 struct call *planner_find(const struct planner *planner, uint64_t id);
 /* With the lock: time has passed, and something may be possible now. */
 void planner_turn(struct planner *planner);
 /* With the lock, which is let go: tells what is over. */
 void planner_unlock(struct planner *planner);
+/* Without the lock: ends that the store did not take. */
+void planner_write_again(struct planner *planner);
 /* core_act_fn. */
 void planner_act(void *planner, const struct core_action *action);
 /* With the lock: a call of the store goes on. */

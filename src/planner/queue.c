@@ -103,6 +103,13 @@ queue_waiting(const struct queue_tenant *tenant)
     return tenant->waiting;
 }
 
+bool
+queue_is_full(const struct queue_tenant *tenant, size_t arriving)
+{
+    return tenant->share.waiting_max != 0 &&
+           tenant->waiting + arriving >= tenant->share.waiting_max;
+}
+
 uint32_t
 queue_running(const struct queue_tenant *tenant)
 {
@@ -145,7 +152,7 @@ int
 queue_push(struct queue_tenant *tenant, struct queue_item *item, uint64_t now_ns)
 {
     ASSERT(item->tenant == NULL && item->members > 0);
-    if (tenant->share.waiting_max != 0 && tenant->waiting >= tenant->share.waiting_max)
+    if (!item->is_owed && queue_is_full(tenant, 0))
         return -EAGAIN;
     item->since_ns = now_ns;
     item->number = tenant->queue->pushed++;

@@ -33,6 +33,7 @@ struct queue_item {
     struct queue_tenant *tenant;        /* NULL: not queued */
     uint32_t members, priority;         /* 0 to 9, higher first */
     bool is_short;                      /* its time limit ends it soon */
+    bool is_owed;                       /* not to be refused: it was accepted before */
     uint64_t number;                    /* the queue's: in which order they came */
     uint64_t since_ns, not_before_ns;   /* when it came; a retry's pause */
 };
@@ -50,7 +51,7 @@ void queue_tenant_change(struct queue_tenant *tenant, const struct queue_share *
 /* Has no items, and none of its calls runs. */
 void queue_tenant_remove(struct queue_tenant *tenant);
 
-/* -EAGAIN: waiting_max. */
+/* -EAGAIN: waiting_max, of what is not owed. */
 int queue_push(struct queue_tenant *tenant, struct queue_item *item, uint64_t now_ns) MUST_CHECK;
 /* Back where it was, after a start that failed: before those that came later. */
 void queue_push_back(struct queue_tenant *tenant, struct queue_item *item);
@@ -73,6 +74,8 @@ bool queue_next(struct queue *queue, uint64_t now_ns, queue_try_fn try_start, vo
 void queue_finished(struct queue_tenant *tenant, uint32_t members);
 
 size_t queue_waiting(const struct queue_tenant *tenant);
+/* Whether waiting_max is reached, with so many that are on their way. */
+bool queue_is_full(const struct queue_tenant *tenant, size_t arriving);
 uint32_t queue_running(const struct queue_tenant *tenant);
 
 #endif
