@@ -2,6 +2,7 @@
  *
  * weft planner: gateway, planner and the store of a cluster in one process.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -40,6 +41,7 @@ static const char help[] =
     "  --key FILE           the cluster's key (default cluster.key in --data, made if missing)\n"
     "  --cert FILE --cert-key FILE   PEM: HTTPS\n"
     "  --records URL        redis://[:password@]host:port/db instead of the embedded store\n"
+    "                       (WEFT_RECORDS, where others must not see a password)\n"
     "  --blobs URL          s3+https://host/bucket or s3+http://; keys from WEFT_S3_KEY,\n"
     "                       WEFT_S3_SECRET and WEFT_S3_REGION\n"
     "  --policy NAME        binpack, spread (default), compact, locality, spot\n"
@@ -127,20 +129,38 @@ open_key(struct node *node, const struct planner_command *command, struct diag *
     return cluster_key(path, command->key_path == NULL, node->key, diag);
 }
 
+/* Each data directory has a token of its own: "first-MACHINE-HASH". */
+static void
+name_admin(const char *data, char name[CATALOG_NAME_BYTES_MAX + 1])
+{
+    char machine[64] = "", *path = realpath(data, NULL);
+    uint32_t hash = 2166136261u; /* FNV-1a */
+
+    (void)gethostname(machine, sizeof(machine) - 1);
+    for (char *c = machine; *c != '\0'; c++)
+        if (!isalnum((unsigned char)*c))
+            *c = '-';
+    for (const char *c = path != NULL ? path : data; *c != '\0'; c++)
+        hash = (hash ^ (uint8_t)*c) * 16777619u;
+    (void)snprintf(name, CATALOG_NAME_BYTES_MAX + 1, "first-%.40s-%08x", machine, hash);
+    free(path);
+}
+
 /* The administrator's token, told once by the catalog, is kept in a file: where that is
  * lost, there is a new one. */
 static int
 make_admin(struct node *node, const struct planner_command *command, struct diag *diag)
 {
-    const struct catalog_token token = {.tenant = "", .name = "first", .roles = CATALOG_ADMIN};
-    char secret[CATALOG_TOKEN_BYTES_MAX + 1] = "";
+    char secret[CATALOG_TOKEN_BYTES_MAX + 1] = "", name[CATALOG_NAME_BYTES_MAX + 1];
+    const struct catalog_token token = {.tenant = "", .name = name, .roles = CATALOG_ADMIN};
     mode_t mask;
     int err;
 
     (void)snprintf(node->path, sizeof(node->path), "%.4000s/" CLUSTER_ADMIN, command->data);
     if (access(node->path, F_OK) == 0)
         return 0;
-    err = catalog_token_remove(node->catalog, "", "first", NULL);
+    name_admin(command->data, name);
+    err = catalog_token_remove(node->catalog, "", name, NULL);
     if (err == 0 || err == -ENOENT)
         err = catalog_token_create(node->catalog, &token, secret, diag);
     if (err != 0)
@@ -321,7 +341,8 @@ cmd_planner(int argc, char **argv)
     struct planner_command command = {.data = "/var/lib/weft",
                                       .listen = "127.0.0.1:8080",
                                       .hosts = "127.0.0.1:8081",
-                                      .policy = "spread"};
+                                      .policy = "spread",
+                                      .records = getenv("WEFT_RECORDS")};
     static struct node node = {.lock = PTHREAD_RWLOCK_INITIALIZER};
     struct diag diag;
     int code = parse(&command, argc, argv), err;

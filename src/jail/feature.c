@@ -92,7 +92,9 @@ jail_is_privileged(void)
     return geteuid() == 0 && capng_get_caps_process() == 0 &&
            capng_have_capability(CAPNG_EFFECTIVE, CAP_SYS_ADMIN) &&
            capng_have_capability(CAPNG_EFFECTIVE, CAP_SETUID) &&
-           capng_have_capability(CAPNG_EFFECTIVE, CAP_SETGID);
+           capng_have_capability(CAPNG_EFFECTIVE, CAP_SETGID) &&
+           /* to end what runs as another user */
+           capng_have_capability(CAPNG_EFFECTIVE, CAP_KILL);
 }
 
 /* What root_enter does first, in the new namespace. */
