@@ -235,8 +235,6 @@ wrong_with(const struct worker_cell *cell, const Rpc__CellChain *wanted)
         return "it chained a call before it was set up";
     if (wanted->input.len > WORKER_INPUT_BYTES_MAX)
         return "it chained a call with more input than one can have";
-    if (cell->chain_count >= WORKER_CHAINS_MAX)
-        return "it chained more calls than it may";
     return NULL;
 }
 
@@ -255,7 +253,9 @@ keep(struct worker_cell *cell, uint64_t number, const char **wrong)
     chained->number = number;
     chained->cell = cell;
     (void)pthread_mutex_lock(&worker->lock);
-    if (find_number(cell, number) == NULL) {
+    if (cell->chain_count >= WORKER_CHAINS_MAX) {
+        *wrong = "it chained more calls than it may";
+    } else if (find_number(cell, number) == NULL) {
         id = chained->id = atomic_fetch_add_explicit(&worker->next_id, 1, memory_order_relaxed);
         enter(cell, chained);
     }

@@ -165,8 +165,9 @@ note_family() {
 }
 
 start_cluster() {
+    : >"$work/up.out" # here, not in the background: what the one before said is not to be read
     "$weft" up --workers 2 --listen 127.0.0.1:0 --data "$data" --no-config \
-        >"$work/up.out" 2>>"$work/up.err" </dev/null &
+        >>"$work/up.out" 2>>"$work/up.err" </dev/null &
     up=$!
     if ! eventually 90 grep -q '^Ctrl-C ends it' "$work/up.out" || ! kill -0 "$up"; then
         cat "$work/up.out" "$work/up.err"
