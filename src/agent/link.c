@@ -177,10 +177,14 @@ greet(struct agent *agent)
     int fd = agent->dialling_fd, err;
 
     agent->dialling_fd = -1;
+    (void)epoll_ctl(agent->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
     err = net_connection_create_secret(fd, agent->secret, false, &limits, &connection);
     if (err != 0)
         return err;
     set_connection(agent, connection);
+    err = net_watch(connection, agent->epoll_fd, (uint64_t)(uintptr_t)agent);
+    if (err != 0)
+        return err;
     agent->state = LINK_GREETING;
     return rpc_hello_send(connection, &hello);
 }
@@ -478,10 +482,14 @@ agent_link_run(void *context)
     struct epoll_event events[2];
 
     agent->dial_at_ns = 0;
+    net_turn_begin();
     while (!is_stopping(agent)) {
-        int count = epoll_wait(agent->epoll_fd, events, 2, timeout_ms(agent));
         bool is_heard = agent->is_unread;
+        int count;
 
+        net_turn_end();
+        count = epoll_wait(agent->epoll_fd, events, 2, timeout_ms(agent));
+        net_turn_begin();
         for (int i = 0; i < count; i++) {
             if (events[i].data.ptr == NULL)
                 drain_wakes(agent);
@@ -494,5 +502,6 @@ agent_link_run(void *context)
         keep_time(agent);
     }
     hang_up(agent, "it ends");
+    net_turn_end();
     return NULL;
 }

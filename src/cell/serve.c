@@ -237,7 +237,7 @@ listen_to_worker(struct serve *serve, struct diag *diag)
 static int
 watch(struct serve *serve, int fd)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.fd = fd};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.fd = fd};
 
     return epoll_ctl(serve->epoll, EPOLL_CTL_ADD, fd, &event) != 0 ? -errno : 0;
 }
@@ -261,7 +261,7 @@ prepare(struct serve *serve)
         return -errno;
     err = watch(serve, serve->event);
     if (err == 0)
-        err = watch(serve, net_fd(serve->connection));
+        err = net_watch(serve->connection, serve->epoll, 0);
     if (err == 0)
         err = hostcall_chain_register(&serve->chain);
     return err == 0 ? faaslet_prepare() : err;

@@ -21,6 +21,7 @@ struct gateway_stream {
     struct gateway_stream *next, **at; /* of the space, under its lock */
     struct gateway_space *space;
     struct MHD_Connection *connection;
+    struct gateway_server *server; /* its */
     uint64_t id;
     char function[CATALOG_NAME_BYTES_MAX + 1];
     pthread_mutex_t lock;
@@ -73,7 +74,7 @@ wake(struct gateway_stream *stream)
     if (!stream->is_suspended)
         return;
     stream->is_suspended = false;
-    MHD_resume_connection(stream->connection);
+    gateway_server_resume(stream->server, stream->connection);
 }
 
 /* -------------------------------------------------------------------- libmicrohttpd's */
@@ -135,6 +136,7 @@ stream_create(struct gateway_request *request, uint64_t id, const char *function
         return NULL;
     stream->space = space;
     stream->connection = request->connection;
+    stream->server = request->server;
     stream->id = id;
     stream->is_starting = id != 0;
     if (function != NULL)

@@ -89,7 +89,7 @@ start_http(struct gateway *gateway, struct diag *diag)
     if (fd < 0)
         return diag_set(diag, fd, "cannot listen at %s: %s", gateway->config.listen, strerror(-fd));
     write_address(gateway, fd);
-    return gateway_listen(gateway, fd, diag);
+    return gateway_serve_start(gateway, fd, diag);
 }
 
 /* ----------------------------------------------------------------------------- start */
@@ -259,16 +259,13 @@ await_answers(struct gateway *gateway)
 static void
 stop_http(struct gateway *gateway)
 {
-    int fd;
-
-    if (gateway->daemon == NULL)
+    if (gateway->server_count == 0)
         return;
-    fd = MHD_quiesce_daemon(gateway->daemon);
+    gateway_serve_close(gateway);
     await_requests(gateway);
     gateway_stream_sweep(gateway, true);
     await_answers(gateway);
-    MHD_stop_daemon(gateway->daemon);
-    file_close(&fd);
+    gateway_serve_stop(gateway);
 }
 
 static void

@@ -95,8 +95,20 @@ struct gateway_client { /* one per connection: who is too slow is cut off */
     _Atomic uint64_t due_ns; /* until when a request must be whole; 0: one is */
 };
 
+/* A thread that serves. */
+struct gateway_server {
+    struct gateway *gateway;
+    struct MHD_Daemon *daemon;
+    int listening, epoll, event; /* owned */
+    pthread_t thread;
+    bool has_thread;
+    bool is_closed; /* the thread's: it accepts nobody any more */
+    _Atomic bool has_resumed, is_asleep;
+};
+
 struct gateway_request {
     struct gateway *gateway;
+    struct gateway_server *server;
     struct MHD_Connection *connection;
     struct gateway_client *client;
     const struct gateway_route *route;
@@ -345,8 +357,21 @@ int gateway_watch_start(struct gateway *gateway, struct diag *diag) MUST_CHECK;
 void gateway_watch_stop(struct gateway *gateway);
 void gateway_client_notify(void *gateway, struct MHD_Connection *connection, void **socket_context,
                            enum MHD_ConnectionNotificationCode code);
-/* On a socket that listens, which it takes. */
-int gateway_listen(struct gateway *gateway, int fd, struct diag *diag) MUST_CHECK;
+/* serve.c: threads that serve at a socket that listens, which it takes, also on failure;
+ * nobody new is accepted; they end. */
+int gateway_serve_start(struct gateway *gateway, int fd, struct diag *diag) MUST_CHECK;
+void gateway_serve_close(struct gateway *gateway);
+void gateway_serve_stop(struct gateway *gateway);
+
+/* A connection of it that is suspended goes on. Any thread. */
+void gateway_server_resume(struct gateway_server *server, struct MHD_Connection *connection);
+
+/* http.c: what libmicrohttpd calls, with the server, and with the gateway */
+enum MHD_Result gateway_on_request(void *context, struct MHD_Connection *connection,
+                                   const char *url, const char *method, const char *version,
+                                   const char *upload, size_t *upload_count, void **own);
+void gateway_on_completed(void *context, struct MHD_Connection *connection, void **own,
+                          enum MHD_RequestTerminationCode code);
 
 /* Makes the Proto-Faaslet of a version and waits for it. False: answered. */
 bool gateway_prepare(struct gateway_request *request, struct catalog_version *version,
@@ -363,9 +388,14 @@ int gateway_blob_check(struct gateway *gateway, const char *tenant, const struct
 int gateway_storage_check(struct gateway *gateway, const char *tenant, uint64_t more,
                           struct diag *diag) MUST_CHECK;
 
+enum gateway_serving { GATEWAY_SERVE, GATEWAY_CLOSE, GATEWAY_STOP };
+
 struct gateway {
     struct gateway_config config; /* its texts are owned */
-    struct MHD_Daemon *daemon;
+    struct gateway_server *servers; /* owned */
+    unsigned server_count;
+    _Atomic enum gateway_serving serving;
+    unsigned closed_count; /* with the end's lock: servers that accept nobody any more */
     char *certificate, *key; /* what the files hold */
     char address[80];
     char compiler[4096];

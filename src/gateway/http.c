@@ -12,8 +12,6 @@
 #include "base/utf8.h"
 #include "gateway/gateway_internal.h"
 
-#define MEMORY_OF_CONNECTION (32u << 10) /* the largest head of a request, about */
-#define IDLE_SECONDS         30u
 #define HEAD_NS              UINT64_C(30000000000)
 #define KEPT_NS              UINT64_C(60000000000) /* idle, and then a head */
 #define BODY_BYTES_PER_S     (UINT64_C(128) << 10)
@@ -70,7 +68,7 @@ gateway_resume(struct gateway_request *request)
 
     ASSERT(request->response != NULL || request->then != NULL);
     request->is_suspended = false;
-    MHD_resume_connection(request->connection);
+    gateway_server_resume(request->server, request->connection);
     gateway_leave(gateway);
 }
 
@@ -404,8 +402,10 @@ go_on(struct gateway_request *request)
 }
 
 static struct gateway_request *
-request_create(struct gateway *gateway, struct MHD_Connection *connection, const char *method)
+request_create(struct gateway_server *server, struct MHD_Connection *connection,
+               const char *method)
 {
+    struct gateway *gateway = server->gateway;
     const union MHD_ConnectionInfo *info;
     struct gateway_request *request = malloc(sizeof(*request));
 
@@ -415,6 +415,7 @@ request_create(struct gateway *gateway, struct MHD_Connection *connection, const
     (void)memset(request->part, 0, sizeof(*request) - offsetof(struct gateway_request, part));
     (void)atomic_fetch_add_explicit(&gateway->requests, 1, memory_order_relaxed);
     request->gateway = gateway;
+    request->server = server;
     request->connection = connection;
     request->method = method;
     request->body.fd = -1;
@@ -423,8 +424,8 @@ request_create(struct gateway *gateway, struct MHD_Connection *connection, const
     return request;
 }
 
-static enum MHD_Result
-on_request(void *context, struct MHD_Connection *connection, const char *url, const char *method,
+enum MHD_Result
+gateway_on_request(void *context, struct MHD_Connection *connection, const char *url, const char *method,
            const char *version, const char *upload, size_t *upload_count, void **own)
 {
     struct gateway_request *request = *own;
@@ -447,8 +448,8 @@ on_request(void *context, struct MHD_Connection *connection, const char *url, co
     return MHD_YES;
 }
 
-static void
-on_completed(void *context, struct MHD_Connection *connection, void **own,
+void
+gateway_on_completed(void *context, struct MHD_Connection *connection, void **own,
              enum MHD_RequestTerminationCode code)
 {
     struct gateway_request *request = *own;
@@ -470,51 +471,4 @@ on_completed(void *context, struct MHD_Connection *connection, void **own,
     free(request);
     *own = NULL;
     count_down(context, &((struct gateway *)context)->requests);
-}
-
-/* ---------------------------------------------------------------------------- listen */
-
-/* %00 becomes a byte that no text of UTF-8 has, so that nothing is cut there unseen. */
-static size_t
-unescape(void *context, struct MHD_Connection *connection, char *text)
-{
-    (void)context;
-    (void)connection;
-    return gateway_unescape(text);
-}
-
-static void
-ignore_log(void *context, const char *format, va_list args)
-{
-    (void)context;
-    (void)format;
-    (void)args;
-}
-
-int
-gateway_listen(struct gateway *gateway, int fd, struct diag *diag)
-{
-    const bool is_tls = gateway->certificate != NULL;
-    struct MHD_OptionItem tls[] = {
-        {MHD_OPTION_HTTPS_MEM_KEY, 0, gateway->key},
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, gateway->certificate},
-        {MHD_OPTION_END, 0, NULL},
-    };
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
-
-    gateway->daemon = MHD_start_daemon(
-        flags | (is_tls ? MHD_USE_TLS : 0), 0, NULL, NULL, on_request, gateway,
-        MHD_OPTION_EXTERNAL_LOGGER, ignore_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_THREAD_POOL_SIZE, gateway->config.threads, MHD_OPTION_CONNECTION_LIMIT,
-        GATEWAY_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_OF_CONNECTION,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, gateway, MHD_OPTION_NOTIFY_CONNECTION,
-        gateway_client_notify, gateway, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, is_tls ? tls : &tls[2], MHD_OPTION_END);
-    if (gateway->daemon != NULL)
-        return 0;
-    return diag_set(diag, is_tls ? -EINVAL : -EIO,
-                    is_tls ? "cannot serve TLS: look at certificate %s and key %s"
-                           : "cannot serve HTTP",
-                    gateway->config.certificate, gateway->config.key);
 }

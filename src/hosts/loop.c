@@ -229,13 +229,17 @@ hosts_loop(void *object)
     struct hosts *hosts = object;
     bool is_any_unread = false;
 
+    net_turn_begin();
     while (do_chores(hosts)) {
         int count;
 
         hosts_peer_forget(hosts); /* no event is in hand now */
+        net_turn_end();
         count = epoll_wait(hosts->epoll, events, EVENTS_MAX, is_any_unread ? 0 : timeout_ms(hosts));
+        net_turn_begin();
         is_any_unread = hear_rest(hosts);
         handle(hosts, events, count > 0 ? count : 0);
     }
+    net_turn_end();
     return NULL;
 }

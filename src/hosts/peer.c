@@ -108,7 +108,6 @@ make_room(struct hosts *hosts)
 void
 hosts_peer_accept(struct hosts *hosts, int fd)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
     struct peer *peer = hosts_alloc(sizeof(*peer));
 
     if (peer == NULL) {
@@ -120,8 +119,7 @@ hosts_peer_accept(struct hosts *hosts, int fd)
         free(peer);
         return;
     }
-    event.data.ptr = peer;
-    if (epoll_ctl(hosts->epoll, EPOLL_CTL_ADD, net_fd(peer->connection), &event) != 0) {
+    if (net_watch(peer->connection, hosts->epoll, (uint64_t)(uintptr_t)peer) != 0) {
         net_connection_destroy(peer->connection);
         free(peer);
         return;

@@ -5,8 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/fault.h"
 #include "net/net_internal.h"
 
@@ -38,7 +41,7 @@ net_connection_create(int fd, const struct net_limits *limits, struct net_connec
         (void)close(fd);
         return -ENOMEM;
     }
-    *connection = (struct net_connection){.fd = fd};
+    *connection = (struct net_connection){.fd = fd, .references = 1, .watch = -1};
     err = connection_init(connection, limits);
     if (err != 0) {
         (void)close(fd);
@@ -50,9 +53,9 @@ net_connection_create(int fd, const struct net_limits *limits, struct net_connec
 }
 
 void
-net_connection_destroy(struct net_connection *connection)
+connection_put(struct net_connection *connection)
 {
-    if (connection == NULL)
+    if (atomic_fetch_sub_explicit(&connection->references, 1, memory_order_acq_rel) != 1)
         return;
     connection_drop_queue(connection);
     connection_drop_received(connection);
@@ -61,6 +64,42 @@ net_connection_destroy(struct net_connection *connection)
     (void)close(connection->fd);
     (void)pthread_mutex_destroy(&connection->lock);
     free(connection);
+}
+
+/* A turn that has it noted finds it over; the other side hears of the end now, whoever still
+ * has a reference. */
+void
+net_connection_destroy(struct net_connection *connection)
+{
+    if (connection == NULL)
+        return;
+    (void)pthread_mutex_lock(&connection->lock);
+    if (connection->is_in_turn && !connection->is_over)
+        (void)!connection_flush(connection);
+    connection_end(connection);
+    if (connection->watch >= 0)
+        (void)epoll_ctl(connection->watch, EPOLL_CTL_DEL, connection->fd, NULL);
+    connection->watch = -1;
+    if (connection->is_in_turn)
+        (void)shutdown(connection->fd, SHUT_RDWR);
+    (void)pthread_mutex_unlock(&connection->lock);
+    connection_put(connection);
+}
+
+int
+net_watch(struct net_connection *connection, int epoll, uint64_t data)
+{
+    int err;
+
+    (void)pthread_mutex_lock(&connection->lock);
+    ASSERT(connection->watch < 0);
+    connection->watch = epoll;
+    connection->watch_data = data;
+    err = connection_watch(connection, EPOLL_CTL_ADD);
+    if (err != 0)
+        connection->watch = -1;
+    (void)pthread_mutex_unlock(&connection->lock);
+    return err;
 }
 
 int

@@ -9,9 +9,8 @@
  *   hosts   net_dial, net_accept -> net_connection_create_secret(fd, secret)
  *
  * A connection never waits: what the socket does not take now is queued, what has
- * not arrived whole is kept. Whoever owns it watches net_fd with EPOLLIN |
- * EPOLLOUT | EPOLLET, and at each event calls net_flush, and net_receive until
- * -EAGAIN.
+ * not arrived whole is kept. Whoever owns it has it watched (net_watch), and at each
+ * event calls net_flush, and net_receive until -EAGAIN.
  *
  * Descriptors go with the first byte of their frame, which then has a sendmsg of its
  * own: so each is told apart, however many frames one recvmsg brings.
@@ -132,11 +131,17 @@ int net_connection_create_secret(int fd, struct net_secret *secret, bool is_serv
  * thread. Whoever waits for it sets a deadline: a side that says nothing is not an error. */
 bool net_is_open(struct net_connection *connection);
 
-/* Closes it; what was queued is lost. NULL is fine. */
+/* Closes it; what was queued is lost, but what a turn has gathered is tried once. It is no
+ * longer watched. NULL is fine. */
 void net_connection_destroy(struct net_connection *connection);
 
-/* To watch; the connection's own. */
+/* The connection's own. */
 int net_fd(const struct net_connection *connection);
+
+/* Once: has this epoll tell of it, by its edges, with these data: what comes, its end, and,
+ * only while something waits for the socket, that it takes more. The epoll is borrowed until
+ * the connection is destroyed. -ENOMEM, -ENOSPC, -EEXIST. */
+int net_watch(struct net_connection *connection, int epoll, uint64_t data) MUST_CHECK;
 
 struct net_frame {
     uint8_t *bytes; /* owned */
@@ -159,6 +164,15 @@ int net_send(struct net_connection *connection, const void *bytes, size_t count,
 
 /* Sends what is queued, as far as the socket takes it. -EPIPE. */
 int net_flush(struct net_connection *connection) MUST_CHECK;
+
+/* Between net_turn_begin and net_turn_end what this thread sends without descriptors is
+ * gathered, and goes out at the end: many frames with one system call, after the locks that
+ * the sender had are free. A thread ends its turn before it waits or computes for long;
+ * net_turn_flush sends what is gathered so far. That the socket refuses it is heard by who
+ * receives, as of what is queued. Turns do not nest. */
+void net_turn_begin(void);
+void net_turn_flush(void);
+void net_turn_end(void);
 
 /* Bytes that are queued. */
 uint64_t net_queued(struct net_connection *connection);

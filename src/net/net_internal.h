@@ -13,6 +13,7 @@
 #define WEFT_NET_NET_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -21,14 +22,16 @@
 #define HEADER_BYTES     4u
 #define AHEAD_BYTES      8192u       /* read at once, where no frame is begun */
 #define GROW_BYTES       (64u << 10) /* reserved for a frame before any of it is there */
-#define QUEUE_FRAMES_MAX (1u << 20)
+#define QUEUE_CHUNKS_MAX (1u << 20)
+#define TURN_CHUNK_BYTES (16u << 10)
+#define TURN_BYTES_MAX   (256u << 10) /* more than this does not wait for the turn's end */
 
-/* A frame that waits to be sent. Its descriptors go with the first byte, so there are
- * none left once sent > 0. */
+/* Frames that wait to be sent, one after the other. One with descriptors is alone in its
+ * chunk; they go with the first byte, so there are none left once sent > 0. */
 struct queued {
     struct queued *next;
-    size_t count, sent; /* with the header */
-    int *fds;           /* owned, behind the bytes */
+    size_t capacity, count, sent; /* count: with the headers */
+    int *fds;                     /* owned, behind the bytes */
     size_t fd_count;
     uint8_t bytes[];
 };
@@ -57,12 +60,21 @@ struct net_connection {
     struct net_limits limits;
     const struct carrier *carrier; /* NULL: the socket */
     void *carrier_data;            /* owned by it */
+    atomic_uint references;        /* the owner's, and that of a turn */
 
     pthread_mutex_t lock;
     struct queued *first, *last;
     uint64_t queued_bytes;
-    uint32_t queued_frames;
-    bool is_over; /* nothing more can be sent */
+    uint32_t queued_chunks;
+    bool is_over;    /* nothing more can be sent */
+    bool is_blocked; /* the socket did not take all: EPOLLOUT will tell */
+
+    int watch; /* borrowed; -1: nobody watches it */
+    uint64_t watch_data;
+    bool is_watching_out;
+
+    struct net_connection *turn_next; /* of a thread's turn */
+    bool is_in_turn;
 
     /* Receiving. What was read ahead comes first, then what is read for the frame
      * that is begun and not whole. */
@@ -81,9 +93,19 @@ struct net_connection {
 
 /* With the lock: sends what is queued, as net_flush. */
 int connection_flush(struct net_connection *connection) MUST_CHECK;
+/* With the lock: watches, with EPOLLOUT where something waits for the socket. */
+int connection_watch(struct net_connection *connection, int operation) MUST_CHECK;
+/* With the lock: as it is now. */
+void connection_rewatch(struct net_connection *connection);
 /* With the lock: nothing more can be sent. */
 void connection_end(struct net_connection *connection);
 void connection_drop_queue(struct net_connection *connection);
 void connection_drop_received(struct net_connection *connection);
+void connection_put(struct net_connection *connection);
+
+/* turn.c */
+bool turn_is_on(void); /* this thread's */
+/* With the lock: it is flushed when some thread's turn ends. */
+void turn_note(struct net_connection *connection);
 
 #endif

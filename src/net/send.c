@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Sending: at once where nothing is queued, else behind what is.
+ * Sending: at once where nothing is queued and no turn is on, else behind what is.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -15,25 +16,25 @@
 #include "net/net_internal.h"
 
 static void
-queued_free(struct queued *frame)
+queued_free(struct queued *chunk)
 {
-    for (size_t i = 0; i < frame->fd_count; i++)
-        (void)close(frame->fds[i]);
-    free(frame);
+    for (size_t i = 0; i < chunk->fd_count; i++)
+        (void)close(chunk->fds[i]);
+    free(chunk);
 }
 
 void
 connection_drop_queue(struct net_connection *connection)
 {
     while (connection->first != NULL) {
-        struct queued *frame = connection->first;
+        struct queued *chunk = connection->first;
 
-        connection->first = frame->next;
-        queued_free(frame);
+        connection->first = chunk->next;
+        queued_free(chunk);
     }
     connection->last = NULL;
     connection->queued_bytes = 0;
-    connection->queued_frames = 0;
+    connection->queued_chunks = 0;
 }
 
 static void
@@ -92,38 +93,86 @@ carry(struct net_connection *connection, const struct iovec *parts, size_t part_
     return socket_send(connection->fd, parts, part_count, fds, fd_count);
 }
 
-int
-connection_flush(struct net_connection *connection)
+/* The other side may take more: whoever owns the connection hears of it by EPOLLOUT. */
+static bool
+is_stuck(const struct net_connection *connection)
 {
-    while (connection->first != NULL) {
-        struct queued *frame = connection->first;
-        struct iovec part = {frame->bytes + frame->sent, frame->count - frame->sent};
-        ssize_t sent = carry(connection, &part, 1, frame->fds, frame->fd_count);
+    if (connection->is_over)
+        return false;
+    return connection->is_blocked ||
+           (connection->carrier != NULL && connection->carrier->queued(connection) > 0);
+}
 
-        if (sent == -EAGAIN)
+int
+connection_watch(struct net_connection *connection, int operation)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET,
+                                .data.u64 = connection->watch_data};
+
+    connection->is_watching_out = is_stuck(connection);
+    if (connection->is_watching_out)
+        event.events |= EPOLLOUT;
+    return epoll_ctl(connection->watch, operation, connection->fd, &event) == 0 ? 0 : -errno;
+}
+
+void
+connection_rewatch(struct net_connection *connection)
+{
+    if (connection->watch >= 0 && is_stuck(connection) != connection->is_watching_out)
+        (void)!connection_watch(connection, EPOLL_CTL_MOD);
+}
+
+static void
+drop_first(struct net_connection *connection)
+{
+    struct queued *chunk = connection->first;
+
+    connection->first = chunk->next;
+    if (connection->first == NULL)
+        connection->last = NULL;
+    connection->queued_chunks--;
+    queued_free(chunk);
+}
+
+static int
+flush_queue(struct net_connection *connection)
+{
+    connection->is_blocked = false;
+    while (connection->first != NULL) {
+        struct queued *chunk = connection->first;
+        struct iovec part = {chunk->bytes + chunk->sent, chunk->count - chunk->sent};
+        ssize_t sent = carry(connection, &part, 1, chunk->fds, chunk->fd_count);
+
+        if (sent == -EAGAIN) {
+            connection->is_blocked = true;
             return 0;
+        }
         if (sent < 0) { /* a hole in what the other side hears is no way to go on */
             connection_end(connection);
             return -EPIPE;
         }
-        for (size_t i = 0; i < frame->fd_count; i++)
-            (void)close(frame->fds[i]);
-        frame->fd_count = 0;
-        frame->sent += (size_t)sent;
+        for (size_t i = 0; i < chunk->fd_count; i++)
+            (void)close(chunk->fds[i]);
+        chunk->fd_count = 0;
+        chunk->sent += (size_t)sent;
         connection->queued_bytes -= (size_t)sent;
-        if (frame->sent < frame->count)
-            continue;
-        connection->first = frame->next;
-        if (connection->first == NULL)
-            connection->last = NULL;
-        connection->queued_frames--;
-        queued_free(frame);
+        if (chunk->sent == chunk->count)
+            drop_first(connection);
     }
     return 0;
 }
 
+int
+connection_flush(struct net_connection *connection)
+{
+    int err = flush_queue(connection);
+
+    connection_rewatch(connection);
+    return err;
+}
+
 static int
-copy_fds(struct queued *frame, const int *fds, size_t fd_count)
+copy_fds(struct queued *chunk, const int *fds, size_t fd_count)
 {
     for (size_t i = 0; i < fd_count; i++) {
         int err = fault_point("net.dup");
@@ -131,44 +180,44 @@ copy_fds(struct queued *frame, const int *fds, size_t fd_count)
 
         if (fd < 0)
             return err != 0 ? err : -errno;
-        frame->fds[frame->fd_count++] = fd;
+        chunk->fds[chunk->fd_count++] = fd;
     }
     return 0;
 }
 
-/* Takes the frame; what of it was sent already is not copied. */
+/* Takes the chunk: a frame, of which some was sent already. */
 static void
-enqueue(struct net_connection *connection, struct queued *frame, const void *bytes)
+enqueue(struct net_connection *connection, struct queued *chunk)
 {
-    header_write(frame->bytes, frame->count - HEADER_BYTES);
-    if (frame->count > HEADER_BYTES)
-        (void)memcpy(frame->bytes + HEADER_BYTES, bytes, frame->count - HEADER_BYTES);
     if (connection->last != NULL)
-        connection->last->next = frame;
+        connection->last->next = chunk;
     else
-        connection->first = frame;
-    connection->last = frame;
-    connection->queued_bytes += frame->count - frame->sent;
-    connection->queued_frames++;
+        connection->first = chunk;
+    connection->last = chunk;
+    connection->queued_bytes += chunk->count - chunk->sent;
+    connection->queued_chunks++;
 }
 
-/* Room for it in the queue is reserved before anything is sent, for a frame of which
- * a part was sent must not fail. */
-static struct queued *
-queued_reserve(size_t count, size_t fd_count)
+static void
+chunk_append(struct queued *chunk, const void *bytes, size_t count)
 {
-    size_t bytes = ROUND_UP(HEADER_BYTES + count, sizeof(int));
-    struct queued *frame = NULL;
+    header_write(chunk->bytes + chunk->count, count);
+    if (count > 0)
+        (void)memcpy(chunk->bytes + chunk->count + HEADER_BYTES, bytes, count);
+    chunk->count += HEADER_BYTES + count;
+}
 
-    if (fault_point("net.queue") == 0)
-        frame = malloc(sizeof(*frame) + bytes + fd_count * sizeof(int));
-    if (frame == NULL)
+/* An empty one. */
+static struct queued *
+chunk_create(size_t capacity, size_t fd_count)
+{
+    size_t bytes = ROUND_UP(capacity, sizeof(int));
+    struct queued *chunk = malloc(sizeof(*chunk) + bytes + fd_count * sizeof(int));
+
+    if (chunk == NULL)
         return NULL;
-    frame->next = NULL;
-    frame->count = HEADER_BYTES + count;
-    frame->sent = frame->fd_count = 0;
-    frame->fds = (int *)(void *)(frame->bytes + bytes);
-    return frame;
+    *chunk = (struct queued){.capacity = bytes, .fds = (int *)(void *)(chunk->bytes + bytes)};
+    return chunk;
 }
 
 /* -------------------------------------------------------------------------- door */
@@ -205,25 +254,97 @@ send_now(struct net_connection *connection, const struct outgoing *out, size_t *
     return took == -ETOOMANYREFS ? -EMFILE : (int)took; /* too many are on their way */
 }
 
+static int
+check_room(const struct net_connection *connection, size_t count)
+{
+    if (connection->is_over)
+        return -EPIPE;
+    if (connection->queued_chunks >= QUEUE_CHUNKS_MAX ||
+        connection->limits.queue_bytes_max - connection->queued_bytes < HEADER_BYTES + count)
+        return -ENOBUFS;
+    return fault_point("net.queue") != 0 ? -ENOMEM : 0;
+}
+
+/* With the lock: behind what is queued. */
+static int
+queue(struct net_connection *connection, const struct outgoing *out, size_t capacity)
+{
+    struct queued *last = connection->last;
+    int err;
+
+    if (out->fd_count == 0 && last != NULL && last->fd_count == 0 &&
+        last->capacity - last->count >= HEADER_BYTES + out->count) {
+        chunk_append(last, out->bytes, out->count);
+        connection->queued_bytes += HEADER_BYTES + out->count;
+        return 0;
+    }
+    last = chunk_create(capacity, out->fd_count);
+    if (last == NULL)
+        return -ENOMEM;
+    err = copy_fds(last, out->fds, out->fd_count);
+    if (err != 0) {
+        queued_free(last);
+        return err;
+    }
+    chunk_append(last, out->bytes, out->count);
+    enqueue(connection, last);
+    return 0;
+}
+
+/* With the lock; nothing is queued. Room for the rest is reserved before anything is sent, for a
+ * frame of which a part was sent must not fail. */
+static int
+send_first(struct net_connection *connection, const struct outgoing *out)
+{
+    struct queued *chunk = chunk_create(HEADER_BYTES + out->count, out->fd_count);
+    size_t sent = 0;
+    int err;
+
+    if (chunk == NULL)
+        return -ENOMEM;
+    err = send_now(connection, out, &sent);
+    if (err == 0 && sent == 0)
+        err = copy_fds(chunk, out->fds, out->fd_count);
+    if (err != 0 || sent == HEADER_BYTES + out->count) {
+        queued_free(chunk);
+        return err;
+    }
+    chunk_append(chunk, out->bytes, out->count);
+    chunk->sent = sent;
+    connection->is_blocked = true;
+    enqueue(connection, chunk);
+    return 0;
+}
+
 /* With the lock. */
 static int
-send_or_queue(struct net_connection *connection, const struct outgoing *out, struct queued *frame)
+send_at_once(struct net_connection *connection, const struct outgoing *out)
 {
-    int err = 0;
+    int err;
 
-    if (connection->is_over)
-        err = -EPIPE;
-    else if (connection->queued_frames >= QUEUE_FRAMES_MAX ||
-             connection->limits.queue_bytes_max - connection->queued_bytes < frame->count)
-        err = -ENOBUFS;
-    else if (connection->first == NULL)
-        err = send_now(connection, out, &frame->sent);
-    if (err == 0 && frame->sent == 0)
-        err = copy_fds(frame, out->fds, out->fd_count);
-    if (err != 0 || frame->sent == frame->count)
-        queued_free(frame);
-    else
-        enqueue(connection, frame, out->bytes);
+    /* What a turn has gathered goes first. */
+    if (connection->first != NULL && !connection->is_blocked)
+        (void)!flush_queue(connection);
+    err = check_room(connection, out->count);
+    if (err == 0)
+        err = connection->first == NULL ? send_first(connection, out)
+                                        : queue(connection, out, HEADER_BYTES + out->count);
+    return err;
+}
+
+/* With the lock: it goes out when the turn ends. */
+static int
+send_in_turn(struct net_connection *connection, const struct outgoing *out)
+{
+    size_t bytes = HEADER_BYTES + out->count;
+    int err = check_room(connection, out->count);
+
+    if (err == 0)
+        err = queue(connection, out, bytes < TURN_CHUNK_BYTES ? TURN_CHUNK_BYTES : bytes);
+    if (err == 0)
+        turn_note(connection);
+    if (err == 0 && connection->queued_bytes >= TURN_BYTES_MAX && !connection->is_blocked)
+        (void)!flush_queue(connection);
     return err;
 }
 
@@ -232,17 +353,17 @@ net_send(struct net_connection *connection, const void *bytes, size_t count, con
          size_t fd_count)
 {
     const struct outgoing out = {bytes, count, fds, fd_count};
-    struct queued *frame;
     int err;
 
     if (count > NET_FRAME_BYTES_MAX || fd_count > NET_FRAME_FDS_MAX ||
         (fd_count > 0 && connection->carrier != NULL))
         return -EMSGSIZE;
-    frame = queued_reserve(count, fd_count);
-    if (frame == NULL)
-        return -ENOMEM;
     (void)pthread_mutex_lock(&connection->lock);
-    err = send_or_queue(connection, &out, frame);
+    if (fd_count == 0 && turn_is_on())
+        err = send_in_turn(connection, &out);
+    else
+        err = send_at_once(connection, &out);
+    connection_rewatch(connection);
     (void)pthread_mutex_unlock(&connection->lock);
     return err;
 }

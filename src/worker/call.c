@@ -450,11 +450,6 @@ worker_call_sent(struct worker_cell *cell, uint64_t id, bool is_cancelled)
     /* Where not even this can be sent, the deadline ends it. */
     if (is_cancelled)
         (void)!send_cancel(cell, id);
-    if (net_queued(cell->connection) == 0)
-        return;
-    (void)pthread_mutex_lock(&cell->worker->lock);
-    worker_place_watch_out(cell, true);
-    (void)pthread_mutex_unlock(&cell->worker->lock);
 }
 
 /* One that could not be sent: as if it had never been, unless it is over. */

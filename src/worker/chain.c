@@ -167,8 +167,6 @@ tell(struct worker_cell *cell, uint64_t id, Rpc__CellChainEnd *message)
     chained = err == 0 ? find_id(worker, id) : NULL;
     if (chained != NULL)
         take(chained);
-    if (err == 0 && cell->state < CELL_LEAVING && net_queued(cell->connection) > 0)
-        worker_place_watch_out(cell, true);
     (void)pthread_mutex_unlock(&worker->lock);
     (void)pthread_mutex_unlock(&cell->send_lock);
     (void)pthread_mutex_lock(&worker->lock);

@@ -51,8 +51,7 @@ send_drop(const struct worker_function *function)
     request.is_case = RPC__CELL_REQUEST__IS_DROP;
     request.drop = &drop;
     /* A queue that is full costs the cell some memory, no more. */
-    if (rpc_send(cell->connection, &request.base, NULL, 0) == 0 && net_queued(cell->connection) > 0)
-        worker_place_watch_out(cell, true);
+    (void)!rpc_send(cell->connection, &request.base, NULL, 0);
 }
 
 void

@@ -39,16 +39,8 @@ hear_some(struct worker_cell *cell)
 static void
 socket_event(struct worker_cell *cell, uint32_t events)
 {
-    struct worker *worker = cell->worker;
-
-    if ((events & EPOLLOUT) != 0) {
-        /* Where it is over, reading says so. */
-        (void)!net_flush(cell->connection);
-        (void)pthread_mutex_lock(&worker->lock);
-        if (net_queued(cell->connection) == 0)
-            worker_place_watch_out(cell, false);
-        (void)pthread_mutex_unlock(&worker->lock);
-    }
+    if ((events & EPOLLOUT) != 0)
+        (void)!net_flush(cell->connection); /* where it is over, reading says so */
     hear_some(cell);
 }
 
@@ -249,18 +241,22 @@ worker_loop_run(void *context)
     struct worker *worker = context;
 
     worker_set_loop(worker);
+    net_turn_begin();
     for (;;) {
         struct chores chores = do_chores(worker);
         int count;
 
         if (chores.is_stopping)
             break;
+        net_turn_end();
         count =
             epoll_wait(worker->epoll_fd, events, EVENTS_MAX, timeout_ms(worker, chores.look_at_ns));
+        net_turn_begin();
         handle(events, count > 0 ? count : 0);
         hear_rest(worker);
         worker_place_forget(worker);
     }
     end_all(worker);
+    net_turn_end();
     return NULL;
 }

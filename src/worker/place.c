@@ -2,7 +2,7 @@
  *
  * The life of a cell, from its start to the starter that takes it down.
  *
- * All but worker_place_add, worker_place_rearm, worker_place_watch_out and the references is done
+ * All but worker_place_add, worker_place_rearm and the references is done
  * on the loop, so a cell that the loop looks at stays.
  */
 #include <errno.h>
@@ -19,7 +19,6 @@
 #include "base/fault.h"
 #include "worker/worker_internal.h"
 
-#define SOCKET_EVENTS  (EPOLLIN | EPOLLRDHUP | EPOLLET)
 #define PROCESS_EVENTS (EPOLLIN | EPOLLONESHOT)
 
 /* ------------------------------------------------------------------------- references */
@@ -64,14 +63,14 @@ unlink_from(struct worker_cell **list, struct worker_cell *cell)
 
 /* --------------------------------------------------------------------------- watching */
 
+/* The two descriptors of a cell are told apart by the pointer's lowest bit. */
 static int
-control(struct worker_cell *cell, int operation, int fd, uint32_t events)
+watch_process(struct worker_cell *cell, int operation)
 {
-    /* The two descriptors of a cell are told apart by the pointer's lowest bit. */
-    struct epoll_event event = {
-        .events = events, .data.u64 = (uint64_t)(uintptr_t)cell | (fd == cell->pidfd ? 1 : 0)};
+    struct epoll_event event = {.events = PROCESS_EVENTS,
+                                .data.u64 = (uint64_t)(uintptr_t)cell | 1};
 
-    return epoll_ctl(cell->worker->epoll_fd, operation, fd, &event) == 0 ? 0 : -errno;
+    return epoll_ctl(cell->worker->epoll_fd, operation, cell->pidfd, &event) == 0 ? 0 : -errno;
 }
 
 static int
@@ -80,27 +79,17 @@ watch(struct worker_cell *cell)
     int err = fault_point("worker.start");
 
     if (err == 0)
-        err = control(cell, EPOLL_CTL_ADD, net_fd(cell->connection), SOCKET_EVENTS);
+        err = net_watch(cell->connection, cell->worker->epoll_fd, (uint64_t)(uintptr_t)cell);
     if (err == 0)
-        err = control(cell, EPOLL_CTL_ADD, cell->pidfd, PROCESS_EVENTS);
+        err = watch_process(cell, EPOLL_CTL_ADD);
     return err;
-}
-
-void
-worker_place_watch_out(struct worker_cell *cell, bool is_wanted)
-{
-    uint32_t events = SOCKET_EVENTS | (is_wanted ? (uint32_t)EPOLLOUT : 0);
-
-    if (cell->state < CELL_LEAVING && cell->is_watching_out != is_wanted &&
-        control(cell, EPOLL_CTL_MOD, net_fd(cell->connection), events) == 0)
-        cell->is_watching_out = is_wanted;
 }
 
 void
 worker_place_rearm(struct worker_cell *cell)
 {
     if (cell->state != CELL_DOWN)
-        (void)control(cell, EPOLL_CTL_MOD, cell->pidfd, PROCESS_EVENTS);
+        (void)watch_process(cell, EPOLL_CTL_MOD);
 }
 
 /* --------------------------------------------------------------------------- starting */

@@ -71,7 +71,6 @@ struct worker_cell {
     bool has_ended_call; /* it was of use */
     bool is_unread;      /* the loop's: more frames may be there */
     bool is_ended;       /* the loop's: its process has */
-    bool is_watching_out;
     struct worker_tenant *tenant;  /* NULL: nobody's */
     struct worker_tenant *owner;   /* for which it was started; until it is taken down */
     struct worker_record *calls;   /* sent to it, in no order */
@@ -241,8 +240,6 @@ void worker_place_put(struct worker_cell *cell);
 void worker_place_destroy(struct worker_cell *cell);
 /* With the lock, after use of the jail: its end may have been overlooked meanwhile. */
 void worker_place_rearm(struct worker_cell *cell);
-/* With the lock: whether the loop is to hear that its socket takes more. */
-void worker_place_watch_out(struct worker_cell *cell, bool is_wanted);
 
 /* On the loop. All of them may free the cell's calls and hand it to the starter. */
 void worker_place_ready(struct worker_cell *cell);
