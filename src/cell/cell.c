@@ -15,6 +15,10 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "cell/cell_internal.h"
+#include "net/net.h"
+
+#define BRIEF_NS   UINT64_C(50000)
+#define GATHER_MAX 32u /* tasks whose words wait for each other */
 
 static _Thread_local struct cell *cell_of_thread;
 static _Thread_local uint64_t task_of_thread;
@@ -156,6 +160,7 @@ static void
 run(struct cell *cell, struct task *task)
 {
     struct faaslet_outcome outcome;
+    uint64_t began_ns;
     int err = begin(task);
 
     if (err != 0) {
@@ -169,8 +174,11 @@ run(struct cell *cell, struct task *task)
         return;
     }
     task_of_thread = task->id;
+    began_ns = clock_now_ns();
     faaslet_run(task->faaslet, task->deadline_ns, &outcome);
     task_of_thread = 0;
+    atomic_store_explicit(&task->function->is_brief, clock_now_ns() - began_ns < BRIEF_NS,
+                          memory_order_relaxed);
     task->memory_bytes = faaslet_memory_bytes(task->faaslet);
     if (task->save_at != NULL && save_is_there(task, &outcome)) {
         save_end_there(cell, task);
@@ -229,20 +237,51 @@ tick(struct executor *executor, uint64_t tick_ns)
         executor->is_ticking = tick_ns != 0;
 }
 
+/* With the lock, which it lets go of. What calls have said is gathered (net_turn_begin) until
+ * there is nothing to do, or something that may last: a quantum at most. */
+static void
+flush(struct executor *executor)
+{
+    if (executor->unflushed == 0)
+        return;
+    executor->unflushed = 0;
+    (void)pthread_mutex_unlock(&executor->cell->lock);
+    net_turn_flush();
+    (void)pthread_mutex_lock(&executor->cell->lock);
+}
+
+/* With the lock. */
+static void
+await_task(struct executor *executor)
+{
+    struct cell *cell = executor->cell;
+
+    tick(executor, 0);
+    cell->idle++;
+    while (cell->queue.first == NULL && !cell->is_over) {
+        (void)pthread_cond_wait(&cell->work, &cell->lock);
+        cell->is_waking = false;
+    }
+    cell->idle--;
+}
+
+static bool
+is_brief(const struct task *task)
+{
+    return atomic_load_explicit(&task->function->is_brief, memory_order_relaxed);
+}
+
 /* With the lock. Waits for work; NULL: it is over. */
 static struct task *
 next_task(struct executor *executor)
 {
     struct cell *cell = executor->cell;
-    struct task *task;
+    struct task *task = (struct task *)cell->queue.first;
 
-    if (cell->queue.first == NULL) {
-        tick(executor, 0);
-        cell->idle++;
-        while (cell->queue.first == NULL && !cell->is_over)
-            (void)pthread_cond_wait(&cell->work, &cell->lock);
-        cell->idle--;
-    }
+    if (task == NULL || !is_brief(task) || executor->unflushed >= GATHER_MAX)
+        flush(executor);
+    if (cell->queue.first == NULL)
+        await_task(executor);
     task = (struct task *)cell->queue.first;
     if (task == NULL)
         return NULL;
@@ -250,6 +289,8 @@ next_task(struct executor *executor)
     list_remove(&task->link);
     task->state = TASK_RUNNING;
     task->is_woken = false;
+    if (cell->queue.first != NULL)
+        task_rouse(cell);
     return task;
 }
 
@@ -263,13 +304,16 @@ executor_main(void *object)
 
     ASSERT(err == 0);
     cell_of_thread = cell;
+    net_turn_begin();
     (void)pthread_mutex_lock(&cell->lock);
     while ((task = next_task(executor)) != NULL) {
         (void)pthread_mutex_unlock(&cell->lock);
         serve(cell, task);
+        executor->unflushed++;
         (void)pthread_mutex_lock(&cell->lock);
     }
     (void)pthread_mutex_unlock(&cell->lock);
+    net_turn_end();
     return NULL;
 }
 

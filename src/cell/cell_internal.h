@@ -82,11 +82,13 @@ struct cell_function {
     uint64_t wall_ns_max;
     uint32_t warm_max, warm_count;
     struct warm *warm; /* the most recent on top */
+    _Atomic bool is_brief; /* its last quantum was over at once: so, likely, is the next */
 };
 
 struct executor {
     struct cell *cell;
     bool is_ticking;
+    unsigned unflushed; /* tasks served since what they sent went out */
     pthread_t thread;
 };
 
@@ -105,6 +107,7 @@ struct cell {
     uint32_t slots_max, slots_in_use;
     uint64_t tick_ns;
     unsigned idle;
+    bool is_waking; /* an idle executor is on its way: it wakes the next where there is more */
     bool is_ending, is_over;
     struct cell_usage usage;
 
@@ -126,6 +129,8 @@ void task_cancel(struct cell *cell, struct task *task);
 int task_enter(struct cell *cell, struct task *task) MUST_CHECK;
 void task_leave(struct cell *cell, struct task *task);
 void task_queue(struct cell *cell, struct task *task);
+/* There is something in the queue. */
+void task_rouse(struct cell *cell);
 void task_wake(struct cell *cell, struct task *task);
 /* A slot became free, or may be taken from somebody: the starved try again. */
 void cell_feed(struct cell *cell);

@@ -256,7 +256,8 @@ on_end(void *context, const struct cell_end *from)
 {
     struct serve_call *call = context;
     Rpc__CellEnd end = RPC__CELL_END__INIT;
-    char *message = rpc_text(from->message), *backtrace = rpc_text(from->backtrace);
+    char *message = from->message[0] != '\0' ? rpc_text(from->message) : NULL;
+    char *backtrace = from->backtrace[0] != '\0' ? rpc_text(from->backtrace) : NULL;
     char *saving = NULL;
     char limit[MESSAGE_BYTES_MAX];
 

@@ -114,13 +114,21 @@ task_leave(struct cell *cell, struct task *task)
 /* -------------------------------------------------------------------------- waking */
 
 void
+task_rouse(struct cell *cell)
+{
+    if (cell->idle == 0 || cell->is_waking)
+        return;
+    cell->is_waking = true;
+    (void)pthread_cond_signal(&cell->work);
+}
+
+void
 task_queue(struct cell *cell, struct task *task)
 {
     list_remove(&task->link);
     task->state = TASK_QUEUED;
     list_append(&cell->queue, &task->link);
-    if (cell->idle > 0)
-        (void)pthread_cond_signal(&cell->work);
+    task_rouse(cell);
 }
 
 void
@@ -143,8 +151,7 @@ cell_feed(struct cell *cell)
         return;
     list_remove(link);
     list_prepend(&cell->queue, link);
-    if (cell->idle > 0)
-        (void)pthread_cond_signal(&cell->work);
+    task_rouse(cell);
 }
 
 int
