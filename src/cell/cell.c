@@ -18,6 +18,7 @@
 #include "net/net.h"
 
 #define BRIEF_NS   UINT64_C(50000)
+#define LEND_NS    UINT64_C(200000)
 #define GATHER_MAX 32u /* tasks whose words wait for each other */
 
 static _Thread_local struct cell *cell_of_thread;
@@ -237,6 +238,16 @@ tick(struct executor *executor, uint64_t tick_ns)
         executor->is_ticking = tick_ns != 0;
 }
 
+/* With the lock. */
+static void
+take(struct executor *executor, struct task *task)
+{
+    tick(executor, executor->cell->tick_ns);
+    list_remove(&task->link);
+    task->state = TASK_RUNNING;
+    task->is_woken = false;
+}
+
 /* With the lock, which it lets go of. What calls have said is gathered (net_turn_begin) until
  * there is nothing to do, or something that may last: a quantum at most. */
 static void
@@ -265,12 +276,6 @@ await_task(struct executor *executor)
     cell->idle--;
 }
 
-static bool
-is_brief(const struct task *task)
-{
-    return atomic_load_explicit(&task->function->is_brief, memory_order_relaxed);
-}
-
 /* With the lock. Waits for work; NULL: it is over. */
 static struct task *
 next_task(struct executor *executor)
@@ -278,17 +283,14 @@ next_task(struct executor *executor)
     struct cell *cell = executor->cell;
     struct task *task = (struct task *)cell->queue.first;
 
-    if (task == NULL || !is_brief(task) || executor->unflushed >= GATHER_MAX)
+    if (task == NULL || !task_is_brief(task) || executor->unflushed >= GATHER_MAX)
         flush(executor);
     if (cell->queue.first == NULL)
         await_task(executor);
     task = (struct task *)cell->queue.first;
     if (task == NULL)
         return NULL;
-    tick(executor, cell->tick_ns);
-    list_remove(&task->link);
-    task->state = TASK_RUNNING;
-    task->is_woken = false;
+    take(executor, task);
     if (cell->queue.first != NULL)
         task_rouse(cell);
     return task;
@@ -315,6 +317,42 @@ executor_main(void *object)
     (void)pthread_mutex_unlock(&cell->lock);
     net_turn_end();
     return NULL;
+}
+
+/* --------------------------------------------------------------------- a lent thread */
+
+void
+cell_lend_begin(struct cell *cell)
+{
+    (void)pthread_mutex_lock(&cell->lock);
+    ASSERT(!cell->is_lent);
+    cell->is_lent = true;
+    cell->lent_count = 0;
+    (void)pthread_mutex_unlock(&cell->lock);
+}
+
+void
+cell_lend_end(struct cell *cell)
+{
+    uint64_t until_ns = clock_now_ns() + LEND_NS;
+    struct task *task;
+
+    cell_of_thread = cell;
+    cell->lender.cell = cell;
+    (void)pthread_mutex_lock(&cell->lock);
+    while ((task = (struct task *)cell->queue.first) != NULL && task_is_brief(task) &&
+           clock_now_ns() < until_ns) {
+        take(&cell->lender, task);
+        (void)pthread_mutex_unlock(&cell->lock);
+        serve(cell, task);
+        (void)pthread_mutex_lock(&cell->lock);
+    }
+    cell->is_lent = false;
+    tick(&cell->lender, 0);
+    if (task != NULL)
+        task_rouse(cell);
+    (void)pthread_mutex_unlock(&cell->lock);
+    cell_of_thread = NULL;
 }
 
 /* ------------------------------------------------------------------------ the cell */

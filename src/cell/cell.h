@@ -126,6 +126,13 @@ struct cell_call {
 int cell_start(struct cell_function *function, const struct cell_call *call,
                uint64_t *id) MUST_CHECK;
 
+/* A thread that starts calls may lend itself, one at a time: between the two, calls of functions
+ * that were brief the last time wake no executor, but a few of them are run by cell_lend_end on
+ * this thread, which must be one for Faaslets (faaslet_thread_init). What may last longer is the
+ * executors', and what turns out to is, after a quantum. */
+void cell_lend_begin(struct cell *cell);
+void cell_lend_end(struct cell *cell);
+
 /* What a pending host function waits for may have happened: it is called again.
  * Never lost: a call that is just running goes on once more. -ESRCH: over. */
 int cell_wake(struct cell *cell, uint64_t id);

@@ -81,7 +81,7 @@ struct cell_function {
     struct faaslet_config config;
     uint64_t wall_ns_max;
     uint32_t warm_max, warm_count;
-    struct warm *warm; /* the most recent on top */
+    struct warm *warm;     /* the most recent on top */
     _Atomic bool is_brief; /* its last quantum was over at once: so, likely, is the next */
 };
 
@@ -109,6 +109,9 @@ struct cell {
     unsigned idle;
     bool is_waking; /* an idle executor is on its way: it wakes the next where there is more */
     bool is_ending, is_over;
+    bool is_lent;
+    unsigned lent_count; /* tasks that were queued since */
+    struct executor lender;
     struct cell_usage usage;
 
     struct executor *executors;
@@ -129,6 +132,7 @@ void task_cancel(struct cell *cell, struct task *task);
 int task_enter(struct cell *cell, struct task *task) MUST_CHECK;
 void task_leave(struct cell *cell, struct task *task);
 void task_queue(struct cell *cell, struct task *task);
+bool task_is_brief(const struct task *task);
 /* There is something in the queue. */
 void task_rouse(struct cell *cell);
 void task_wake(struct cell *cell, struct task *task);

@@ -210,6 +210,23 @@ take_all(struct serve *serve, struct diag *diag)
     }
 }
 
+/* What comes, and what of it is brief. */
+static int
+take_turn(struct serve *serve, struct diag *diag)
+{
+    bool is_lent = serve->cell != NULL;
+    int err;
+
+    net_turn_begin();
+    if (is_lent)
+        cell_lend_begin(serve->cell);
+    err = take_all(serve, diag);
+    if (is_lent)
+        cell_lend_end(serve->cell);
+    net_turn_end();
+    return err;
+}
+
 static int
 listen_to_worker(struct serve *serve, struct diag *diag)
 {
@@ -225,7 +242,7 @@ listen_to_worker(struct serve *serve, struct diag *diag)
         (void)done;
         err = atomic_load(&serve->lost);
         if (err == 0)
-            err = take_all(serve, diag);
+            err = take_turn(serve, diag);
     } while (err == 0);
     if (err == -EPIPE)
         return 0;

@@ -12,6 +12,7 @@
 #include "cell/cell_internal.h"
 
 #define TABLE_MIN 64u
+#define LENT_MAX  4u /* more than these are shared with the executors */
 
 void
 list_append(struct list *list, struct link *link)
@@ -113,6 +114,12 @@ task_leave(struct cell *cell, struct task *task)
 
 /* -------------------------------------------------------------------------- waking */
 
+bool
+task_is_brief(const struct task *task)
+{
+    return atomic_load_explicit(&task->function->is_brief, memory_order_relaxed);
+}
+
 void
 task_rouse(struct cell *cell)
 {
@@ -128,7 +135,8 @@ task_queue(struct cell *cell, struct task *task)
     list_remove(&task->link);
     task->state = TASK_QUEUED;
     list_append(&cell->queue, &task->link);
-    task_rouse(cell);
+    if (!cell->is_lent || !task_is_brief(task) || ++cell->lent_count > LENT_MAX)
+        task_rouse(cell);
 }
 
 void

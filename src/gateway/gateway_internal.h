@@ -391,11 +391,11 @@ int gateway_storage_check(struct gateway *gateway, const char *tenant, uint64_t 
 enum gateway_serving { GATEWAY_SERVE, GATEWAY_CLOSE, GATEWAY_STOP };
 
 struct gateway {
-    struct gateway_config config; /* its texts are owned */
+    struct gateway_config config;   /* its texts are owned */
     struct gateway_server *servers; /* owned */
     unsigned server_count;
     _Atomic enum gateway_serving serving;
-    unsigned closed_count; /* with the end's lock: servers that accept nobody any more */
+    unsigned closed_count;   /* with the end's lock: servers that accept nobody any more */
     char *certificate, *key; /* what the files hold */
     char address[80];
     char compiler[4096];

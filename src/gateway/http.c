@@ -12,11 +12,11 @@
 #include "base/utf8.h"
 #include "gateway/gateway_internal.h"
 
-#define HEAD_NS              UINT64_C(30000000000)
-#define KEPT_NS              UINT64_C(60000000000) /* idle, and then a head */
-#define BODY_BYTES_PER_S     (UINT64_C(128) << 10)
-#define DRAIN_BYTES          (UINT64_C(64) << 20) /* read and forgotten before an error is told */
-#define BEARER               "Bearer "
+#define HEAD_NS          UINT64_C(30000000000)
+#define KEPT_NS          UINT64_C(60000000000) /* idle, and then a head */
+#define BODY_BYTES_PER_S (UINT64_C(128) << 10)
+#define DRAIN_BYTES      (UINT64_C(64) << 20) /* read and forgotten before an error is told */
+#define BEARER           "Bearer "
 
 /* ---------------------------------------------------------------- suspend and resume */
 
@@ -402,8 +402,7 @@ go_on(struct gateway_request *request)
 }
 
 static struct gateway_request *
-request_create(struct gateway_server *server, struct MHD_Connection *connection,
-               const char *method)
+request_create(struct gateway_server *server, struct MHD_Connection *connection, const char *method)
 {
     struct gateway *gateway = server->gateway;
     const union MHD_ConnectionInfo *info;
@@ -425,8 +424,9 @@ request_create(struct gateway_server *server, struct MHD_Connection *connection,
 }
 
 enum MHD_Result
-gateway_on_request(void *context, struct MHD_Connection *connection, const char *url, const char *method,
-           const char *version, const char *upload, size_t *upload_count, void **own)
+gateway_on_request(void *context, struct MHD_Connection *connection, const char *url,
+                   const char *method, const char *version, const char *upload,
+                   size_t *upload_count, void **own)
 {
     struct gateway_request *request = *own;
 
@@ -450,7 +450,7 @@ gateway_on_request(void *context, struct MHD_Connection *connection, const char 
 
 void
 gateway_on_completed(void *context, struct MHD_Connection *connection, void **own,
-             enum MHD_RequestTerminationCode code)
+                     enum MHD_RequestTerminationCode code)
 {
     struct gateway_request *request = *own;
 

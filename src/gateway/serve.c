@@ -213,8 +213,8 @@ gateway_serve_start(struct gateway *gateway, int fd, struct diag *diag)
     while (err == 0 && gateway->server_count < gateway->config.threads) {
         struct gateway_server *server = &gateway->servers[gateway->server_count++];
 
-        *server = (struct gateway_server){
-            .gateway = gateway, .listening = -1, .epoll = -1, .event = -1};
+        *server =
+            (struct gateway_server){.gateway = gateway, .listening = -1, .epoll = -1, .event = -1};
         err = start_one(server, fd);
     }
     file_close(&fd);

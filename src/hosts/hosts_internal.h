@@ -26,6 +26,8 @@
 #define HOSTS_STRANGER_NS    UINT64_C(5000000000) /* for the proof, the hello and the register */
 #define HOSTS_STRANGERS_MAX  256u
 #define HOSTS_FRAMES_A_TURN  64u
+#define HOSTS_ENDS_HEARD     64u                /* are told of at once */
+#define HOSTS_ANSWER_NS      UINT64_C(20000000) /* and fewer after so long */
 #define HOSTS_RUN_BUCKETS    256u
 #define HOSTS_KNOWN_BUCKETS  256u
 #define HOSTS_KNOWN_MAX      8192u /* functions, and tenants, that a worker is told of */
@@ -85,6 +87,7 @@ struct peer {
     bool is_beat_due;         /* the loop's: to be answered */
     Rpc__HostRun *ends;       /* the loop's: to be told as heard; owned */
     size_t end_count, end_capacity;
+    uint64_t answer_at_ns;  /* where there are ends */
     struct upload *uploads; /* the loop's */
     uint32_t upload_count;
 
@@ -209,8 +212,8 @@ void *hosts_loop(void *hosts);
 void hosts_peer_accept(struct hosts *hosts, int fd);
 void hosts_peer_event(struct peer *peer);
 void hosts_peer_close(struct peer *peer);
-void hosts_peer_forget(struct hosts *hosts); /* those that are over */
-void hosts_peer_answer(struct peer *peer);   /* what it said in this turn */
+void hosts_peer_forget(struct hosts *hosts);                /* those that are over */
+void hosts_peer_answer(struct peer *peer, uint64_t now_ns); /* what it said, where that is due */
 /* With the lock. */
 void hosts_peer_put(struct peer *peer);
 /* With the lock: sends; what cannot be sent is a word lost, and the end of the connection. */

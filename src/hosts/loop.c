@@ -73,6 +73,9 @@ end_silent(struct hosts *hosts, uint64_t now_ns)
             hosts_host_down(host);
         else if (until_ns < hosts->look_at_ns)
             hosts->look_at_ns = until_ns;
+        if (until_ns > now_ns && host->peer != NULL && host->peer->end_count > 0 &&
+            host->peer->answer_at_ns < hosts->look_at_ns)
+            hosts->look_at_ns = host->peer->answer_at_ns;
     }
 }
 
@@ -94,10 +97,9 @@ look(struct hosts *hosts)
 
 /* The planner is told that a host is heard, now and then. */
 static void
-tell_heard(struct host *host)
+tell_heard(struct host *host, uint64_t now_ns)
 {
     struct hosts *hosts = host->hosts;
-    uint64_t now_ns = clock_now_ns();
 
     host->peer->is_heard = false;
     (void)pthread_mutex_lock(&hosts->lock);
@@ -132,20 +134,21 @@ do_noted(struct host *host)
 }
 
 static void
-do_chores_of(struct host *host, bool has_chores)
+do_chores_of(struct host *host, bool has_chores, uint64_t now_ns)
 {
     if (has_chores && !do_noted(host))
         return;
     if (host->peer == NULL)
         return;
-    hosts_peer_answer(host->peer);
+    hosts_peer_answer(host->peer, now_ns);
     if (host->peer->is_heard)
-        tell_heard(host);
+        tell_heard(host, now_ns);
 }
 
 static bool
 do_chores(struct hosts *hosts)
 {
+    const uint64_t now_ns = clock_now_ns();
     bool has_chores, is_ending;
     struct host *next;
 
@@ -160,7 +163,7 @@ do_chores(struct hosts *hosts)
         hosts_upload_done(hosts);
     for (struct host *host = hosts->hosts; host != NULL; host = next) {
         next = host->next;
-        do_chores_of(host, has_chores);
+        do_chores_of(host, has_chores, now_ns);
     }
     look(hosts);
     return true;

@@ -42,14 +42,23 @@ hosts_say(struct peer *peer, Rpc__HostDown__IsCase is, void *message)
         hosts_peer_fail(peer);
 }
 
-/* What it said, and that it was heard, in one word for all of a turn. */
+/* That a beat was heard is told at once. That ends were, so that the worker forgets them, is in
+ * no hurry: each word would wake it. */
+static bool
+is_answer_due(const struct peer *peer, uint64_t now_ns)
+{
+    return peer->is_beat_due || peer->end_count >= HOSTS_ENDS_HEARD ||
+           (peer->end_count > 0 && now_ns >= peer->answer_at_ns);
+}
+
+/* What it said, and that it was heard, in one word. */
 void
-hosts_peer_answer(struct peer *peer)
+hosts_peer_answer(struct peer *peer, uint64_t now_ns)
 {
     Rpc__HostHeard heard = RPC__HOST_HEARD__INIT;
     Rpc__HostRun **list = NULL;
 
-    if (!peer->is_beat_due && peer->end_count == 0)
+    if (!is_answer_due(peer, now_ns))
         return;
     if (peer->end_count > 0)
         list = hosts_alloc(peer->end_count * sizeof(*list));

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/utf8.h"
 
 /* ---------------------------------------------------------------------------- table */
@@ -359,6 +360,11 @@ fill_result(Ledger__Result *result, const Rpc__HostEnd *end)
 static void
 note_heard(struct peer *peer, const Rpc__HostRun *run)
 {
+    if (peer->end_count == 0) {
+        peer->answer_at_ns = clock_now_ns() + HOSTS_ANSWER_NS;
+        if (peer->answer_at_ns < peer->hosts->look_at_ns)
+            peer->hosts->look_at_ns = peer->answer_at_ns;
+    }
     if (peer->end_count == peer->end_capacity) {
         size_t capacity = peer->end_capacity > 0 ? 2 * peer->end_capacity : 16;
         Rpc__HostRun *ends = realloc(peer->ends, capacity * sizeof(*ends));

@@ -267,7 +267,7 @@ session_receive(struct net_connection *connection, uint8_t *bytes, size_t count,
         connection_end(connection);
     if (!was_open && session->is_open && !connection->is_over)
         (void)!connection_flush(connection); /* sending will tell */
-    connection_rewatch(connection); /* TLS may have answered */
+    connection_rewatch(connection);          /* TLS may have answered */
     (void)pthread_mutex_unlock(&connection->lock);
     return err;
 }

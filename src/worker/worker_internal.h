@@ -66,11 +66,11 @@ struct worker_cell {
     uint64_t serial;
     uint32_t references; /* the worker's own, and of who uses it without the lock */
     enum cell_state state;
-    bool is_own;         /* started for its tenant, not for the pool */
-    bool is_set_up;      /* it said so */
-    bool has_ended_call; /* it was of use */
-    bool is_unread;      /* the loop's: more frames may be there */
-    bool is_ended;       /* the loop's: its process has */
+    bool is_own;                   /* started for its tenant, not for the pool */
+    bool is_set_up;                /* it said so */
+    bool has_ended_call;           /* it was of use */
+    bool is_unread;                /* the loop's: more frames may be there */
+    bool is_ended;                 /* the loop's: its process has */
     struct worker_tenant *tenant;  /* NULL: nobody's */
     struct worker_tenant *owner;   /* for which it was started; until it is taken down */
     struct worker_record *calls;   /* sent to it, in no order */
