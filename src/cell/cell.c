@@ -18,7 +18,6 @@
 #include "net/net.h"
 
 #define BRIEF_NS   UINT64_C(50000)
-#define LEND_NS    UINT64_C(200000)
 #define GATHER_MAX 32u /* tasks whose words wait for each other */
 
 static _Thread_local struct cell *cell_of_thread;
@@ -178,8 +177,7 @@ run(struct cell *cell, struct task *task)
     began_ns = clock_now_ns();
     faaslet_run(task->faaslet, task->deadline_ns, &outcome);
     task_of_thread = 0;
-    atomic_store_explicit(&task->function->is_brief, clock_now_ns() - began_ns < BRIEF_NS,
-                          memory_order_relaxed);
+    atomic_store_explicit(&task->function->run_ns, clock_now_ns() - began_ns, memory_order_relaxed);
     task->memory_bytes = faaslet_memory_bytes(task->faaslet);
     if (task->save_at != NULL && save_is_there(task, &outcome)) {
         save_end_there(cell, task);
@@ -283,7 +281,7 @@ next_task(struct executor *executor)
     struct cell *cell = executor->cell;
     struct task *task = (struct task *)cell->queue.first;
 
-    if (task == NULL || !task_is_brief(task) || executor->unflushed >= GATHER_MAX)
+    if (task == NULL || task_run_ns(task) > BRIEF_NS || executor->unflushed >= GATHER_MAX)
         flush(executor);
     if (cell->queue.first == NULL)
         await_task(executor);
@@ -327,20 +325,20 @@ cell_lend_begin(struct cell *cell)
     (void)pthread_mutex_lock(&cell->lock);
     ASSERT(!cell->is_lent);
     cell->is_lent = true;
-    cell->lent_count = 0;
+    cell->lent_ns = 0;
     (void)pthread_mutex_unlock(&cell->lock);
 }
 
 void
 cell_lend_end(struct cell *cell)
 {
-    uint64_t until_ns = clock_now_ns() + LEND_NS;
+    uint64_t until_ns = clock_now_ns() + 2 * CELL_LENT_NS;
     struct task *task;
 
     cell_of_thread = cell;
     cell->lender.cell = cell;
     (void)pthread_mutex_lock(&cell->lock);
-    while ((task = (struct task *)cell->queue.first) != NULL && task_is_brief(task) &&
+    while ((task = (struct task *)cell->queue.first) != NULL && task_run_ns(task) <= BRIEF_NS &&
            clock_now_ns() < until_ns) {
         take(&cell->lender, task);
         (void)pthread_mutex_unlock(&cell->lock);

@@ -14,6 +14,7 @@
 #include "cell/cell.h"
 
 #define CELL_WARM_DEFAULT 16u
+#define CELL_LENT_NS      UINT64_C(100000) /* of brief tasks that a lent thread runs alone */
 
 enum task_state {
     TASK_QUEUED,  /* in the queue, or starved of a slot */
@@ -81,8 +82,8 @@ struct cell_function {
     struct faaslet_config config;
     uint64_t wall_ns_max;
     uint32_t warm_max, warm_count;
-    struct warm *warm;     /* the most recent on top */
-    _Atomic bool is_brief; /* its last quantum was over at once: so, likely, is the next */
+    struct warm *warm;       /* the most recent on top */
+    _Atomic uint64_t run_ns; /* its last quantum, from the seat on: so long, likely, is the next */
 };
 
 struct executor {
@@ -110,7 +111,7 @@ struct cell {
     bool is_waking; /* an idle executor is on its way: it wakes the next where there is more */
     bool is_ending, is_over;
     bool is_lent;
-    unsigned lent_count; /* tasks that were queued since */
+    uint64_t lent_ns; /* of what was queued since */
     struct executor lender;
     struct cell_usage usage;
 
@@ -132,7 +133,8 @@ void task_cancel(struct cell *cell, struct task *task);
 int task_enter(struct cell *cell, struct task *task) MUST_CHECK;
 void task_leave(struct cell *cell, struct task *task);
 void task_queue(struct cell *cell, struct task *task);
-bool task_is_brief(const struct task *task);
+/* What its quantum will take, likely. */
+uint64_t task_run_ns(const struct task *task);
 /* There is something in the queue. */
 void task_rouse(struct cell *cell);
 void task_wake(struct cell *cell, struct task *task);

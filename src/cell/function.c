@@ -99,6 +99,7 @@ cell_function_create(struct cell *cell, const struct cell_function_config *confi
     function->config = config->faaslet;
     function->wall_ns_max = config->wall_ns_max;
     function->warm_max = config->warm_max != 0 ? config->warm_max : CELL_WARM_DEFAULT;
+    function->run_ns = CELL_LENT_NS + 1; /* it is not known */
     if (config->frozen != NULL)
         function->proto = faaslet_frozen_get(config->frozen);
     else

@@ -12,7 +12,6 @@
 #include "cell/cell_internal.h"
 
 #define TABLE_MIN 64u
-#define LENT_MAX  4u /* more than these are shared with the executors */
 
 void
 list_append(struct list *list, struct link *link)
@@ -114,10 +113,10 @@ task_leave(struct cell *cell, struct task *task)
 
 /* -------------------------------------------------------------------------- waking */
 
-bool
-task_is_brief(const struct task *task)
+uint64_t
+task_run_ns(const struct task *task)
 {
-    return atomic_load_explicit(&task->function->is_brief, memory_order_relaxed);
+    return atomic_load_explicit(&task->function->run_ns, memory_order_relaxed);
 }
 
 void
@@ -135,8 +134,9 @@ task_queue(struct cell *cell, struct task *task)
     list_remove(&task->link);
     task->state = TASK_QUEUED;
     list_append(&cell->queue, &task->link);
-    if (!cell->is_lent || !task_is_brief(task) || ++cell->lent_count > LENT_MAX)
-        task_rouse(cell);
+    if (cell->is_lent && (cell->lent_ns += task_run_ns(task)) <= CELL_LENT_NS)
+        return;
+    task_rouse(cell);
 }
 
 void
