@@ -646,6 +646,80 @@ test_a_proto_in_mid_run_goes_on_with_one_record_for_each_call(void **state)
     faaslet_frozen_destroy(config.frozen);
 }
 
+/* ------------------------------------------------------------------- a lent thread */
+
+static _Atomic pthread_t ended_on;
+
+static void
+on_end_here(void *context, const struct cell_end *end)
+{
+    atomic_store(&ended_on, pthread_self());
+    on_end(context, end);
+}
+
+static void
+start_here(struct world *w, const char *entry, struct answer *answer)
+{
+    const uint64_t args[2] = {3, 4};
+    const bool adds = strcmp(entry, "add") == 0;
+    const struct cell_call call = {.entry = entry,
+                                   .args = args,
+                                   .slot_count = adds ? 2 : 0,
+                                   .result_slots = adds ? 1 : 0,
+                                   .deadline_ns = clock_now_ns() + 2 * CLOCK_NS_PER_SECOND,
+                                   .on_end = on_end_here,
+                                   .context = answer};
+    uint64_t id;
+
+    assert_int_equal(cell_start(w->function, &call, &id), 0);
+}
+
+static void
+test_a_lent_thread_runs_what_was_brief(void **state)
+{
+    struct answer answer;
+    struct world w;
+
+    (void)state;
+    world_init(&w, 1, 4);
+    answer_init(&answer);
+    start_here(&w, "add", &answer); /* nobody knows yet how long it takes */
+    answer_wait(&answer, 1);
+    assert_false(pthread_equal(atomic_load(&ended_on), pthread_self()));
+    for (unsigned i = 2; i <= 100 && !pthread_equal(atomic_load(&ended_on), pthread_self()); i++) {
+        cell_lend_begin(w.cell);
+        start_here(&w, "add", &answer);
+        cell_lend_end(w.cell);
+        answer_wait(&answer, i);
+        assert_int_equal(answer.result, 7);
+    }
+    assert_true(pthread_equal(atomic_load(&ended_on), pthread_self()));
+    world_fini(&w);
+}
+
+/* It is taken off after a quantum, and the executors have it from then on. */
+static void
+test_a_lent_thread_is_given_back(void **state)
+{
+    struct answer answer;
+    struct world w;
+
+    (void)state;
+    if (!HAS_PREEMPTION)
+        skip();
+    world_init(&w, 1, 4);
+    answer_init(&answer);
+    start_here(&w, "add", &answer);
+    answer_wait(&answer, 1);
+    cell_lend_begin(w.cell);
+    start_here(&w, "spin", &answer);
+    cell_lend_end(w.cell);
+    answer_wait(&answer, 2);
+    assert_int_equal(answer.end.kind, CELL_KILLED);
+    assert_false(pthread_equal(atomic_load(&ended_on), pthread_self()));
+    world_fini(&w);
+}
+
 static int
 setup(void **state)
 {
@@ -676,6 +750,8 @@ main(void)
         cmocka_unit_test(test_times_and_descriptors_wake),
         cmocka_unit_test(test_two_faaslets_wake_each_other),
         cmocka_unit_test(test_nothing_of_a_call_is_seen_by_the_next),
+        cmocka_unit_test(test_a_lent_thread_runs_what_was_brief),
+        cmocka_unit_test(test_a_lent_thread_is_given_back),
         cmocka_unit_test(test_a_proto_in_mid_run_goes_on_with_one_record_for_each_call),
         cmocka_unit_test(test_destroying_ends_everything),
     };
