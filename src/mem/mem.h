@@ -134,6 +134,63 @@ void mem_track_touch(struct mem_slot *slot, const void *address, size_t bytes);
  * which is now noted and writable: return and the write happens. */
 bool mem_track_fault(uintptr_t address);
 
+/* -------------------------------------------------------------------------- shares
+ *
+ * Pages that any number of slots see at one time: a memfd of the host's. Where one is mapped
+ * into a window, freezing, deltas, resetting and tracking of the slot pass over it; what was
+ * there is gone, and after mem_window_unshare it is zero and the slot's own again.
+ *
+ * Pages of a lazy share may be absent: a guest that touches one faults (mem_share_fault tells,
+ * in a handler of SIGBUS or SIGSEGV), and goes on at the same instruction when it is there. The
+ * host looks first (mem_share_absent). Two ways, chosen once (mem_share_way): userfaultfd with
+ * UFFD_FEATURE_SIGBUS, else protection of the pages. */
+struct mem_share;
+
+/* Zeros, all there; lazy: all absent. bytes is rounded up to pages. -ENOMEM, -EMFILE. */
+int mem_share_create(uint64_t bytes, bool is_lazy, struct mem_share **out) MUST_CHECK;
+struct mem_share *mem_share_get(struct mem_share *share);
+void mem_share_put(struct mem_share *share); /* NULL is fine */
+/* The host's own view of it: absent pages are not to be touched. */
+uint8_t *mem_share_bytes(const struct mem_share *share);
+uint64_t mem_share_size(const struct mem_share *share);
+
+/* Over usable bytes of a window; all multiples of the host page. -EINVAL, -ENOMEM; unchanged. */
+int mem_window_share(struct mem_slot *slot, unsigned window, uint64_t offset, uint64_t bytes,
+                     struct mem_share *share, uint64_t share_offset, bool is_writable) MUST_CHECK;
+int mem_window_unshare(struct mem_slot *slot, unsigned window, uint64_t offset,
+                       uint64_t bytes) MUST_CHECK;
+
+/* These bytes are put where they are absent, for all who map it, and are there then. What is
+ * there already is left alone. -ENOMEM. */
+int mem_share_fill(struct mem_share *share, uint64_t offset, const void *bytes,
+                   uint64_t count) MUST_CHECK;
+/* The first absent page in [offset, offset + bytes), by offset in the share; UINT64_MAX: none. */
+uint64_t mem_share_absent(const struct mem_share *share, uint64_t offset, uint64_t bytes);
+/* The same of what a slot has mapped at a window's offset; *share is borrowed. */
+uint64_t mem_window_absent(const struct mem_slot *slot, unsigned window, uint64_t offset,
+                           uint64_t bytes, struct mem_share **share);
+/* In a handler: whether this fault is of an absent page that the slot has mapped. */
+bool mem_share_fault(const struct mem_slot *slot, uintptr_t address, struct mem_share **share,
+                     uint64_t *offset);
+
+/* Runs of pages that any slot has written since the last time, by offset in the share; may tell
+ * of more, never of less. What is written while it looks is told now or the next time. */
+int mem_share_written(struct mem_share *share, mem_visit_fn visit, void *context) MUST_CHECK;
+
+enum mem_share_way { MEM_SHARE_UFFD, MEM_SHARE_PROTECT };
+enum mem_share_way mem_share_way(void);
+int mem_share_choose(enum mem_share_way way) MUST_CHECK; /* for tests; before any share */
+
+/* --------------------------------------------------------------------------- bytes */
+
+/* Runs in which two pieces of memory differ, in order, found with vector compares; runs that
+ * are nearer to each other than `gap` are told as one. */
+typedef void (*mem_run_fn)(void *context, uint64_t offset, uint64_t bytes);
+void mem_compare(const uint8_t *now, const uint8_t *base, uint64_t bytes, uint64_t gap,
+                 mem_run_fn visit, void *context);
+/* Three ways: where now is base still, both become `theirs`; elsewhere only base does. */
+void mem_merge(uint8_t *now, uint8_t *base, const uint8_t *theirs, uint64_t bytes);
+
 /* --------------------------------------------------------------------- at rest
  *
  * A snapshot as a byte stream: versioned, its pages compressed (zstd), checksummed

@@ -29,6 +29,7 @@
 #include "rpc/cell.pb-c.h"
 #include "rpc/envelope.pb-c.h"
 #include "rpc/host.pb-c.h"
+#include "rpc/state.pb-c.h"
 
 /* What planner and workers speak (host.proto): the label of the cluster's key (net.h), and
  * the protocol of the hello. */
