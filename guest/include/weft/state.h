@@ -50,27 +50,37 @@ struct weft_state_info {
 
 /* --------------------------------------------------------------------- whole values */
 
+WEFT_IMPORT("state_stat")
 int weft_state_stat(const char *key, struct weft_state_info *info);
 /* Bytes at an offset, as they are globally. */
+WEFT_IMPORT("state_get")
 int weft_state_get(const char *key, uint64_t offset, void *to, uint32_t count);
 /* The value becomes these bytes, whatever it was. */
+WEFT_IMPORT("state_set")
 int weft_state_set(const char *key, const void *bytes, uint32_t count);
 /* The same, only where its version is this (0: there is none). version: the new one. */
+WEFT_IMPORT("state_cas")
 int weft_state_cas(const char *key, uint64_t expected, const void *bytes, uint32_t count,
                    uint64_t *version);
 /* Adds to a number in a value, at an offset; *sum may be NULL. size: of the value that is made
  * of zeros where there is none; 0: ENOENT then. */
+WEFT_IMPORT("state_add")
 int weft_state_add(const char *key, uint64_t offset, int64_t value, uint64_t size, int64_t *sum);
+WEFT_IMPORT("state_add_double")
 int weft_state_add_double(const char *key, uint64_t offset, double value, uint64_t size,
                           double *sum);
+WEFT_IMPORT("state_remove")
 int weft_state_remove(const char *key);
 /* It is removed after so long; 0: not by itself. */
+WEFT_IMPORT("state_expire")
 int weft_state_expire(const char *key, uint64_t ns);
 /* Keys with this prefix that come after `after` ("": from the first), each with its NUL, as many
  * as fit; *count of them. */
+WEFT_IMPORT("state_list")
 int weft_state_list(const char *prefix, const char *after, char *to, uint32_t bytes,
                     uint32_t *count);
 /* Waits until the version is above this, or until there is none; version: what it is then. */
+WEFT_IMPORT("state_watch")
 int weft_state_watch(const char *key, uint64_t above, int64_t timeout_ns, uint64_t *version);
 
 /* -------------------------------------------------------------------------- memory */
@@ -83,15 +93,20 @@ int weft_state_watch(const char *key, uint64_t above, int64_t timeout_ns, uint64
 /* Bytes [offset, offset + bytes) as memory, at an address that is a multiple of 64 KiB; offset is
  * one too. bytes 0: to the end. The size of the value must be offset + bytes with CREATE. It
  * stays mapped until it is unmapped or the call is over; it counts against the limit of memory. */
+WEFT_IMPORT("state_map")
 int weft_state_map(const char *key, uint64_t offset, uint64_t bytes, uint32_t flags, void **to);
 /* Of an address that map gave; what was written is not lost, nor pushed. */
+WEFT_IMPORT("state_unmap")
 int weft_state_unmap(void *at);
 /* What others have pushed is here, but where it was written here and not pushed. All of it, or
  * the part that is said. */
+WEFT_IMPORT("state_pull")
 int weft_state_pull_part(const char *key, uint64_t offset, uint64_t bytes);
 /* What was written here since the last push, by whomever on this host, in one change. */
+WEFT_IMPORT("state_push")
 int weft_state_push_part(const char *key, uint64_t offset, uint64_t bytes);
 /* The same, only where nobody has changed it since this version: else EAGAIN. */
+WEFT_IMPORT("state_push_if")
 int weft_state_push_if(const char *key, uint64_t expected, uint64_t *version);
 static inline int
 weft_state_pull(const char *key)
@@ -113,18 +128,23 @@ weft_state_push(const char *key)
 /* One lock of a key for each call; let go at its end. timeout_ns: WEFT_FOR_EVER; 0: now or
  * EAGAIN. Changes of the key that are made under a write lock are refused with ESTALE where it
  * was lost. */
+WEFT_IMPORT("state_lock")
 int weft_state_lock(const char *key, uint32_t how, int64_t timeout_ns);
+WEFT_IMPORT("state_unlock")
 int weft_state_unlock(const char *key, uint32_t how);
 
 /* ---------------------------------------------------------------------------- logs */
 
 /* One record of at most 1 MiB; its index. */
+WEFT_IMPORT("state_append")
 int weft_state_append(const char *key, const void *bytes, uint32_t count, uint64_t *index);
 /* Records from an index on: their bytes one after the other, their lengths in counts; *records
  * how many. The first that does not fit is left out; ENOBUFS where not even one fits. */
+WEFT_IMPORT("state_read")
 int weft_state_read(const char *key, uint64_t index, void *to, uint32_t bytes, uint32_t *counts,
                     uint32_t count_max, uint32_t *records);
 /* Forgets the records before this index. */
+WEFT_IMPORT("state_trim")
 int weft_state_trim(const char *key, uint64_t index);
 
 #ifdef __cplusplus
