@@ -19,6 +19,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,7 +33,7 @@
 #define ROUND_CALLS 1000u
 #define CALLS       9000u /* in all rounds */
 #define WARM        500u
-#define CONNECTIONS 8u
+#define CONNECTIONS 32u
 #define RATE_S      10u
 #define FIRSTS_MAX  200u
 #define ANSWER_MAX  16384u
@@ -184,71 +186,109 @@ measure_one(const struct target *target, const struct target *peer)
 
 /* -------------------------------------------------------------------------------- rate */
 
+/* One thread for all connections, so that the load is the calls and not who makes them. A call
+ * that is due while the one before it is not answered waits for it, and its time counts from when
+ * it was due. */
 struct pace {
-    pthread_t thread;
-    const struct target *target;
-    uint64_t begin_ns, interval_ns;
-    size_t count;
-    double *times;
+    struct connection connection;
+    uint64_t due_ns, sent_due_ns;
+    size_t left;
+    bool is_asking;
 };
 
-static void
-sleep_until(uint64_t due_ns)
-{
-    const struct timespec due = {(time_t)(due_ns / CLOCK_NS_PER_SECOND),
-                                 (long)(due_ns % CLOCK_NS_PER_SECOND)};
+struct pacing {
+    struct pace paces[CONNECTIONS];
+    uint64_t interval_ns;
+    int epoll;
+    double *times;
+    size_t count, wanted;
+};
 
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) != 0)
-        continue;
+/* What is due; returns when the next is. */
+static uint64_t
+ask_due(struct pacing *pacing, uint64_t now_ns)
+{
+    uint64_t next_ns = UINT64_MAX;
+
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        struct pace *pace = &pacing->paces[i];
+        struct connection *connection = &pace->connection;
+
+        if (pace->is_asking || pace->left == 0)
+            continue;
+        if (pace->due_ns > now_ns) {
+            next_ns = pace->due_ns < next_ns ? pace->due_ns : next_ns;
+            continue;
+        }
+        require(send(connection->fd, connection->request, connection->count, MSG_NOSIGNAL) ==
+                    (ssize_t)connection->count,
+                "cannot send");
+        pace->is_asking = true;
+        pace->sent_due_ns = pace->due_ns;
+        pace->due_ns += pacing->interval_ns;
+        pace->left--;
+    }
+    return next_ns;
 }
 
-static void *
-pace_main(void *context)
+static void
+await_answers(struct pacing *pacing, uint64_t until_ns)
 {
-    struct pace *pace = context;
-    struct connection *connection = calloc(1, sizeof(*connection));
+    uint64_t now_ns = clock_now_ns(), left_ns = until_ns > now_ns ? until_ns - now_ns : 0;
+    const struct timespec left = {(time_t)(left_ns / CLOCK_NS_PER_SECOND),
+                                  (long)(left_ns % CLOCK_NS_PER_SECOND)};
+    struct epoll_event events[CONNECTIONS];
+    int count = epoll_pwait2(pacing->epoll, events, CONNECTIONS,
+                             until_ns == UINT64_MAX ? NULL : &left, NULL);
 
-    require(connection != NULL, "no memory");
-    connect_to(connection, pace->target);
-    (void)ask(connection);
-    for (size_t i = 0; i < pace->count; i++) {
-        uint64_t due_ns = pace->begin_ns + i * pace->interval_ns;
+    for (int i = 0; i < count; i++) {
+        struct pace *pace = events[i].data.ptr;
 
-        sleep_until(due_ns);
-        (void)ask(connection);
-        pace->times[i] = (double)(clock_now_ns() - due_ns) / 1e3;
+        receive(&pace->connection); /* it is small: what has begun to come is there */
+        pace->is_asking = false;
+        pacing->times[pacing->count++] = (double)(clock_now_ns() - pace->sent_due_ns) / 1e3;
     }
-    (void)close(connection->fd);
-    free(connection);
-    return NULL;
+}
+
+static void
+open_paces(struct pacing *pacing, const struct target *target, size_t each)
+{
+    uint64_t begin_ns = clock_now_ns() + CLOCK_NS_PER_SECOND / 2;
+
+    pacing->epoll = epoll_create1(EPOLL_CLOEXEC);
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        struct pace *pace = &pacing->paces[i];
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = pace};
+
+        connect_to(&pace->connection, target);
+        (void)ask(&pace->connection);
+        pace->due_ns = begin_ns + i * pacing->interval_ns / CONNECTIONS;
+        pace->left = each;
+        require(epoll_ctl(pacing->epoll, EPOLL_CTL_ADD, pace->connection.fd, &event) == 0,
+                "no epoll");
+    }
 }
 
 static void
 measure_rate(const struct target *target, double rate)
 {
+    static struct pacing pacing;
     size_t each = (size_t)(rate * RATE_S / CONNECTIONS);
-    double *times = calloc(each * CONNECTIONS + 1, sizeof(*times));
-    uint64_t interval_ns = (uint64_t)(CONNECTIONS * 1e9 / rate);
-    uint64_t begin_ns = clock_now_ns() + CLOCK_NS_PER_SECOND / 2;
-    struct pace paces[CONNECTIONS];
 
-    require(times != NULL && each > 0, "no such rate");
-    for (size_t i = 0; i < CONNECTIONS; i++) {
-        paces[i] = (struct pace){.target = target,
-                                 .begin_ns = begin_ns + i * interval_ns / CONNECTIONS,
-                                 .interval_ns = interval_ns,
-                                 .count = each,
-                                 .times = times + i * each};
-        require(pthread_create(&paces[i].thread, NULL, pace_main, &paces[i]) == 0, "no thread");
-    }
-    for (size_t i = 0; i < CONNECTIONS; i++)
-        (void)pthread_join(paces[i].thread, NULL);
+    pacing.interval_ns = (uint64_t)(CONNECTIONS * 1e9 / rate);
+    pacing.wanted = each * CONNECTIONS;
+    pacing.times = calloc(pacing.wanted + 1, sizeof(*pacing.times));
+    require(pacing.times != NULL && each > 0, "no such rate");
+    (void)prctl(PR_SET_TIMERSLACK, 1000); /* ns */
+    open_paces(&pacing, target, each);
+    while (pacing.count < pacing.wanted)
+        await_answers(&pacing, ask_due(&pacing, clock_now_ns()));
     row("half load, calls in a second", rate, "1/s", 0);
-    row("warm call over HTTP at half load, p50", percentile(times, each * CONNECTIONS, 50), "us",
+    row("warm call over HTTP at half load, p50", percentile(pacing.times, pacing.count, 50), "us",
         0);
-    row("warm call over HTTP at half load, p99", percentile(times, each * CONNECTIONS, 99), "us",
+    row("warm call over HTTP at half load, p99", percentile(pacing.times, pacing.count, 99), "us",
         0);
-    free(times);
+    free(pacing.times);
 }
 
 /* ------------------------------------------------------------------------------- first */

@@ -59,7 +59,7 @@ check-san:
 	@$(MAKE) -s SAN=$(CHECK_SAN) tests
 	@tools/run-tests --logs build/check/san $(TESTS:$(B)/%=build/san-address-undefined/%)
 TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test \
-                cell/serve_chain_test net/net_test net/session_test net/stranger_test \
+                cell/serve_chain_test net/net_test net/turn_test net/session_test net/stranger_test \
                 rpc/client_test worker/chain_test \
                 worker/worker_test worker/hostile_test \
                 worker/fault_test worker/user_test worker/own_test \
