@@ -269,26 +269,48 @@ open_paces(struct pacing *pacing, const struct target *target, size_t each)
     }
 }
 
-static void
-measure_rate(const struct target *target, double rate)
+/* In microseconds; the caller frees them. */
+static double *
+times_at(const struct target *target, double rate, size_t *count)
 {
     static struct pacing pacing;
     size_t each = (size_t)(rate * RATE_S / CONNECTIONS);
 
-    pacing.interval_ns = (uint64_t)(CONNECTIONS * 1e9 / rate);
-    pacing.wanted = each * CONNECTIONS;
+    pacing = (struct pacing){.interval_ns = (uint64_t)(CONNECTIONS * 1e9 / rate),
+                             .wanted = each * CONNECTIONS};
     pacing.times = calloc(pacing.wanted + 1, sizeof(*pacing.times));
     require(pacing.times != NULL && each > 0, "no such rate");
-    (void)prctl(PR_SET_TIMERSLACK, 1000); /* ns */
     open_paces(&pacing, target, each);
     while (pacing.count < pacing.wanted)
         await_answers(&pacing, ask_due(&pacing, clock_now_ns()));
+    for (size_t i = 0; i < CONNECTIONS; i++)
+        (void)close(pacing.paces[i].connection.fd);
+    (void)close(pacing.epoll);
+    *count = pacing.count;
+    return pacing.times;
+}
+
+/* The peer at the same rate tells what the machine does to everybody. */
+static void
+measure_rate(const struct target *target, const struct target *peer, double rate)
+{
+    size_t count, peer_count = 0;
+    double *times, *peer_times = NULL;
+
+    (void)prctl(PR_SET_TIMERSLACK, 1000); /* ns */
+    times = times_at(target, rate, &count);
+    if (peer->port > 0)
+        peer_times = times_at(peer, rate, &peer_count);
     row("half load, calls in a second", rate, "1/s", 0);
-    row("warm call over HTTP at half load, p50", percentile(pacing.times, pacing.count, 50), "us",
-        0);
-    row("warm call over HTTP at half load, p99", percentile(pacing.times, pacing.count, 99), "us",
-        0);
-    free(pacing.times);
+    for (unsigned percent = 50; percent <= 99; percent += 49) {
+        char name[64];
+
+        (void)snprintf(name, sizeof(name), "warm call over HTTP at half load, p%u", percent);
+        row(name, percentile(times, count, percent), "us",
+            peer_count > 0 ? percentile(peer_times, peer_count, percent) : 0);
+    }
+    free(times);
+    free(peer_times);
 }
 
 /* ------------------------------------------------------------------------------- first */
@@ -351,7 +373,7 @@ measure(struct target *target, const struct target *peer, char **words, int coun
         measure_one(target, peer);
     } else if (count == 3 && strcmp(words[0], "rate") == 0) {
         target->reference = words[2];
-        measure_rate(target, strtod(words[1], NULL));
+        measure_rate(target, peer, strtod(words[1], NULL));
     } else if (count > 2 && strcmp(words[0], "first") == 0) {
         measure_first(*target, words + 1, (size_t)count - 1);
     } else if (count == 4 && strcmp(words[0], "says") == 0) {
