@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "compile/compile.h"
 #include "gateway/gateway.h"
 #include "gateway/json.h"
 #include "gateway/parse.h"
@@ -129,6 +130,9 @@ enum gateway_next gateway_defer(struct gateway_request *request, enum gateway_pl
 void gateway_enter(struct gateway *gateway);
 void gateway_leave(struct gateway *gateway);
 bool gateway_is_ending(const struct gateway *gateway);
+
+/* Whether the client has closed its end; while the request is suspended. */
+bool gateway_is_gone(const struct gateway_request *request);
 
 /* NULL: absent. */
 const char *gateway_query(const struct gateway_request *request, const char *name);
@@ -353,6 +357,13 @@ bool gateway_prepare(struct gateway_request *request, struct catalog_version *ve
                      const char *save_at);
 /* Who compiles, for the names of images in the store. */
 int gateway_compiler_name(struct gateway *gateway, struct diag *diag) MUST_CHECK;
+/* address.c: the cluster's load addresses. With another change in the same commit, or NULL.
+ * -EEXIST: some of the range is another image's. */
+int gateway_address_take(struct gateway *gateway, const char *id, struct compile_range range,
+                         const struct store_change *with, struct diag *diag) MUST_CHECK;
+/* unless: a condition, or NULL. */
+void gateway_address_give_back(struct gateway *gateway, const char *id, struct compile_range range,
+                               const struct store_change *unless);
 /* That tenant may name this blob. */
 int gateway_blob_own(struct gateway *gateway, const char *tenant, const struct store_hash *hash,
                      uint64_t bytes, struct diag *diag) MUST_CHECK;

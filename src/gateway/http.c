@@ -3,6 +3,7 @@
  * Between libmicrohttpd and the handlers: a request from its first line to its answer.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,16 @@ gateway_suspend(struct gateway_request *request)
     request->is_suspended = true;
     gateway_enter(request->gateway);
     MHD_suspend_connection(request->connection);
+}
+
+bool
+gateway_is_gone(const struct gateway_request *request)
+{
+    struct pollfd connection = {.fd = request->client != NULL ? request->client->fd : -1,
+                                .events = POLLRDHUP};
+
+    return poll(&connection, 1, 0) > 0 && /* not of a descriptor that is none */
+           (connection.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
 void
