@@ -237,7 +237,7 @@ enum agent_link_state {
 
 struct agent_usage {
     uint64_t cpu_ns, memory_bytes;
-    uint32_t cells, cells_lost;
+    uint32_t cells, ready_cells, cells_lost;
 };
 
 struct agent_cache; /* cache.c; the disk's */

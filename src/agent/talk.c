@@ -89,6 +89,7 @@ agent_beat(struct agent *agent, uint64_t now_ns)
     words.cpu_ns = agent->usage.cpu_ns;
     words.memory_bytes = agent->usage.memory_bytes;
     words.cells = agent->usage.cells;
+    words.ready_cells = agent->usage.ready_cells;
     words.cells_lost = agent->usage.cells_lost;
     words.is_leaving = agent->is_leaving;
     (void)pthread_mutex_unlock(&agent->lock);
