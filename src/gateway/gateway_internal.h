@@ -314,6 +314,8 @@ int gateway_recent_find(struct gateway *gateway, const char *tenant, uint64_t id
                         Ledger__Call **out) MUST_CHECK;
 /* Its files and blobs are not its any more. */
 int gateway_files_forget(struct gateway *gateway, const char *tenant, struct diag *diag) MUST_CHECK;
+/* One that is not there any more. */
+void gateway_recent_remove(struct gateway *gateway, const char *tenant, uint64_t id);
 /* Its recent calls are nobody's any more. */
 void gateway_tenant_forget(struct gateway *gateway, const char *tenant);
 /* Tells the planner of a tenant's share; NULL: of all. */

@@ -211,6 +211,35 @@ gateway_tenant_forget(struct gateway *gateway, const char *tenant)
     free_recent(recent);
 }
 
+void
+gateway_recent_remove(struct gateway *gateway, const char *tenant, uint64_t id)
+{
+    struct gateway_space *space = gateway_space_get(gateway, tenant);
+    struct gateway_recent **at, *removed = NULL;
+
+    if (space == NULL)
+        return;
+    (void)pthread_mutex_lock(&space->lock);
+    for (at = &space->first; *at != NULL;) { /* once for each time that it ended */
+        struct gateway_recent *recent = *at;
+
+        if (recent->id != id) {
+            at = &recent->next;
+            continue;
+        }
+        *at = recent->next;
+        space->bytes -= size_of(recent);
+        space->count--;
+        (void)atomic_fetch_sub_explicit(&gateway->ring_bytes, size_of(recent),
+                                        memory_order_relaxed);
+        recent->next = removed;
+        removed = recent;
+    }
+    space->last = at;
+    (void)pthread_mutex_unlock(&space->lock);
+    free_recent(removed);
+}
+
 /* What is not kept has a length and no bytes. */
 static Ledger__Call *
 unpack(const struct gateway_recent *recent)

@@ -110,6 +110,8 @@ gateway_tenant_delete(struct gateway_request *request)
     if (err != 0)
         return gateway_refuse(request, err, "tenant_unknown", &diag);
     gateway_tenant_forget(gateway, request->part[0]);
+    /* What is left of its calls, also where this fails, is collected later. */
+    (void)!planner_forget(gateway->config.planner, request->part[0], NULL);
     hosts_changed(gateway->config.hosts, request->part[0], NULL);
     return gateway_answer_ok(request);
 }
