@@ -543,7 +543,7 @@ test_what_was_told_to_be_accepted_is_there_after_a_kill(void **state)
 static void
 test_changes_of_one_call_happen_in_their_order(void **state)
 {
-    enum { CALLS = 8, ATTEMPTS = 8 };
+    enum { CALLS = 64, ATTEMPTS = 8 };
     static struct told told[CALLS][ATTEMPTS + 1];
     struct asked asked;
     struct seen seen;
@@ -554,8 +554,8 @@ test_changes_of_one_call_happen_in_their_order(void **state)
     world_init(&w);
     for (uint64_t id = 1; id <= CALLS; id++)
         assert_int_equal(accept_one(&w, "t", id, "", NULL), 0);
-    for (uint32_t i = 0; i <= ATTEMPTS; i++)
-        for (uint64_t id = 1; id <= CALLS; id++) {
+    for (uint64_t id = 1; id <= CALLS; id++)
+        for (uint32_t i = 0; i <= ATTEMPTS; i++) {
             Ledger__Call *call = &asked_init(&asked, "t", id, "")->call;
             struct told *one = &told[id - 1][i];
 
