@@ -27,7 +27,6 @@
 #include "gateway/gateway_internal.h"
 #include "wasm/wasm.h"
 
-#define TABLE_IMAGE         "image"
 #define SPEC_BYTES_MAX      (UINT64_C(4) << 20)
 #define COMPILER_BYTES_MAX  ((size_t)256 << 20)
 #define DEPLOYS_MAX         32u   /* of a tenant, waiting or under way */
@@ -302,7 +301,7 @@ find_image(struct deploy *deploy)
     bool is_there;
 
     image_key(deploy, key);
-    is_there = store_get(store, &(struct store_key){TABLE_IMAGE, key, sizeof(key)}, &value,
+    is_there = store_get(store, &(struct store_key){GATEWAY_TABLE_IMAGE, key, sizeof(key)}, &value,
                          &version, NULL) == 0 &&
                value.count == sizeof(image->bytes);
     if (is_there) {
@@ -320,7 +319,7 @@ keep_image(struct deploy *deploy, int fd, const struct compile_report *report)
     struct gateway *gateway = deploy->request->gateway;
     struct store_hash *image = &deploy->spec.version.image;
     uint8_t key[64];
-    const struct store_change change = {.key = {TABLE_IMAGE, key, sizeof(key)},
+    const struct store_change change = {.key = {GATEWAY_TABLE_IMAGE, key, sizeof(key)},
                                         .value = image->bytes,
                                         .count = sizeof(image->bytes)};
     int err = store_blob_put(gateway->config.store, fd, image, &deploy->diag);
@@ -345,7 +344,7 @@ give_address_back(void *context, const char *id, struct compile_range range)
 {
     const struct deploy *deploy = context;
     uint8_t key[64];
-    const struct store_change unless = {.key = {TABLE_IMAGE, key, sizeof(key)},
+    const struct store_change unless = {.key = {GATEWAY_TABLE_IMAGE, key, sizeof(key)},
                                         .condition = STORE_ABSENT};
 
     image_key(deploy, key);

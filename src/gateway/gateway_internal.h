@@ -23,6 +23,11 @@
 #include "gateway/json.h"
 #include "gateway/parse.h"
 
+/* address.c, files.c and deploy.c have what is in them; collect.c reads all. */
+#define GATEWAY_TABLE_BLOB  "tenant-blob"
+#define GATEWAY_TABLE_FILE  "tenant-file"
+#define GATEWAY_TABLE_IMAGE "image"
+
 #define GATEWAY_VERSION           "1" /* of the interface */
 #define GATEWAY_PATH_BYTES_MAX    2048u
 #define GATEWAY_PARTS_MAX         3u
@@ -354,6 +359,16 @@ void gateway_client_notify(void *gateway, struct MHD_Connection *connection, voi
 /* On a socket that listens, which it takes. */
 int gateway_listen(struct gateway *gateway, int fd, struct diag *diag) MUST_CHECK;
 
+/* Waits for so long, or until the gateway ends: false. */
+bool gateway_tick(struct gateway *gateway, uint64_t ns);
+
+/* collect.c: one round, at a moment of the clock; by the thread, or a test that has none. */
+struct gateway_collector;
+int gateway_collect(struct gateway *gateway, uint64_t now_ns, struct diag *diag) MUST_CHECK;
+int gateway_collect_start(struct gateway *gateway, struct diag *diag) MUST_CHECK;
+/* When the gateway is ending. */
+void gateway_collect_stop(struct gateway *gateway);
+
 /* Makes the Proto-Faaslet of a version and waits for it. False: answered. */
 bool gateway_prepare(struct gateway_request *request, struct catalog_version *version,
                      const char *save_at);
@@ -397,7 +412,9 @@ struct gateway {
     pthread_mutex_t client_lock;
     struct gateway_client *clients;
     pthread_t watch, cron;
-    bool has_watch, has_cron;
+    bool has_watch, has_cron, has_collecting;
+    pthread_t collecting;
+    struct gateway_collector *collector; /* its thread's */
     pthread_mutex_t tick_lock;
     pthread_cond_t tick;
     _Atomic uint64_t cron_again_s; /* a minute of which a call was not accepted; 0: none */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "gateway/gateway_internal.h"
 
 #define RING_BYTES_MAX       (1u << 20)            /* of a tenant */
@@ -20,11 +21,7 @@
 static uint32_t
 bucket_of(const char *name)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-    for (; *name != '\0'; name++)
-        hash = (hash ^ (uint8_t)*name) * UINT64_C(0x100000001b3);
-    return (uint32_t)(hash >> 32) % GATEWAY_BUCKETS;
+    return (uint32_t)(hash_text(HASH_SEED, name) >> 32) % GATEWAY_BUCKETS;
 }
 
 static struct gateway_space *
