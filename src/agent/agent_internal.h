@@ -31,7 +31,6 @@
 #include "store/store.h"
 #include "worker/worker.h"
 
-#define AGENT_VERSION          "0.4"
 #define AGENT_ADDRESSES_MAX    16u
 #define AGENT_REASON_MAX       512
 #define AGENT_PATH_MAX         3072

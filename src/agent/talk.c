@@ -11,6 +11,7 @@
 #include "agent/agent_internal.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/version.h"
 
 #define FEATURES_MAX 32u
 #define STAT_BYTES   512u
@@ -45,7 +46,7 @@ agent_register(struct agent *agent)
     words.planner = agent->planner;
     words.n_missing = list_missing(missing);
     words.missing = missing;
-    words.version = (char *)(uintptr_t)AGENT_VERSION;
+    words.version = (char *)(uintptr_t)VERSION_TEXT;
     words.cores = agent->cores;
     up.is_case = RPC__HOST_UP__IS_REGISTER;
     up.register_ = &words;

@@ -19,6 +19,7 @@
 #define KEPT_NS              UINT64_C(60000000000) /* idle, and then a head */
 #define BODY_BYTES_PER_S     (UINT64_C(128) << 10)
 #define DRAIN_BYTES          (UINT64_C(64) << 20) /* read and forgotten before an error is told */
+#define UNTOLD_BYTES         (UINT64_C(1) << 30)  /* the same, of a body without a length */
 #define BEARER               "Bearer "
 
 /* ---------------------------------------------------------------- suspend and resume */
@@ -452,7 +453,8 @@ on_request(void *context, struct MHD_Connection *connection, const char *url, co
         gateway_body_append(request, upload, *upload_count);
     else
         request->body.count += *upload_count; /* read and forgotten */
-    if (request->body.count > request->body.max + DRAIN_BYTES)
+    /* An answer cannot be sent before the body's end: one of a length was told at once. */
+    if (request->body.count > request->body.max + UNTOLD_BYTES)
         return MHD_NO;
     *upload_count = 0;
     return MHD_YES;

@@ -14,7 +14,7 @@ start_planner() { # start_planner NAME
     rm -f "$work/$1.ready"
     WEFT_RECORDS="redis://:$REDIS_PASSWORD@127.0.0.1:$redis_port/0" \
         "$weft" planner --data "$work/$1" --listen 127.0.0.1:0 --hosts 127.0.0.1:0 \
-        --ready-file "$work/$1.ready" >>"$work/planners.err" 2>&1 </dev/null &
+        --grace 2 --ready-file "$work/$1.ready" >>"$work/planners.err" 2>&1 </dev/null &
     planner=$!
     helpers+=("$planner")
 }
@@ -61,6 +61,19 @@ if command -v redis-server >/dev/null && command -v python3 >/dev/null; then
     expect_soon "the first leads again" 30 leads first
     same "what was lost is made anew" 200 "$(as_admin first)"
     same "and the other's stays" 200 "$(as_admin second)"
+    as_first() { # as_first METHOD PATH [CURL_OPTION...]: the body
+        local method=$1 path=$2
+        shift 2
+        curl -sS --max-time 20 -X "$method" -H "Authorization: Bearer $(cat "$work/first/admin.token")" \
+            "$@" "$leader$path"
+    }
+    blobs() { [ "$(find "$work/first/store/blobs" -type f -name '??????????????????????????????*' | wc -l)" -eq "$1" ]; }
+    as_first PUT /v1/tenants/main -d '{}' >>"$answers"
+    as_first PUT '/v1/files/kept?tenant=main' --data-binary "stays" >>"$answers"
+    as_first POST '/v1/blobs?tenant=main' --data-binary "goes" >>"$answers"
+    expect "an upload and a file" 0 '' blobs 2
+    expect_soon "an upload that nobody used goes" 30 blobs 1
+    same "a file stays" "stays" "$(as_first GET '/v1/files/kept?tenant=main')"
     kill -TERM "$first" && wait "$first"
     kill -TERM "$redis" && wait "$redis"
 else
