@@ -174,6 +174,11 @@ enum gateway_next gateway_answer_buffer(struct gateway_request *request, unsigne
                                         const char *type, struct buffer *out);
 enum gateway_next gateway_answer_json(struct gateway_request *request, unsigned status,
                                       struct buffer *out);
+/* {"KEY":[...]}, of which list writes the elements; where it fails, its error. */
+typedef int (*gateway_list_fn)(struct gateway_request *request, struct buffer *out,
+                               struct diag *diag);
+enum gateway_next gateway_answer_list(struct gateway_request *request, const char *key,
+                                      gateway_list_fn list);
 /* {"ok":true} */
 enum gateway_next gateway_answer_ok(struct gateway_request *request);
 enum gateway_next gateway_fail(struct gateway_request *request, unsigned status, const char *code,
