@@ -11,6 +11,8 @@ SPEC       ?= ../shared/spec
 CHECK_SAN  := address,undefined
 # NAME=COMMAND steps of tools/run-tests.
 STEP_TIDY     := "tidy=make -s tidy" "tidy-test=make -s tidy-test" "run-tests=tools/run-tests_test"
+# CPython and others, before the tests that use them; skipped, and said, where npm cannot.
+STEP_FETCH    := "fetch=tests/programs/fetch"
 STEP_UNITS    := $(TESTS)
 STEP_CLI      := "cli=tests/cli/run $(B)" "examples=tests/examples $(B)"
 STEP_CLUSTER  := "cluster@900=tests/cluster/run $(B)"
@@ -48,7 +50,7 @@ STEP_MOVED_ALL := $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstri
 check-quick: all tests $(B)/spec-run
 	@tools/run-tests $(STEP_TIDY) $(STEP_UNITS) $(STEP_CLI) $(STEP_WASI) $(STEP_SPEC)
 check: all tests $(B)/spec-run
-	@tools/run-tests $(STEP_TIDY) $(STEP_UNITS) $(STEP_CLI) $(STEP_CLUSTER) $(STEP_WASI) \
+	@tools/run-tests $(STEP_TIDY) $(STEP_FETCH) $(STEP_UNITS) $(STEP_CLI) $(STEP_CLUSTER) $(STEP_WASI) \
 	    $(STEP_SPEC) $(STEP_STRICT) $(STEP_PROGRAMS) $(STEP_MOVED) $(STEP_FUZZ) $(STEP_SAN)
 check-stress: all tests $(B)/spec-run bench-compute-build
 	@tools/run-tests $(STEP_MOVED) $(STEP_MOVED_ALL) \

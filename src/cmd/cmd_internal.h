@@ -61,6 +61,13 @@ int cmd_usage(const char *command, const char *format, ...) PRINTF_LIKE(2, 3);
  * not UTF-8, or too large. */
 int cmd_python_source(const char *path, struct buffer *out, struct diag *diag) MUST_CHECK;
 
+/* A Rust compiler that has the target: RUSTC if that is set, else PATH's or /usr/bin/rustc.
+ * -ENOENT. */
+struct cmd_rust {
+    const char *compiler, *target;
+};
+int cmd_rust_find(struct cmd_rust *out, struct diag *diag) MUST_CHECK;
+
 /* Compiler options that run and compile share: one long option. False where it
  * is none of them or its value is wrong (diag says so). */
 enum { CMD_OPTION_COMPILE_FIRST = 1000 };

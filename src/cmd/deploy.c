@@ -186,12 +186,17 @@ make_module(struct deploy *deploy, struct diag *diag)
     if (fd < 0)
         return diag_set(diag, -errno, "cannot make a file in /tmp: %s", strerror(errno));
     (void)close(fd);
-    if (strcmp(deploy->language, "rust") == 0)
-        return compile(deploy,
-                       (const char *const[]){"rustc", "--target=wasm32-wasi", "-Copt-level=3",
-                                             "--edition=2021", "-o", deploy->module, deploy->path,
-                                             NULL},
-                       diag);
+    if (strcmp(deploy->language, "rust") == 0) {
+        struct cmd_rust rust;
+        int err = cmd_rust_find(&rust, diag);
+
+        return err != 0 ? err
+                        : compile(deploy,
+                                  (const char *const[]){rust.compiler, "--target", rust.target,
+                                                        "-Copt-level=3", "--edition=2021", "-o",
+                                                        deploy->module, deploy->path, NULL},
+                                  diag);
+    }
     return compile(deploy,
                    (const char *const[]){"weft",
                                          strcmp(deploy->language, "cpp") == 0 ? "c++" : "cc", flags,
