@@ -65,7 +65,7 @@ $(B)/bench/python-handler.proto: $(B)/bench/python.image
 $(B)/bench/python-script.proto: $(B)/bench/python.image
 	$(B)/weft run --save $@ --save-at fd_read:0 $(BENCH_PYTHON) -c "$(PYTHON_SCRIPT)"
 
-$(B)/bench/handler: $(B)/obj/bench/handler.c.o $(B)/obj/cmd/python.c.o $(B)/libweft.a
+$(B)/bench/handler: $(B)/obj/bench/handler.c.o $(B)/obj/cmd/python.c.o $(B)/obj/cmd/source.c.o $(B)/libweft.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 

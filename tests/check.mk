@@ -27,6 +27,8 @@ STEP_FUZZ     := "fuzz-diff@600=make -s fuzz-diff-check" \
                  "fuzz-net@120=make -s fuzz-net FUZZ_SECONDS=20" \
                  "fuzz-envelope@120=make -s fuzz-envelope FUZZ_SECONDS=20" \
                  "fuzz-secret@120=make -s fuzz-secret FUZZ_SECONDS=20" \
+                 "fuzz-hosts@120=make -s fuzz-hosts FUZZ_SECONDS=20" \
+                 "fuzz-agent@120=make -s fuzz-agent FUZZ_SECONDS=20" \
                  "fuzz-store@120=make -s fuzz-store FUZZ_SECONDS=20" \
                  "fuzz-catalog@120=make -s fuzz-catalog FUZZ_SECONDS=20" \
                  "fuzz-gateway@120=make -s fuzz-gateway FUZZ_SECONDS=20"

@@ -30,3 +30,8 @@ $(JS_OUT): build/guest/javascript.wasm guest/javascript/link | $(JS_BASE)
 
 .PHONY: javascript
 javascript: $(JS_OUT)
+# Part of everything where QuickJS has been fetched.
+ifneq ($(wildcard $(JS_BASE)),)
+all: $(JS_OUT)
+endif
+$(B)/test/cmd/javascript_test: | $(if $(wildcard $(JS_BASE)),$(JS_OUT))

@@ -321,9 +321,9 @@ add_natives(JSContext *ctx)
     JSValue global = JS_GetGlobalObject(ctx);
 
     for (size_t i = 0; i < sizeof(natives) / sizeof(natives[0]); i++)
-        (void)JS_SetPropertyStr(ctx, global, natives[i].name,
-                                JS_NewCFunction2(ctx, natives[i].function, natives[i].name,
-                                                 natives[i].length, 0, 0));
+        (void)JS_SetPropertyStr(
+            ctx, global, natives[i].name,
+            JS_NewCFunction2(ctx, natives[i].function, natives[i].name, natives[i].length, 0, 0));
     JS_FreeValue(ctx, global);
 }
 

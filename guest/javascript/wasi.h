@@ -13,8 +13,9 @@
 enum { WASI_BADF = 8, WASI_NOENT = 44 };
 enum { WASI_CREATE = 1, WASI_TRUNCATE = 8, WASI_APPEND = 1 };
 
-#define WASI_RIGHT_READ  (UINT64_C(1) << 1 | UINT64_C(1) << 2 | UINT64_C(1) << 5)
-#define WASI_RIGHT_WRITE (UINT64_C(1) << 6 | UINT64_C(1) << 4 | UINT64_C(1) << 22)
+/* No more than /dev/weft gives: fd_read; fd_write and fd_sync. */
+#define WASI_RIGHT_READ  (UINT64_C(1) << 1)
+#define WASI_RIGHT_WRITE (UINT64_C(1) << 6 | UINT64_C(1) << 4)
 
 struct wasi_bytes {
     void *bytes;
@@ -29,9 +30,8 @@ WASI(args_get) uint32_t wasi_args_get(char **args, char *bytes);
 WASI(fd_prestat_get) uint32_t wasi_fd_prestat_get(uint32_t fd, struct wasi_prestat *out);
 WASI(fd_prestat_dir_name) uint32_t wasi_fd_prestat_dir_name(uint32_t fd, char *name, size_t bytes);
 WASI(path_open)
-uint32_t wasi_path_open(uint32_t fd, uint32_t follow, const char *path, size_t bytes,
-                        uint32_t how, uint64_t rights, uint64_t inherited, uint32_t flags,
-                        uint32_t *out);
+uint32_t wasi_path_open(uint32_t fd, uint32_t follow, const char *path, size_t bytes, uint32_t how,
+                        uint64_t rights, uint64_t inherited, uint32_t flags, uint32_t *out);
 WASI(fd_read)
 uint32_t wasi_fd_read(uint32_t fd, const struct wasi_bytes *to, size_t count, size_t *done);
 WASI(fd_write)

@@ -412,6 +412,15 @@ function handlerOf(module, path) {
     return exit(1);
 }
 
+// Where it was thrown, without the lines of this file.
+function fail(error) {
+    const stack = error instanceof Error ? (error.stack ?? "") : "";
+    const lines = stack.split("\n").filter((line) => line !== "" && !/\(?weft:\d/.test(line));
+
+    write(2, [[String(error), ...lines].join("\n")]);
+    return exit(1);
+}
+
 // The place where a Proto-Faaslet is made is the first read of descriptor 0.
 export async function _main(module, path) {
     const handler = handlerOf(module, path);
@@ -420,7 +429,12 @@ export async function _main(module, path) {
     __weft_collect();
     currentInput = readAll(0, "input");
     randomLeft = 0;
-    const answer = await handler(currentInput);
-    if (answer !== undefined)
-        output(answer);
+    try {
+        const answer = await handler(currentInput);
+
+        if (answer !== undefined)
+            output(answer);
+    } catch (error) {
+        fail(error);
+    }
 }
