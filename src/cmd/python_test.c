@@ -338,8 +338,10 @@ main(void)
         cmocka_unit_test(test_a_file_becomes_text_of_ascii),
         cmocka_unit_test(test_what_is_no_python_is_refused),
     };
-    int failed = cmocka_run_group_tests(texts, NULL, NULL);
+    int failed;
 
+    engine_used = &engine;
+    failed = cmocka_run_group_tests(texts, NULL, NULL);
     if (failed != 0)
         return failed;
     if (access(PYTHON_MODULE, R_OK) != 0) {
