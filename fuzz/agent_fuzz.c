@@ -20,9 +20,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 
 /* Tenants, entries, paths of files, places to freeze. */
 static const char *const texts[] = {
-    "",        "a",         "b",      "echo",        "exit",  "nothing",
-    "results", "usage",     "twice",  "chain-twice", "lost",  "fd_read:0",
-    "/data/a", "/data/a/b", "/../up", "a=b",         "crash", "no-kind",
+    "",        "a",         "b",      "echo",    "chain", "save",
+    "nothing", "exit",      "echo",   "results", "lost",  "chain-twice",
+    "/data/a", "/data/a/b", "/../up", "a=b",     "crash", "fd_read:0",
 };
 
 static struct planner planner;
@@ -143,10 +143,10 @@ say_start(struct words *words)
     Rpc__HostDown down = RPC__HOST_DOWN__INIT;
     uint8_t kind = words_byte(words);
 
-    run.members = 1 + kind % 3u;
+    run.members = kind >= 224 ? 1 : 1 + kind % 3u;
     start.run = &run;
     start.function = 1 + kind % 2u;
-    start.entry = (char *)(uintptr_t)texts[3 + words_byte(words) % 8u];
+    start.entry = (char *)(uintptr_t)texts[3 + words_byte(words) % 9u];
     start.has_save = kind >= 224;
     down.is_case = RPC__HOST_DOWN__IS_START;
     down.start = &start;
@@ -178,11 +178,27 @@ say_function(struct words *words)
     (void)!rpc_send(planner.connection, &down.base, NULL, 0);
 }
 
+/* Of a chain that a cell began, or of none. */
+static void
+say_chain_end(struct words *words)
+{
+    Rpc__HostDown down = RPC__HOST_DOWN__INIT;
+    Rpc__HostChainEnd words_of = RPC__HOST_CHAIN_END__INIT;
+    Rpc__HostEnd end = RPC__HOST_END__INIT;
+
+    end.kind = (Rpc__HostEndKind)(words_byte(words) % (RPC__HOST_END_KIND__HOST_END_LOST + 1));
+    words_of.number = numbers[words_byte(words) % number_count];
+    words_of.end = words_byte(words) % 8u != 0 ? &end : NULL;
+    down.is_case = RPC__HOST_DOWN__IS_CHAIN_END;
+    down.chain_end = &words_of;
+    (void)!rpc_send(planner.connection, &down.base, NULL, 0);
+}
+
 static void
 step(struct words *words)
 {
     static void (*const steps[])(struct words *words) = {
-        say_word, say_word, say_word, say_start, say_function, say_any,
+        say_word, say_word, say_word, say_start, say_function, say_any, say_chain_end,
     };
     uint8_t what = words_byte(words);
 

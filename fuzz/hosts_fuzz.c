@@ -176,6 +176,22 @@ say_end(struct words *words)
               (Rpc__HostEndKind)(words_byte(words) % (RPC__HOST_END_KIND__HOST_END_LOST + 1)));
 }
 
+/* A call of a call that runs here, well formed. */
+static void
+say_chain(struct words *words)
+{
+    static const char *const references[] = {"square", "square:1", "bakery/f", "nobody"};
+    Rpc__HostChain chain = RPC__HOST_CHAIN__INIT;
+    uint8_t kind = words_byte(words);
+
+    chain.number = kind % 4u;
+    chain.parent = number_count > 0 ? numbers[words_byte(words) % number_count] : 1;
+    chain.tenant = writable("shop");
+    chain.reference = writable(references[kind / 4u % 4u]);
+    chain.is_detached = kind >= 128;
+    agent_say(&worker, RPC__HOST_UP__IS_CHAIN, &chain);
+}
+
 static void
 register_any(struct words *words)
 {
@@ -214,7 +230,9 @@ call(struct words *words)
         prepare.save_at = writable("fd_read:0");
         wanted.request.prepare = &prepare;
     }
-    remember(ask_call(&world, &asked[asked_count++], &wanted.call));
+    remember(kind >= 192 ? ask_async(&world, &asked[asked_count], &wanted.call)
+                         : ask_call(&world, &asked[asked_count], &wanted.call));
+    asked_count++;
 }
 
 static void
@@ -247,8 +265,9 @@ static void
 step(struct words *words)
 {
     static void (*const of_planner[])(struct words *words) = {call, call, cancel, change};
-    static void (*const of_worker[])(struct words *words) = {say_word, say_word, say_word, say_end,
-                                                             say_any};
+    static void (*const of_worker[])(struct words *words) = {
+        say_word, say_word, say_word, say_end, say_chain, say_any,
+    };
     uint8_t what = words_byte(words);
 
     if (what < 64)
