@@ -11,7 +11,7 @@ SPEC       ?= ../shared/spec
 CHECK_SAN  := address,undefined
 # NAME=COMMAND steps of tools/run-tests.
 STEP_TIDY     := "tidy=make -s tidy" "tidy-test=make -s tidy-test" "run-tests=tools/run-tests_test"
-STEP_UNITS    := $(TESTS)
+STEP_UNITS    := "javascript@300=tests/programs/fetch && make -s javascript" $(TESTS)
 STEP_CLI      := "cli=tests/cli/run $(B)" "examples=tests/examples $(B)"
 STEP_CLUSTER  := "cluster@900=tests/cluster/run $(B)"
 STEP_WASI     := "wasi=make -s check-wasi"

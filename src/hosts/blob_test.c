@@ -223,24 +223,21 @@ struct prepared {
 };
 
 static void
-prepare_start(struct prepared *p)
+prepare_ask(struct prepared *p)
 {
     static char *args[] = {NULL}, *env[] = {NULL};
     Ledger__PrepareFile file = LEDGER__PREPARE_FILE__INIT, *files[] = {&file};
-    Rpc__HostDown *down;
 
-    world_init(&p->w);
-    (void)agent_up(&p->a, &p->w, "a", 2);
     args[0] = writable("python");
     env[0] = writable("A=b");
+    file.path = writable("/helper.py");
+    file.hash = (ProtobufCBinaryData){STORE_HASH_BYTES, p->w.model.bytes};
     ledger__prepare__init(&p->prepare);
     p->prepare.image = (ProtobufCBinaryData){STORE_HASH_BYTES, p->w.image.bytes};
     p->prepare.save_at = writable("fd_read:0");
     p->prepare.n_args = p->prepare.n_env = 1;
     p->prepare.args = args;
     p->prepare.env = env;
-    file.path = writable("/helper.py");
-    file.hash = (ProtobufCBinaryData){STORE_HASH_BYTES, p->w.model.bytes};
     p->prepare.files = files;
     p->prepare.n_files = 1;
     p->prepare.memory_bytes = 1 << 26;
@@ -249,6 +246,16 @@ prepare_start(struct prepared *p)
     p->wanted.request.prepare = &p->prepare;
     p->call = ask_call(&p->w, &p->asked, &p->wanted.call);
     p->prepare.n_files = 0; /* it was copied */
+}
+
+static void
+prepare_start(struct prepared *p)
+{
+    Rpc__HostDown *down;
+
+    world_init(&p->w);
+    (void)agent_up(&p->a, &p->w, "a", 2);
+    prepare_ask(p);
     agent_skip(&p->a, RPC__HOST_DOWN__IS_TENANT);
     down = agent_await(&p->a, RPC__HOST_DOWN__IS_FUNCTION);
     assert_string_equal(down->function->name, "");
