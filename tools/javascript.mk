@@ -21,7 +21,7 @@ build/guest/javascript.wasm: $(wildcard guest/javascript/*.[ch]) build/gen/javas
 	    -Ibuild/gen/javascript -Iguest/javascript guest/javascript/main.c -o $@ \
 	    -Wl,--no-entry,--import-memory,--import-table,--allow-undefined \
 	    -Wl,--global-base=$$(($(JS_MEMORY) * 65536)),--table-base=$(JS_TABLE) \
-	    -Wl,-z,stack-size=16
+	    -Wl,--export=__stack_pointer
 $(JS_BASE):
 	tests/programs/fetch
 $(JS_OUT): build/guest/javascript.wasm guest/javascript/link | $(JS_BASE)
