@@ -31,5 +31,5 @@ $(FUZZ_HOST_ENDS:%=fuzz-%): fuzz-%: $(B)/fuzz/%_fuzz $(B)/fuzz/double
 	@mkdir -p $(B)/fuzz/$*-corpus
 	@rm -rf $(B)/fuzz/state-$* && mkdir -p $(B)/fuzz/state-$*
 	TMPDIR=$(B)/fuzz/state-$* ASAN_OPTIONS=quarantine_size_mb=32 $(B)/fuzz/$*_fuzz -max_total_time=$(FUZZ_SECONDS) \
-		-timeout=60 -max_len=400 -len_control=0 -rss_limit_mb=2048 -artifact_prefix=$(B)/fuzz/$*- \
+		-timeout=60 -max_len=200 -len_control=0 -rss_limit_mb=2048 -artifact_prefix=$(B)/fuzz/$*- \
 		-print_final_stats=1 $(B)/fuzz/$*-corpus
