@@ -14,6 +14,8 @@
 #include "words.h"
 
 #define NUMBERS_MAX 16u
+#define STEPS_MAX   40u
+#define COMES_MAX   4u /* handshakes take most of the time */
 #define HONEST_CALL UINT64_C(1234567)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
@@ -30,6 +32,7 @@ static uint8_t hashes[3][32];
 static uint64_t numbers[NUMBERS_MAX];
 static size_t number_count;
 static bool is_up;
+static unsigned comes; /* of this input, beside the first */
 
 static void
 remember(uint64_t number)
@@ -203,13 +206,16 @@ step(struct words *words)
     uint8_t what = words_byte(words);
 
     planner.serves_blobs = what % 2 == 0;
-    if (!is_up || what < 12)
-        come(what % 3 != 0);
-    if (what >= 12 && what < 20)
-        come_any(words);
-    else if (what >= 20)
+    if (!is_up || (what >= 244 && comes < COMES_MAX)) {
+        comes++;
+        if (what >= 250)
+            come_any(words);
+        else
+            come(what % 3 != 0);
+    } else {
         steps[what % ARRAY_COUNT(steps)](words);
-    settle(what % 8u == 0 ? 2 : what % 2u);
+    }
+    settle(what % 32u == 0 ? 2 : what % 4u == 0);
 }
 
 /* ------------------------------------------------------------------------------ the end */
@@ -285,7 +291,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     for (uint64_t number = 1; number < 6; number++)
         remember(number);
     remember(planner.life);
-    while (words.at < words.end) {
+    comes = 0;
+    for (unsigned i = 0; i < STEPS_MAX && comes <= COMES_MAX && words.at < words.end; i++) {
         words.number_count = number_count;
         step(&words);
     }

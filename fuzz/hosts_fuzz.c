@@ -14,6 +14,8 @@
 
 #define CALLS_MAX   6u /* of one input */
 #define NUMBERS_MAX 24u
+#define STEPS_MAX   60u
+#define COMES_MAX   4u /* handshakes take most of the time */
 #define SLOTS       4u
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
@@ -31,6 +33,7 @@ static uint64_t numbers[NUMBERS_MAX];
 static size_t number_count;
 static uint64_t life;
 static bool is_up;
+static unsigned comes; /* of this input, beside the first */
 static struct asked asked[CALLS_MAX];
 static unsigned asked_count;
 
@@ -270,14 +273,17 @@ step(struct words *words)
     };
     uint8_t what = words_byte(words);
 
-    if (what < 64)
-        of_planner[what % ARRAY_COUNT(of_planner)](words);
-    else if (what < 72)
-        register_any(words);
-    else if (what < 80)
-        come(what % 2 == 0 ? life : 0);
-    else if (is_up)
+    if (!is_up || (what >= 244 && comes < COMES_MAX)) {
+        comes++;
+        if (what >= 250)
+            register_any(words);
+        else
+            come(what % 2 == 0 ? life : 0);
+    } else if (what >= 64) {
         of_worker[what % ARRAY_COUNT(of_worker)](words);
+    } else {
+        of_planner[what % ARRAY_COUNT(of_planner)](words);
+    }
     settle();
 }
 
@@ -350,7 +356,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
         begin();
     come(0);
     remember(life);
-    while (words.at < words.end) {
+    comes = 0;
+    for (unsigned i = 0; i < STEPS_MAX && comes <= COMES_MAX && words.at < words.end; i++) {
         words.number_count = number_count;
         step(&words);
     }
