@@ -29,7 +29,9 @@ $(B)/fuzz/double: $(B)/test/worker/double
 .PHONY: $(FUZZ_HOST_ENDS:%=fuzz-%)
 $(FUZZ_HOST_ENDS:%=fuzz-%): fuzz-%: $(B)/fuzz/%_fuzz $(B)/fuzz/double
 	@mkdir -p $(B)/fuzz/$*-corpus
-	@rm -rf $(B)/fuzz/state-$* && mkdir -p $(B)/fuzz/state-$*
-	TMPDIR=$(B)/fuzz/state-$* ASAN_OPTIONS=quarantine_size_mb=32 $(B)/fuzz/$*_fuzz -max_total_time=$(FUZZ_SECONDS) \
-		-timeout=60 -max_len=200 -len_control=0 -rss_limit_mb=2048 -artifact_prefix=$(B)/fuzz/$*- \
-		-print_final_stats=1 $(B)/fuzz/$*-corpus
+	@state=$$(mktemp -d -p /dev/shm weft-XXXXXX 2>/dev/null || mktemp -d); \
+	trap 'rm -rf "$$state"' EXIT; \
+	TMPDIR=$$state ASAN_OPTIONS=quarantine_size_mb=32 $(B)/fuzz/$*_fuzz \
+		-max_total_time=$(FUZZ_SECONDS) -timeout=60 -max_len=200 -len_control=0 \
+		-rss_limit_mb=2048 -artifact_prefix=$(B)/fuzz/$*- -print_final_stats=1 \
+		$(B)/fuzz/$*-corpus
