@@ -11,8 +11,8 @@ SPEC       ?= ../shared/spec
 CHECK_SAN  := address,undefined
 # NAME=COMMAND steps of tools/run-tests.
 STEP_TIDY     := "tidy=make -s tidy" "tidy-test=make -s tidy-test" "run-tests=tools/run-tests_test"
-# CPython and others, before the tests that use them; skipped, and said, where npm cannot.
-STEP_FETCH    := "fetch=tests/programs/fetch"
+# CPython, QuickJS and others, before the tests that use them; skipped, and said, where npm cannot.
+STEP_FETCH    := "fetch=tests/programs/fetch" "javascript@300=tests/programs/fetch && make -s javascript"
 STEP_UNITS    := $(TESTS)
 STEP_CLI      := "cli=tests/cli/run $(B)" "examples=tests/examples $(B)"
 STEP_CLUSTER  := "cluster@900=tests/cluster/run $(B)"
@@ -29,6 +29,8 @@ STEP_FUZZ     := "fuzz-diff@600=make -s fuzz-diff-check" \
                  "fuzz-net@120=make -s fuzz-net FUZZ_SECONDS=20" \
                  "fuzz-envelope@120=make -s fuzz-envelope FUZZ_SECONDS=20" \
                  "fuzz-secret@120=make -s fuzz-secret FUZZ_SECONDS=20" \
+                 "fuzz-hosts@120=make -s fuzz-hosts FUZZ_SECONDS=20" \
+                 "fuzz-agent@120=make -s fuzz-agent FUZZ_SECONDS=20" \
                  "fuzz-store@120=make -s fuzz-store FUZZ_SECONDS=20" \
                  "fuzz-catalog@120=make -s fuzz-catalog FUZZ_SECONDS=20" \
                  "fuzz-gateway@120=make -s fuzz-gateway FUZZ_SECONDS=20"

@@ -130,8 +130,12 @@ static inline void
 planner_poll(int fd, short events)
 {
     struct pollfd wanted = {.fd = fd, .events = events};
+    int count;
 
-    if (poll(&wanted, 1, (int)(TESTING_PATIENCE_NS / 1000000)) != 1)
+    do
+        count = poll(&wanted, 1, (int)(TESTING_PATIENCE_NS / 1000000));
+    while (count < 0 && errno == EINTR); /* a fuzzer's alarm */
+    if (count != 1)
         fail_msg("the agent says nothing");
 }
 
