@@ -73,7 +73,8 @@ TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test 
                 planner/planner_test planner/ledger_test planner/list_test catalog/catalog_test \
                 hosts/hosts_test hosts/run_test hosts/blob_test hosts/chain_test \
                 meter/meter_test \
-                gateway/gateway_test gateway/access_test gateway/manage_test \
+                gateway/gateway_test gateway/access_test gateway/manage_test gateway/deploy_test \
+                gateway/collect_test \
                 gateway/trigger_test gateway/wire_test)
 check-tsan:
 	@$(MAKE) -s SAN=thread $(TSAN_TESTS) build/san-thread/test/worker/double
