@@ -50,7 +50,8 @@ build/gen/cmd/python_module.h: guest/python/weft.py
 	(echo 'static const char python_module[] ='; \
 	 sed -e 's/[\\"]/\\&/g' -e 's/.*/    "&\\n"/' $<; echo '    ;') >$@
 $(B)/obj/cmd/python.c.o: build/gen/cmd/python_module.h
-$(B)/test/cmd/python_test: $(B)/obj/cmd/python.c.o | $(B)/weft $(B)/weft-cell
+$(B)/test/cmd/python_test: $(B)/obj/cmd/python.c.o $(B)/obj/cmd/source.c.o | $(B)/weft $(B)/weft-cell
+$(B)/test/cmd/javascript_test: $(B)/obj/cmd/source.c.o | $(B)/weft $(B)/weft-cell
 
 $(B)/obj/compile/%.c.o: CPPFLAGS += $(shell $(LLVM) --cppflags 2>/dev/null)
 

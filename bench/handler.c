@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A Python handler through a worker: CPython is saved at its first read of standard input
- * by a cell, and calls of it go through the worker to the cell and back, one at a time.
+ * A handler in Python or JavaScript through a worker: its engine is saved at its first read of
+ * standard input by a cell, and calls of it go through the worker to the cell and back, one at
+ * a time. Before that, as often, from a tenant that has no cell yet.
  *
- *      handler --image FILE --source FILE.py --cell PROGRAM [--name TEXT] [--out FILE]
+ *      handler --image FILE --source FILE.py|FILE.js --cell PROGRAM [--name TEXT] [--out FILE]
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,10 +20,12 @@
 #include "worker/worker.h"
 
 #define ROUNDS 3000u
+#define COLD   50u /* tenants */
 #define WARM   50u
 
-/* Of src/cmd/python.c, which is linked to this. */
+/* Of src/cmd/python.c and source.c, which are linked to this. */
 int cmd_python_source(const char *path, struct buffer *out, struct diag *diag) MUST_CHECK;
+int cmd_source_read(const char *path, struct buffer *source, struct diag *diag) MUST_CHECK;
 
 static const char *image, *source, *cell, *name = "Python handler through a worker";
 static FILE *rows;
@@ -92,25 +95,38 @@ add(struct worker_tenant *tenant, int image_fd, int proto)
     return out;
 }
 
-static struct worker_function *
-make_function(struct worker *worker)
+static struct worker_tenant *
+add_tenant(struct worker *worker, const char *name_of)
 {
-    const struct worker_tenant_config config = {.name = "bench", .executors = 1};
-    int image_fd = open(image, O_RDONLY | O_CLOEXEC);
+    const struct worker_tenant_config config = {.name = name_of, .executors = 1};
     struct worker_tenant *tenant;
-    struct buffer text = {0};
     struct diag diag;
 
     diag_init(&diag);
-    require(image_fd < 0 ? -errno : 0, image, NULL);
-    require(cmd_python_source(source, &text, &diag), source, &diag);
-    buffer_append(&text, "", 1);
     require(worker_tenant_add(worker, &config, &tenant, &diag), "tenant", &diag);
+    return tenant;
+}
+
+static struct worker_function *
+make_function(struct worker *worker, int image_fd)
+{
+    bool is_python = strstr(source, ".py") != NULL;
+    struct worker_tenant *tenant = add_tenant(worker, "bench");
+    struct buffer text = {0};
+    const char *args[3];
+    struct diag diag;
+    int err;
+
+    diag_init(&diag);
+    err =
+        is_python ? cmd_python_source(source, &text, &diag) : cmd_source_read(source, &text, &diag);
+    require(err, source, &diag);
+    buffer_append(&text, "", 1);
+    args[0] = "engine";
+    args[1] = is_python ? "-c" : "handler.js";
+    args[2] = (const char *)text.bytes;
     (void)call_once(add(tenant, image_fd, -1),
-                    (struct worker_call){
-                        .args = (const char *const[]){"python", "-c", (const char *)text.bytes},
-                        .arg_count = 3,
-                        .save_at = "fd_read:0"});
+                    (struct worker_call){.args = args, .arg_count = 3, .save_at = "fd_read:0"});
     buffer_fini(&text);
     return add(tenant, image_fd, proto_fd);
 }
@@ -124,20 +140,20 @@ by_value(const void *a, const void *b)
 }
 
 static void
-report(double times_us[ROUNDS])
+report(double *times_us, size_t count, const char *what)
 {
     static const unsigned percents[] = {50, 99};
 
-    qsort(times_us, ROUNDS, sizeof(*times_us), by_value);
+    qsort(times_us, count, sizeof(*times_us), by_value);
     for (size_t i = 0; i < ARRAY_COUNT(percents); i++) {
-        double value = times_us[(ROUNDS - 1) * percents[i] / 100];
+        double value = times_us[(count - 1) * percents[i] / 100];
 
-        (void)printf("%s p%u %22.1f us\n", name, percents[i], value);
+        (void)printf("%s%s p%u %22.1f us\n", name, what, percents[i], value);
         if (rows != NULL)
             (void)fprintf(rows,
-                          "{\"name\":\"%s p%u\",\"value\":%.6g,\"unit\":\"us\",\"peer\":null,"
+                          "{\"name\":\"%s%s p%u\",\"value\":%.6g,\"unit\":\"us\",\"peer\":null,"
                           "\"peer_value\":null,\"ratio\":null}\n",
-                          name, percents[i], value);
+                          name, what, percents[i], value);
     }
 }
 
@@ -163,11 +179,34 @@ parse(int argc, char **argv)
     rows = out != NULL ? fopen(out, "ae") : NULL;
 }
 
+/* The first call of a tenant: a ready cell becomes its own, gets image and Proto-Faaslet, and
+ * runs it. */
+static void
+measure_cold(struct worker *worker, int image_fd, const struct worker_call *call)
+{
+    static double times_us[COLD];
+    struct diag diag;
+
+    diag_init(&diag);
+    for (unsigned i = 0; i < COLD; i++) {
+        char tenant_name[32];
+        struct worker_tenant *tenant;
+
+        (void)snprintf(tenant_name, sizeof(tenant_name), "cold-%u", i);
+        tenant = add_tenant(worker, tenant_name);
+        require(worker_await_ready(worker, clock_now_ns() + 10 * CLOCK_NS_PER_SECOND, &diag),
+                "ready cells", &diag);
+        times_us[i] = call_once(add(tenant, image_fd, proto_fd), *call);
+        worker_tenant_remove(tenant);
+    }
+    report(times_us, COLD, ", first call of a tenant");
+}
+
 int
 main(int argc, char **argv)
 {
     static double times_us[ROUNDS];
-    const struct worker_call call = {.args = (const char *const[]){"python"},
+    const struct worker_call call = {.args = (const char *const[]){"engine"},
                                      .arg_count = 1,
                                      .input = (const uint8_t *)"weft",
                                      .input_bytes = 4};
@@ -175,17 +214,21 @@ main(int argc, char **argv)
     struct worker_config config = {.ready = 1, .name = "bench"};
     struct worker *worker;
     struct diag diag;
+    int image_fd;
 
     parse(argc, argv);
     diag_init(&diag);
     config.cell_program = cell;
     require(worker_create(&config, &worker, &diag), "worker", &diag);
-    function = make_function(worker);
+    image_fd = open(image, O_RDONLY | O_CLOEXEC);
+    require(image_fd < 0 ? -errno : 0, image, NULL);
+    function = make_function(worker, image_fd);
     for (unsigned i = 0; i < WARM; i++)
         (void)call_once(function, call);
     for (unsigned i = 0; i < ROUNDS; i++)
         times_us[i] = call_once(function, call);
-    report(times_us);
+    report(times_us, ROUNDS, "");
+    measure_cold(worker, image_fd, &call);
     worker_destroy(worker);
     if (rows != NULL)
         (void)fclose(rows);

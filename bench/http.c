@@ -19,6 +19,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,7 +33,7 @@
 #define ROUND_CALLS 1000u
 #define CALLS       9000u /* in all rounds */
 #define WARM        500u
-#define CONNECTIONS 8u
+#define CONNECTIONS 32u
 #define RATE_S      10u
 #define FIRSTS_MAX  200u
 #define ANSWER_MAX  16384u
@@ -184,71 +186,131 @@ measure_one(const struct target *target, const struct target *peer)
 
 /* -------------------------------------------------------------------------------- rate */
 
+/* One thread for all connections, so that the load is the calls and not who makes them. A call
+ * that is due while the one before it is not answered waits for it, and its time counts from when
+ * it was due. */
 struct pace {
-    pthread_t thread;
-    const struct target *target;
-    uint64_t begin_ns, interval_ns;
-    size_t count;
-    double *times;
+    struct connection connection;
+    uint64_t due_ns, sent_due_ns;
+    size_t left;
+    bool is_asking;
 };
 
-static void
-sleep_until(uint64_t due_ns)
-{
-    const struct timespec due = {(time_t)(due_ns / CLOCK_NS_PER_SECOND),
-                                 (long)(due_ns % CLOCK_NS_PER_SECOND)};
-
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) != 0)
-        continue;
-}
-
-static void *
-pace_main(void *context)
-{
-    struct pace *pace = context;
-    struct connection *connection = calloc(1, sizeof(*connection));
-
-    require(connection != NULL, "no memory");
-    connect_to(connection, pace->target);
-    (void)ask(connection);
-    for (size_t i = 0; i < pace->count; i++) {
-        uint64_t due_ns = pace->begin_ns + i * pace->interval_ns;
-
-        sleep_until(due_ns);
-        (void)ask(connection);
-        pace->times[i] = (double)(clock_now_ns() - due_ns) / 1e3;
-    }
-    (void)close(connection->fd);
-    free(connection);
-    return NULL;
-}
-
-static void
-measure_rate(const struct target *target, double rate)
-{
-    size_t each = (size_t)(rate * RATE_S / CONNECTIONS);
-    double *times = calloc(each * CONNECTIONS + 1, sizeof(*times));
-    uint64_t interval_ns = (uint64_t)(CONNECTIONS * 1e9 / rate);
-    uint64_t begin_ns = clock_now_ns() + CLOCK_NS_PER_SECOND / 2;
+struct pacing {
     struct pace paces[CONNECTIONS];
+    uint64_t interval_ns;
+    int epoll;
+    double *times;
+    size_t count, wanted;
+};
 
-    require(times != NULL && each > 0, "no such rate");
+/* What is due; returns when the next is. */
+static uint64_t
+ask_due(struct pacing *pacing, uint64_t now_ns)
+{
+    uint64_t next_ns = UINT64_MAX;
+
     for (size_t i = 0; i < CONNECTIONS; i++) {
-        paces[i] = (struct pace){.target = target,
-                                 .begin_ns = begin_ns + i * interval_ns / CONNECTIONS,
-                                 .interval_ns = interval_ns,
-                                 .count = each,
-                                 .times = times + i * each};
-        require(pthread_create(&paces[i].thread, NULL, pace_main, &paces[i]) == 0, "no thread");
+        struct pace *pace = &pacing->paces[i];
+        struct connection *connection = &pace->connection;
+
+        if (pace->is_asking || pace->left == 0)
+            continue;
+        if (pace->due_ns > now_ns) {
+            next_ns = pace->due_ns < next_ns ? pace->due_ns : next_ns;
+            continue;
+        }
+        require(send(connection->fd, connection->request, connection->count, MSG_NOSIGNAL) ==
+                    (ssize_t)connection->count,
+                "cannot send");
+        pace->is_asking = true;
+        pace->sent_due_ns = pace->due_ns;
+        pace->due_ns += pacing->interval_ns;
+        pace->left--;
     }
+    return next_ns;
+}
+
+static void
+await_answers(struct pacing *pacing, uint64_t until_ns)
+{
+    uint64_t now_ns = clock_now_ns(), left_ns = until_ns > now_ns ? until_ns - now_ns : 0;
+    const struct timespec left = {(time_t)(left_ns / CLOCK_NS_PER_SECOND),
+                                  (long)(left_ns % CLOCK_NS_PER_SECOND)};
+    struct epoll_event events[CONNECTIONS];
+    int count = epoll_pwait2(pacing->epoll, events, CONNECTIONS,
+                             until_ns == UINT64_MAX ? NULL : &left, NULL);
+
+    for (int i = 0; i < count; i++) {
+        struct pace *pace = events[i].data.ptr;
+
+        receive(&pace->connection); /* it is small: what has begun to come is there */
+        pace->is_asking = false;
+        pacing->times[pacing->count++] = (double)(clock_now_ns() - pace->sent_due_ns) / 1e3;
+    }
+}
+
+static void
+open_paces(struct pacing *pacing, const struct target *target, size_t each)
+{
+    uint64_t begin_ns = clock_now_ns() + CLOCK_NS_PER_SECOND / 2;
+
+    pacing->epoll = epoll_create1(EPOLL_CLOEXEC);
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        struct pace *pace = &pacing->paces[i];
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = pace};
+
+        connect_to(&pace->connection, target);
+        (void)ask(&pace->connection);
+        pace->due_ns = begin_ns + i * pacing->interval_ns / CONNECTIONS;
+        pace->left = each;
+        require(epoll_ctl(pacing->epoll, EPOLL_CTL_ADD, pace->connection.fd, &event) == 0,
+                "no epoll");
+    }
+}
+
+/* In microseconds; the caller frees them. */
+static double *
+times_at(const struct target *target, double rate, size_t *count)
+{
+    static struct pacing pacing;
+    size_t each = (size_t)(rate * RATE_S / CONNECTIONS);
+
+    pacing = (struct pacing){.interval_ns = (uint64_t)(CONNECTIONS * 1e9 / rate),
+                             .wanted = each * CONNECTIONS};
+    pacing.times = calloc(pacing.wanted + 1, sizeof(*pacing.times));
+    require(pacing.times != NULL && each > 0, "no such rate");
+    open_paces(&pacing, target, each);
+    while (pacing.count < pacing.wanted)
+        await_answers(&pacing, ask_due(&pacing, clock_now_ns()));
     for (size_t i = 0; i < CONNECTIONS; i++)
-        (void)pthread_join(paces[i].thread, NULL);
+        (void)close(pacing.paces[i].connection.fd);
+    (void)close(pacing.epoll);
+    *count = pacing.count;
+    return pacing.times;
+}
+
+/* The peer at the same rate tells what the machine does to everybody. */
+static void
+measure_rate(const struct target *target, const struct target *peer, double rate)
+{
+    size_t count, peer_count = 0;
+    double *times, *peer_times = NULL;
+
+    (void)prctl(PR_SET_TIMERSLACK, 1000); /* ns */
+    times = times_at(target, rate, &count);
+    if (peer->port > 0)
+        peer_times = times_at(peer, rate, &peer_count);
     row("half load, calls in a second", rate, "1/s", 0);
-    row("warm call over HTTP at half load, p50", percentile(times, each * CONNECTIONS, 50), "us",
-        0);
-    row("warm call over HTTP at half load, p99", percentile(times, each * CONNECTIONS, 99), "us",
-        0);
+    for (unsigned percent = 50; percent <= 99; percent += 49) {
+        char name[64];
+
+        (void)snprintf(name, sizeof(name), "warm call over HTTP at half load, p%u", percent);
+        row(name, percentile(times, count, percent), "us",
+            peer_count > 0 ? percentile(peer_times, peer_count, percent) : 0);
+    }
     free(times);
+    free(peer_times);
 }
 
 /* ------------------------------------------------------------------------------- first */
@@ -311,7 +373,7 @@ measure(struct target *target, const struct target *peer, char **words, int coun
         measure_one(target, peer);
     } else if (count == 3 && strcmp(words[0], "rate") == 0) {
         target->reference = words[2];
-        measure_rate(target, strtod(words[1], NULL));
+        measure_rate(target, peer, strtod(words[1], NULL));
     } else if (count > 2 && strcmp(words[0], "first") == 0) {
         measure_first(*target, words + 1, (size_t)count - 1);
     } else if (count == 4 && strcmp(words[0], "says") == 0) {

@@ -3,7 +3,7 @@
 # make bench-start      create, host call, freeze, thaw, clone; from Proto-Faaslets to
 #                       results beside posix_spawn; resets; calls through a worker;
 #                       CPython (bench-python): build/bench/start.jsonl
-# make bench-handler    a Python function through a worker, likewise
+# make bench-handler    functions in Python and JavaScript through a worker, likewise
 # make bench-density    50,000 Faaslets that wait: build/bench/density.jsonl
 # make bench-switch     two Faaslets that wake each other: build/bench/switch.jsonl
 
@@ -65,14 +65,21 @@ $(B)/bench/python-handler.proto: $(B)/bench/python.image
 $(B)/bench/python-script.proto: $(B)/bench/python.image
 	$(B)/weft run --save $@ --save-at fd_read:0 $(BENCH_PYTHON) -c "$(PYTHON_SCRIPT)"
 
-$(B)/bench/handler: $(B)/obj/bench/handler.c.o $(B)/obj/cmd/python.c.o $(B)/libweft.a
+$(B)/bench/handler: $(B)/obj/bench/handler.c.o $(B)/obj/cmd/python.c.o $(B)/obj/cmd/source.c.o $(B)/libweft.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
+$(B)/bench/javascript.image: build/share/javascript.wasm $(B)/weft $(B)/weft-compiler
+	@mkdir -p $(@D)
+	$(B)/weft compile $< -o $@
+
 .PHONY: bench-handler
-bench-handler: $(B)/bench/handler $(B)/bench/python.image $(B)/weft-cell
+bench-handler: $(B)/bench/handler $(B)/bench/python.image $(B)/bench/javascript.image $(B)/weft-cell
 	$(B)/bench/handler --out $(B)/bench/start.jsonl --image $(B)/bench/python.image \
 	    --cell $(B)/weft-cell --source examples/hello.py
+	$(B)/bench/handler --out $(B)/bench/start.jsonl --image $(B)/bench/javascript.image \
+	    --cell $(B)/weft-cell --source examples/hello.js \
+	    --name "JavaScript handler through a worker"
 
 .PHONY: bench-python
 bench-python: $(B)/bench/python $(B)/bench/python-handler.proto $(B)/bench/python-script.proto

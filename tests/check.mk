@@ -11,6 +11,8 @@ SPEC       ?= ../shared/spec
 CHECK_SAN  := address,undefined
 # NAME=COMMAND steps of tools/run-tests.
 STEP_TIDY     := "tidy=make -s tidy" "tidy-test=make -s tidy-test" "run-tests=tools/run-tests_test"
+# CPython, QuickJS and others, before the tests that use them; skipped, and said, where npm cannot.
+STEP_FETCH    := "fetch=tests/programs/fetch" "javascript@300=tests/programs/fetch && make -s javascript"
 STEP_UNITS    := $(TESTS)
 STEP_CLI      := "cli=tests/cli/run $(B)" "examples=tests/examples $(B)"
 STEP_CLUSTER  := "cluster@900=tests/cluster/run $(B)"
@@ -27,6 +29,8 @@ STEP_FUZZ     := "fuzz-diff@600=make -s fuzz-diff-check" \
                  "fuzz-net@120=make -s fuzz-net FUZZ_SECONDS=20" \
                  "fuzz-envelope@120=make -s fuzz-envelope FUZZ_SECONDS=20" \
                  "fuzz-secret@120=make -s fuzz-secret FUZZ_SECONDS=20" \
+                 "fuzz-hosts@120=make -s fuzz-hosts FUZZ_SECONDS=20" \
+                 "fuzz-agent@120=make -s fuzz-agent FUZZ_SECONDS=20" \
                  "fuzz-store@120=make -s fuzz-store FUZZ_SECONDS=20" \
                  "fuzz-catalog@120=make -s fuzz-catalog FUZZ_SECONDS=20" \
                  "fuzz-gateway@120=make -s fuzz-gateway FUZZ_SECONDS=20"
@@ -48,7 +52,7 @@ STEP_MOVED_ALL := $(foreach t,$(TESTS),$(if $(findstring /faaslet/,$t)$(findstri
 check-quick: all tests $(B)/spec-run
 	@tools/run-tests $(STEP_TIDY) $(STEP_UNITS) $(STEP_CLI) $(STEP_WASI) $(STEP_SPEC)
 check: all tests $(B)/spec-run
-	@tools/run-tests $(STEP_TIDY) $(STEP_UNITS) $(STEP_CLI) $(STEP_CLUSTER) $(STEP_WASI) \
+	@tools/run-tests $(STEP_TIDY) $(STEP_FETCH) $(STEP_UNITS) $(STEP_CLI) $(STEP_CLUSTER) $(STEP_WASI) \
 	    $(STEP_SPEC) $(STEP_STRICT) $(STEP_PROGRAMS) $(STEP_MOVED) $(STEP_FUZZ) $(STEP_SAN)
 check-stress: all tests $(B)/spec-run bench-compute-build
 	@tools/run-tests $(STEP_MOVED) $(STEP_MOVED_ALL) \
@@ -59,7 +63,7 @@ check-san:
 	@$(MAKE) -s SAN=$(CHECK_SAN) tests
 	@tools/run-tests --logs build/check/san $(TESTS:$(B)/%=build/san-address-undefined/%)
 TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test \
-                cell/serve_chain_test net/net_test net/session_test net/stranger_test \
+                cell/serve_chain_test net/net_test net/turn_test net/session_test net/stranger_test \
                 rpc/client_test worker/chain_test \
                 worker/worker_test worker/hostile_test \
                 worker/fault_test worker/user_test worker/own_test \
@@ -69,7 +73,8 @@ TSAN_TESTS := $(addprefix build/san-thread/test/,cell/cell_test cell/serve_test 
                 planner/planner_test planner/ledger_test planner/list_test catalog/catalog_test \
                 hosts/hosts_test hosts/run_test hosts/blob_test hosts/chain_test \
                 meter/meter_test \
-                gateway/gateway_test gateway/access_test gateway/manage_test \
+                gateway/gateway_test gateway/access_test gateway/manage_test gateway/deploy_test \
+                gateway/collect_test \
                 gateway/trigger_test gateway/wire_test)
 check-tsan:
 	@$(MAKE) -s SAN=thread $(TSAN_TESTS) build/san-thread/test/worker/double

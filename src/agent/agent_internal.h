@@ -31,7 +31,6 @@
 #include "store/store.h"
 #include "worker/worker.h"
 
-#define AGENT_VERSION          "0.4"
 #define AGENT_ADDRESSES_MAX    16u
 #define AGENT_REASON_MAX       512
 #define AGENT_PATH_MAX         3072
@@ -237,7 +236,7 @@ enum agent_link_state {
 
 struct agent_usage {
     uint64_t cpu_ns, memory_bytes;
-    uint32_t cells, cells_lost;
+    uint32_t cells, ready_cells, cells_lost;
 };
 
 struct agent_cache; /* cache.c; the disk's */

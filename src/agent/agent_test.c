@@ -601,20 +601,22 @@ static void
 test_a_beat_tells_of_cells(void **state)
 {
     struct planner planner;
-    uint32_t cells = 0;
+    uint32_t cells = 0, ready = 0;
 
     (void)state;
     planner_open_function(&planner);
     planner_call(&planner, 5, 1, "echo");
     planner_expect(&planner, 5, DONE, "");
-    for (int i = 0; i < 100 && cells == 0; i++) {
+    for (int i = 0; i < 100 && (cells == 0 || ready == 0); i++) {
         Rpc__HostUp *up = planner_hear(&planner, RPC__HOST_UP__IS_BEAT);
 
         cells = up->beat->cells;
+        ready = up->beat->ready_cells;
         assert_true(up->beat->busy_percent <= 100);
         rpc__host_up__free_unpacked(up, NULL);
     }
     assert_int_equal(cells, 1);
+    assert_int_equal(ready, 1);
     planner_stop(&planner);
 }
 

@@ -323,7 +323,8 @@ agent_chain_cancelled(void *context, uint64_t id)
     (void)pthread_mutex_unlock(&agent->lock);
     if (chain == NULL)
         return;
-    free_chain(chain);
+    /* The worker keeps what it has of it until it is told an end. */
+    fail(agent, chain, WORKER_CANCELLED, 0, "nobody waits for it any more");
     words.number = id;
     up.is_case = RPC__HOST_UP__IS_CHAIN_CANCEL;
     up.chain_cancel = &words;

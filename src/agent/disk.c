@@ -130,6 +130,7 @@ look_at_all(struct agent *agent)
     for (struct agent_tenant *tenant = agent->disk_tenants; tenant != NULL;
          tenant = tenant->disk_next)
         look_at(agent, tenant, &sum);
+    sum.ready_cells = worker_ready_cells(agent->worker);
     sum.cpu_ns += agent->past.cpu_ns;
     sum.cells_lost += agent->past.cells_lost;
     (void)pthread_mutex_lock(&agent->lock);

@@ -6,6 +6,7 @@
 #include "../../tests/testing.h"
 
 #include "../../tests/chain_guest.h"
+#include "agent/agent_internal.h"
 #include "agent/agent_testing.h"
 #include "base/fault.h"
 #include "hostcall/hostcall.h"
@@ -647,6 +648,7 @@ test_over_a_lost_connection_each_chain_has_an_end(void **state)
 static void
 test_a_chain_whose_guest_is_stopped_is_cancelled(void **state)
 {
+    const struct worker_end end = {.kind = WORKER_CANCELLED, .message = ""};
     struct planner planner;
     Rpc__HostUp *up;
     uint64_t number;
@@ -660,6 +662,7 @@ test_a_chain_whose_guest_is_stopped_is_cancelled(void **state)
     planner_say_stop(&planner, 5);
     up = planner_hear(&planner, RPC__HOST_UP__IS_CHAIN_CANCEL);
     assert_int_equal(up->chain_cancel->number, number);
+    assert_int_equal(worker_chain_end(planner.agent->worker, number, &end), -ESRCH);
     rpc__host_up__free_unpacked(up, NULL);
     planner_expect(&planner, 5, CANCELLED, "");
     send_chain_end(&planner, number, NULL);

@@ -11,6 +11,7 @@
 #include "agent/agent_internal.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/version.h"
 
 #define FEATURES_MAX 32u
 #define STAT_BYTES   512u
@@ -45,7 +46,7 @@ agent_register(struct agent *agent)
     words.planner = agent->planner;
     words.n_missing = list_missing(missing);
     words.missing = missing;
-    words.version = (char *)(uintptr_t)AGENT_VERSION;
+    words.version = (char *)(uintptr_t)VERSION_TEXT;
     words.cores = agent->cores;
     up.is_case = RPC__HOST_UP__IS_REGISTER;
     up.register_ = &words;
@@ -89,6 +90,7 @@ agent_beat(struct agent *agent, uint64_t now_ns)
     words.cpu_ns = agent->usage.cpu_ns;
     words.memory_bytes = agent->usage.memory_bytes;
     words.cells = agent->usage.cells;
+    words.ready_cells = agent->usage.ready_cells;
     words.cells_lost = agent->usage.cells_lost;
     words.is_leaving = agent->is_leaving;
     (void)pthread_mutex_unlock(&agent->lock);

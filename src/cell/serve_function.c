@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "base/fault.h"
+#include "base/hash.h"
 #include "cell/serve_internal.h"
 
 /* ------------------------------------------------------------------- the table */
@@ -34,11 +35,7 @@ served_find(struct serve *serve, uint64_t number)
 static struct served **
 name_bucket(struct serve *serve, const char *name)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-    for (; *name != '\0'; name++)
-        hash = (hash ^ (uint8_t)*name) * UINT64_C(0x100000001b3);
-    return &serve->names[hash % SERVE_FUNCTION_BUCKETS];
+    return &serve->names[hash_text(HASH_SEED, name) % SERVE_FUNCTION_BUCKETS];
 }
 
 struct served *

@@ -12,16 +12,6 @@
 #include "cmd/api.h"
 
 static int
-request(struct api *api, const char *method, char *path, json_t *body, const char *sentence)
-{
-    int code = api_do(api, method, path, body, sentence);
-
-    free(path);
-    json_decref(body);
-    return code;
-}
-
-static int
 list(struct api *api, const char *path, const char *field, const char *const *columns, size_t count)
 {
     int code;
@@ -83,7 +73,7 @@ static int
 token_rm(struct api *api, char **args, int count)
 {
     (void)count;
-    return request(api, "DELETE", api_path("/v1/tokens/%s", args[0]), NULL, "removed");
+    return api_do(api, "DELETE", api_path("/v1/tokens/%s", args[0]), NULL, "removed");
 }
 
 int
@@ -136,7 +126,7 @@ tenant_put(struct api *api, char **args, int count)
         (void)json_object_set_new(body, args[i], json_integer((json_int_t)value));
     }
     api_use_admin(api);
-    return request(api, "PUT", api_path("/v1/tenants/%s", args[0]), body, "done");
+    return api_do(api, "PUT", api_path("/v1/tenants/%s", args[0]), body, "done");
 }
 
 static int
@@ -144,7 +134,7 @@ tenant_rm(struct api *api, char **args, int count)
 {
     (void)count;
     api_use_admin(api);
-    return request(api, "DELETE", api_path("/v1/tenants/%s", args[0]), NULL, "removed");
+    return api_do(api, "DELETE", api_path("/v1/tenants/%s", args[0]), NULL, "removed");
 }
 
 int
@@ -183,15 +173,15 @@ static int
 variable_set(struct api *api, char **args, int count)
 {
     (void)count;
-    return request(api, "PUT", api_path("/v1/variables/%s", args[0]),
-                   json_pack("{s:s}", "value", args[1]), "set");
+    return api_do(api, "PUT", api_path("/v1/variables/%s", args[0]),
+                  json_pack("{s:s}", "value", args[1]), "set");
 }
 
 static int
 variable_rm(struct api *api, char **args, int count)
 {
     (void)count;
-    return request(api, "DELETE", api_path("/v1/variables/%s", args[0]), NULL, "removed");
+    return api_do(api, "DELETE", api_path("/v1/variables/%s", args[0]), NULL, "removed");
 }
 
 /* One line from a terminal, which does not show it; else all there is, without the last
@@ -234,8 +224,8 @@ secret_set(struct api *api, char **args, int count)
     (void)count;
     if (!read_secret(value, sizeof(value)))
         return cmd_usage("secret", "set: at most 65,535 bytes of text");
-    code = request(api, "PUT", api_path("/v1/secrets/%s", args[0]),
-                   json_pack("{s:s}", "value", value), "set");
+    code = api_do(api, "PUT", api_path("/v1/secrets/%s", args[0]),
+                  json_pack("{s:s}", "value", value), "set");
     explicit_bzero(value, sizeof(value));
     return code;
 }
@@ -244,7 +234,7 @@ static int
 secret_rm(struct api *api, char **args, int count)
 {
     (void)count;
-    return request(api, "DELETE", api_path("/v1/secrets/%s", args[0]), NULL, "removed");
+    return api_do(api, "DELETE", api_path("/v1/secrets/%s", args[0]), NULL, "removed");
 }
 
 int

@@ -458,12 +458,13 @@ api_ask(struct api *api, const char *method, const char *path, const json_t *bod
 }
 
 int
-api_do(struct api *api, const char *method, const char *path, const json_t *body,
-       const char *sentence)
+api_do(struct api *api, const char *method, char *path, json_t *body, const char *sentence)
 {
     int code;
     json_t *answer = api_ask(api, method, path, body, &code);
 
+    free(path);
+    json_decref(body);
     if (answer == NULL)
         return code;
     if (api->is_json)

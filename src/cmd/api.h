@@ -122,10 +122,9 @@ json_t *api_ask(struct api *api, const char *method, const char *path, const jso
 /* Prints what a gateway's error says; the exit code. */
 int api_fail(const struct api_answer *answer);
 
-/* The same, its JSON with --json, else a sentence where there is one (takes no argument but
- * text). The exit code. */
-int api_do(struct api *api, const char *method, const char *path, const json_t *body,
-           const char *sentence);
+/* The same, its JSON with --json, else a sentence where there is one. path and body, which
+ * may be NULL, are freed. The exit code. */
+int api_do(struct api *api, const char *method, char *path, json_t *body, const char *sentence);
 
 /* "/v1/x/%s", with each argument escaped; to be freed. */
 char *api_path(const char *format, ...) PRINTF_LIKE(1, 2);

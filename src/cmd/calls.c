@@ -133,11 +133,7 @@ calls_wait(struct api *api, char **args, int count)
 static int
 act(struct api *api, const char *method, const char *format, const char *id, const char *sentence)
 {
-    char *path = api_path(format, id);
-    int code = api_do(api, method, path, NULL, sentence);
-
-    free(path);
-    return code;
+    return api_do(api, method, api_path(format, id), NULL, sentence);
 }
 
 static int

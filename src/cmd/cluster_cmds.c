@@ -59,15 +59,10 @@ static const char drain_help[] = "usage: weft drain HOST\n"
 static int
 drain(struct api *api, const char *host, bool is_draining)
 {
-    char *path = api_path("/v1/hosts/%s/drain", host);
-    json_t *body = json_pack("{s:b}", "drain", (int)is_draining);
-    int code;
-
     api_use_admin(api);
-    code = api_do(api, "POST", path, body, is_draining ? "it gets no new calls" : "undone");
-    json_decref(body);
-    free(path);
-    return code;
+    return api_do(api, "POST", api_path("/v1/hosts/%s/drain", host),
+                  json_pack("{s:b}", "drain", (int)is_draining),
+                  is_draining ? "it gets no new calls" : "undone");
 }
 
 static int

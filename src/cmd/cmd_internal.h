@@ -57,9 +57,24 @@ int cmd_fail(int err, const struct diag *diag) MUST_CHECK;
 /* For a command line that is wrong: says so and where help is. CMD_EXIT_INPUT. */
 int cmd_usage(const char *command, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* A file that came with the program, share/NAME: beside it, or where packages put it. */
+bool cmd_share_find(const char *name, char *out, size_t size);
+
+#define CMD_SOURCE_BYTES_MAX ((size_t)1 << 20) /* an argument of a version is no longer */
+/* A user's source as it is. -EINVAL: not UTF-8, or too large. */
+int cmd_source_read(const char *path, struct buffer *source, struct diag *diag) MUST_CHECK;
+int cmd_source_too_large(const char *path, struct diag *diag);
+
 /* The text for CPython's -c of a user's file, with what it needs to be a function. -EINVAL:
  * not UTF-8, or too large. */
 int cmd_python_source(const char *path, struct buffer *out, struct diag *diag) MUST_CHECK;
+
+/* A Rust compiler that has the target: RUSTC if that is set, else PATH's or /usr/bin/rustc.
+ * -ENOENT. */
+struct cmd_rust {
+    const char *compiler, *target;
+};
+int cmd_rust_find(struct cmd_rust *out, struct diag *diag) MUST_CHECK;
 
 /* Compiler options that run and compile share: one long option. False where it
  * is none of them or its value is wrong (diag says so). */

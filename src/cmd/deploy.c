@@ -24,8 +24,8 @@ extern char **environ;
 static const char help[] =
     "usage: weft deploy FILE|DIRECTORY [options]\n\n"
     "Makes a new version of a function and calls go to it from then on. FILE is a module\n"
-    "(.wasm), or C, C++, Rust or Python (.c, .cc, .cpp, .rs, .py), compiled here first; a\n"
-    "DIRECTORY has one of them that is named main, or as the directory is.\n\n"
+    "(.wasm), C, C++ or Rust (.c, .cc, .cpp, .rs), compiled here first, or Python or JavaScript\n"
+    "(.py, .js); a DIRECTORY has one of them that is named main, or as the directory is.\n\n"
     "  --name NAME          of the function (default the file's)\n"
     "  --entry NAME         exported function to call, of a library\n"
     "  --arg TEXT           argument of every call (repeat it)\n"
@@ -39,16 +39,21 @@ static const char help[] =
     "  --only-if-lost       ... but only where a host was lost\n"
     "  --note TEXT          for people\n"
     "  --python MODULE      CPython as WebAssembly (default weft config python)\n"
+    "  --javascript MODULE  QuickJS with Weft's runtime (default weft config javascript, or the\n"
+    "                       one that was built with weft)\n"
     "  -O FLAGS             more options for the guest's compiler\n";
 
 struct deploy {
     struct api api;
-    const char *source, *name, *entry, *snapshot, *note, *python, *language, *compiler_flags;
+    const char *source, *name, *entry, *snapshot, *note, *language, *compiler_flags;
+    const char *python, *javascript;
+    const char *engine; /* what runs the source; NULL: it is compiled */
     bool only_if_lost;
     struct cmd_list args, env, secrets, files;
     uint64_t memory, output, attempts;
     double wall_s, cpu_s;
     char function[64], path[4096], module[4096]; /* module: to be removed, or "" */
+    char engine_path[4096];
 };
 
 /* ---------------------------------------------------------------------------- options */
@@ -72,6 +77,7 @@ parse(struct deploy *deploy, int argc, char **argv)
         {"only-if-lost", CMD_FLAG, &deploy->only_if_lost, 0},
         {"note", CMD_TEXT, &deploy->note, 0},
         {"python", CMD_TEXT, &deploy->python, 0},
+        {"javascript", CMD_TEXT, &deploy->javascript, 0},
         {"O", CMD_TEXT, &deploy->compiler_flags, 0},
     };
     int code = cmd_options(argc, argv, help, &deploy->api, options, ARRAY_COUNT(options));
@@ -91,8 +97,9 @@ parse(struct deploy *deploy, int argc, char **argv)
 
 static const struct {
     const char *ending, *language;
-} languages[] = {{".wasm", ""},   {".c", "c"},     {".cc", "cpp"},   {".cpp", "cpp"},
-                 {".cxx", "cpp"}, {".rs", "rust"}, {".py", "python"}};
+} languages[] = {{".wasm", ""},     {".c", "c"},           {".cc", "cpp"},
+                 {".cpp", "cpp"},   {".cxx", "cpp"},       {".rs", "rust"},
+                 {".py", "python"}, {".js", "javascript"}, {".mjs", "javascript"}};
 
 static const char *
 language_of(const char *path)
@@ -146,8 +153,8 @@ find_source(struct deploy *deploy, struct diag *diag)
     deploy->language = language_of(deploy->path);
     if (deploy->language == NULL)
         return diag_set(diag, -EINVAL,
-                        "%s: not a module, nor C, C++, Rust or Python (.wasm, .c, .cc, .cpp, "
-                        ".rs, .py; main.* in a directory)",
+                        "%s: not a module, nor C, C++, Rust, Python or JavaScript (.wasm, .c, .cc, "
+                        ".cpp, .rs, .py, .js; main.* in a directory)",
                         deploy->source);
     return 0;
 }
@@ -186,12 +193,17 @@ make_module(struct deploy *deploy, struct diag *diag)
     if (fd < 0)
         return diag_set(diag, -errno, "cannot make a file in /tmp: %s", strerror(errno));
     (void)close(fd);
-    if (strcmp(deploy->language, "rust") == 0)
-        return compile(deploy,
-                       (const char *const[]){"rustc", "--target=wasm32-wasi", "-Copt-level=3",
-                                             "--edition=2021", "-o", deploy->module, deploy->path,
-                                             NULL},
-                       diag);
+    if (strcmp(deploy->language, "rust") == 0) {
+        struct cmd_rust rust;
+        int err = cmd_rust_find(&rust, diag);
+
+        return err != 0 ? err
+                        : compile(deploy,
+                                  (const char *const[]){rust.compiler, "--target", rust.target,
+                                                        "-Copt-level=3", "--edition=2021", "-o",
+                                                        deploy->module, deploy->path, NULL},
+                                  diag);
+    }
     return compile(deploy,
                    (const char *const[]){"weft",
                                          strcmp(deploy->language, "cpp") == 0 ? "c++" : "cc", flags,
@@ -266,13 +278,13 @@ texts(const struct cmd_list *list)
     return array;
 }
 
-/* The first is the program's name, as for main; Python's source has it already. */
+/* The first is the program's name, as for main; that of an engine is there already. */
 static json_t *
 make_args(const struct deploy *deploy)
 {
     json_t *args = texts(&deploy->args);
 
-    if (strcmp(deploy->language, "python") != 0)
+    if (deploy->engine == NULL)
         (void)json_array_insert_new(args, 0, json_string(deploy->function));
     return args;
 }
@@ -348,31 +360,69 @@ make_version(struct deploy *deploy, const char *hex, int *code)
     return version;
 }
 
-/* CPython goes to its first read of standard input once, with the user's module imported;
+/* The module of a language's engine: as the option says, the environment, the settings, or
+ * as it was built with weft. */
+static int
+find_engine(struct deploy *deploy, const char *option, struct diag *diag)
+{
+    bool is_python = strcmp(deploy->language, "python") == 0;
+    const char *path =
+        option != NULL ? option : getenv(is_python ? "WEFT_PYTHON" : "WEFT_JAVASCRIPT");
+    json_t *settings = api_settings_load(diag);
+
+    if (path == NULL)
+        path = json_string_value(json_object_get(settings, deploy->language));
+    if (path != NULL && path[0] != '\0')
+        (void)snprintf(deploy->engine_path, sizeof(deploy->engine_path), "%s", path);
+    else if (is_python ||
+             !cmd_share_find("javascript.wasm", deploy->engine_path, sizeof(deploy->engine_path)))
+        deploy->engine_path[0] = '\0';
+    json_decref(settings);
+    deploy->engine = deploy->engine_path;
+    if (deploy->engine[0] != '\0')
+        return 0;
+    return is_python
+               ? diag_set(diag, -ENOENT,
+                          "no CPython: give --python MODULE, WEFT_PYTHON, or weft config python "
+                          "MODULE: a build for WASI, such as the npm package python-wasi has")
+               : diag_set(diag, -ENOENT,
+                          "no QuickJS: make javascript builds it; or give --javascript MODULE, "
+                          "WEFT_JAVASCRIPT, or weft config javascript MODULE");
+}
+
+/* The engine goes to its first read of standard input once, with the user's module imported;
  * every call begins there. */
 static int
 prepare_python(struct deploy *deploy, struct buffer *text, struct diag *diag)
 {
-    static char module[4096];
-    json_t *settings = api_settings_load(diag);
-    const char *path = deploy->python != NULL ? deploy->python : getenv("WEFT_PYTHON");
-    int err;
+    int err = find_engine(deploy, deploy->python, diag);
 
-    if (path == NULL)
-        path = json_string_value(json_object_get(settings, "python"));
-    (void)snprintf(module, sizeof(module), "%s", path != NULL ? path : "");
-    json_decref(settings);
-    if (module[0] == '\0')
-        return diag_set(diag, -ENOENT,
-                        "no CPython: give --python MODULE, WEFT_PYTHON, or weft config python "
-                        "MODULE: a build for WASI, such as the npm package python-wasi has");
-    err = cmd_python_source(deploy->path, text, diag);
+    if (err == 0)
+        err = cmd_python_source(deploy->path, text, diag);
     if (err != 0)
         return err;
     buffer_append(text, "", 1);
-    deploy->python = module;
     deploy->args =
         (struct cmd_list){.items = {"python", "-c", (const char *)text->bytes}, .count = 3};
+    deploy->snapshot = "fd_read:0";
+    return text->err;
+}
+
+static int
+prepare_javascript(struct deploy *deploy, struct buffer *text, struct diag *diag)
+{
+    const char *slash = strrchr(deploy->path, '/');
+    int err = find_engine(deploy, deploy->javascript, diag);
+
+    if (err == 0)
+        err = cmd_source_read(deploy->path, text, diag);
+    if (err != 0)
+        return err;
+    buffer_append(text, "", 1);
+    deploy->args =
+        (struct cmd_list){.items = {"javascript", slash != NULL ? slash + 1 : deploy->path,
+                                    (const char *)text->bytes},
+                          .count = 3};
     deploy->snapshot = "fd_read:0";
     return text->err;
 }
@@ -420,7 +470,7 @@ put(struct deploy *deploy, const char *hex)
 static int
 deploy_source(struct deploy *deploy)
 {
-    struct buffer python = {0};
+    struct buffer text = {0};
     char hex[HEX_BYTES] = "";
     struct diag diag;
     int code, err;
@@ -428,20 +478,22 @@ deploy_source(struct deploy *deploy)
     diag_init(&diag);
     err = find_source(deploy, &diag);
     if (err == 0 && strcmp(deploy->language, "python") == 0)
-        err = prepare_python(deploy, &python, &diag);
+        err = prepare_python(deploy, &text, &diag);
+    else if (err == 0 && strcmp(deploy->language, "javascript") == 0)
+        err = prepare_javascript(deploy, &text, &diag);
     else if (err == 0 && deploy->language[0] != '\0')
         err = make_module(deploy, &diag);
     code = err != 0 ? cmd_fail(err, &diag)
                     : upload(deploy,
-                             deploy->module[0] != '\0'                 ? deploy->module
-                             : strcmp(deploy->language, "python") == 0 ? deploy->python
-                                                                       : deploy->path,
+                             deploy->module[0] != '\0' ? deploy->module
+                             : deploy->engine != NULL  ? deploy->engine
+                                                       : deploy->path,
                              hex);
     if (code == CMD_EXIT_OK)
         code = put(deploy, hex);
     if (deploy->module[0] != '\0')
         (void)unlink(deploy->module);
-    buffer_fini(&python);
+    buffer_fini(&text);
     return code;
 }
 

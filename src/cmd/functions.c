@@ -39,16 +39,6 @@ split(const char *text, char name[NAME_BYTES], char rest[NAME_BYTES])
 }
 
 static int
-request(struct api *api, const char *method, char *path, json_t *body, const char *sentence)
-{
-    int code = api_do(api, method, path, body, sentence);
-
-    free(path);
-    json_decref(body);
-    return code;
-}
-
-static int
 functions_list(struct api *api, char **args, int count)
 {
     static const char *const columns[] = {"name",    ">version",      "kind", "language",
@@ -94,10 +84,10 @@ functions_rm(struct api *api, char **args, int count)
 
     (void)count;
     split(args[0], name, version);
-    return request(api, "DELETE",
-                   version[0] != '\0' ? api_path("/v1/functions/%s/versions/%s", name, version)
-                                      : api_path("/v1/functions/%s", name),
-                   NULL, "removed");
+    return api_do(api, "DELETE",
+                  version[0] != '\0' ? api_path("/v1/functions/%s/versions/%s", name, version)
+                                     : api_path("/v1/functions/%s", name),
+                  NULL, "removed");
 }
 
 static int
@@ -111,10 +101,10 @@ functions_alias(struct api *api, char **args, int count)
         (count == 4 && (!cmd_parse_unsigned(args[2], UINT32_MAX, &other) ||
                         !cmd_parse_unsigned(args[3], 100, &percent))))
         return cmd_usage("functions", "alias NAME:ALIAS VERSION [OTHER PERCENT]");
-    return request(api, "PUT", api_path("/v1/functions/%s/aliases/%s", name, alias),
-                   json_pack("{s:I,s:I,s:I}", "version", (json_int_t)version, "other",
-                             (json_int_t)other, "other_percent", (json_int_t)percent),
-                   "done");
+    return api_do(api, "PUT", api_path("/v1/functions/%s/aliases/%s", name, alias),
+                  json_pack("{s:I,s:I,s:I}", "version", (json_int_t)version, "other",
+                            (json_int_t)other, "other_percent", (json_int_t)percent),
+                  "done");
 }
 
 static int
@@ -126,8 +116,8 @@ functions_unalias(struct api *api, char **args, int count)
     split(args[0], name, alias);
     if (alias[0] == '\0')
         return cmd_usage("functions", "unalias NAME:ALIAS");
-    return request(api, "DELETE", api_path("/v1/functions/%s/aliases/%s", name, alias), NULL,
-                   "removed");
+    return api_do(api, "DELETE", api_path("/v1/functions/%s/aliases/%s", name, alias), NULL,
+                  "removed");
 }
 
 static int
@@ -160,16 +150,16 @@ static int
 functions_grant(struct api *api, char **args, int count)
 {
     (void)count;
-    return request(api, "PUT", api_path("/v1/functions/%s/grants/%s", args[0], args[1]), NULL,
-                   "granted");
+    return api_do(api, "PUT", api_path("/v1/functions/%s/grants/%s", args[0], args[1]), NULL,
+                  "granted");
 }
 
 static int
 functions_revoke(struct api *api, char **args, int count)
 {
     (void)count;
-    return request(api, "DELETE", api_path("/v1/functions/%s/grants/%s", args[0], args[1]), NULL,
-                   "revoked");
+    return api_do(api, "DELETE", api_path("/v1/functions/%s/grants/%s", args[0], args[1]), NULL,
+                  "revoked");
 }
 
 int
@@ -219,26 +209,26 @@ trigger_http(struct api *api, char **args, int count)
     bool is_public = count > 3 && strcmp(args[count - 1], "public") == 0;
     const char *method = count - (is_public ? 1 : 0) > 3 ? args[3] : "";
 
-    return request(api, "PUT", api_path("/v1/triggers/%s", args[0]),
-                   json_pack("{s:s,s:s,s:s,s:s,s:b}", "kind", "http", "function", args[1], "path",
-                             args[2], "method", method, "public", (int)is_public),
-                   "done");
+    return api_do(api, "PUT", api_path("/v1/triggers/%s", args[0]),
+                  json_pack("{s:s,s:s,s:s,s:s,s:b}", "kind", "http", "function", args[1], "path",
+                            args[2], "method", method, "public", (int)is_public),
+                  "done");
 }
 
 static int
 trigger_cron(struct api *api, char **args, int count)
 {
-    return request(api, "PUT", api_path("/v1/triggers/%s", args[0]),
-                   json_pack("{s:s,s:s,s:s,s:s}", "kind", "cron", "function", args[1], "schedule",
-                             args[2], "input", count > 3 ? args[3] : ""),
-                   "done");
+    return api_do(api, "PUT", api_path("/v1/triggers/%s", args[0]),
+                  json_pack("{s:s,s:s,s:s,s:s}", "kind", "cron", "function", args[1], "schedule",
+                            args[2], "input", count > 3 ? args[3] : ""),
+                  "done");
 }
 
 static int
 trigger_rm(struct api *api, char **args, int count)
 {
     (void)count;
-    return request(api, "DELETE", api_path("/v1/triggers/%s", args[0]), NULL, "removed");
+    return api_do(api, "DELETE", api_path("/v1/triggers/%s", args[0]), NULL, "removed");
 }
 
 int
@@ -328,8 +318,8 @@ static int
 files_rm(struct api *api, char **args, int count)
 {
     (void)count;
-    return request(api, "DELETE", api_path("/v1/files/%s", args[0] + (args[0][0] == '/')), NULL,
-                   "removed");
+    return api_do(api, "DELETE", api_path("/v1/files/%s", args[0] + (args[0][0] == '/')), NULL,
+                  "removed");
 }
 
 int

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/version.h"
 #include "cmd/cmd_internal.h"
 
 struct command {
@@ -88,6 +89,8 @@ main(int argc, char **argv)
 {
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
         return argc < 2 ? (show_help(), CMD_EXIT_INPUT) : show_help();
+    if (strcmp(argv[1], "--version") == 0)
+        return printf("weft " VERSION_TEXT "\n") > 0 ? CMD_EXIT_OK : CMD_EXIT_FAILED;
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);

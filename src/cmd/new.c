@@ -16,27 +16,19 @@
 #define TEMPLATE_BYTES_MAX ((size_t)1 << 20)
 
 static const char new_help[] =
-    "usage: weft new c|cpp|rust|python NAME\n\n"
+    "usage: weft new c|cpp|rust|python|javascript NAME\n\n"
     "Makes the directory NAME with a function to start from: weft deploy NAME deploys it.\n";
 
-/* Beside the program, or where packages put it. */
 static int
 find_templates(char *out, size_t size, const char *language, struct diag *diag)
 {
-    static const char *const places[] = {"share/templates", "../share/weft/templates",
-                                         "../guest/templates"};
-    char program[4096];
-    ssize_t count = readlink("/proc/self/exe", program, sizeof(program) - 1);
+    char name[280];
 
-    program[count > 0 ? count : 0] = '\0';
-    if (strrchr(program, '/') != NULL)
-        *strrchr(program, '/') = '\0';
-    for (size_t i = 0; i < ARRAY_COUNT(places); i++) {
-        (void)snprintf(out, size, "%.3000s/%s/%s", program, places[i], language);
-        if (access(out, R_OK) == 0)
-            return 0;
-    }
-    return diag_set(diag, -ENOENT, "there is no template for %s (c, cpp, rust, python)", language);
+    (void)snprintf(name, sizeof(name), "templates/%.255s", language);
+    if (cmd_share_find(name, out, size))
+        return 0;
+    return diag_set(diag, -ENOENT, "there is no template for %s (c, cpp, rust, python, javascript)",
+                    language);
 }
 
 /* A name of a function: what the gateway takes too. */
@@ -141,7 +133,7 @@ static const char completion[] =
     "        case $command in\n"
     "        invoke | logs) words=$(weft functions --quiet 2>/dev/null | awk 'NR > 1 { print $1 "
     "}') ;;\n"
-    "        new) words='c cpp rust python' ;;\n"
+    "        new) words='c cpp rust python javascript' ;;\n"
     "        completion) words='bash zsh' ;;\n"
     "        *) words=$(weft \"$command\" --help 2>/dev/null |\n"
     "               sed -n \"s/^  weft $command \\([a-z]*\\)\\( .*\\)*$/\\1/p\") ;;\n"

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "catalog/catalog.h"
 #include "cmd/cluster_internal.h"
 #include "cmd/cmd_internal.h"
@@ -46,6 +47,7 @@ static const char help[] =
     "                       WEFT_S3_SECRET and WEFT_S3_REGION\n"
     "  --policy NAME        binpack, spread (default), compact, locality, spot\n"
     "  --keep SECONDS       how long ends of asynchronous calls are kept (default a day)\n"
+    "  --grace SECONDS      how long what nobody needs is kept (default an hour)\n"
     "  --not-durable        no fsync: for trying out\n"
     "  --ready-file FILE    written when it leads and listens: the two addresses\n\n"
     "The administrator's token is in admin.token in --data.\n";
@@ -53,7 +55,7 @@ static const char help[] =
 struct planner_command {
     const char *data, *listen, *hosts, *key_path, *certificate, *certificate_key;
     const char *records, *blobs, *policy, *ready_path;
-    uint64_t keep_s;
+    uint64_t keep_s, grace_s;
     bool is_volatile;
 };
 
@@ -85,6 +87,7 @@ parse(struct planner_command *command, int argc, char **argv)
         {"policy", CMD_TEXT, &command->policy, 0},
         {"ready-file", CMD_TEXT, &command->ready_path, 0},
         {"keep", CMD_NUMBER, &command->keep_s, UINT32_MAX},
+        {"grace", CMD_NUMBER, &command->grace_s, UINT32_MAX},
         {"not-durable", CMD_FLAG, &command->is_volatile, 0},
     };
     int code = cmd_options(argc, argv, help, NULL, options, ARRAY_COUNT(options));
@@ -134,15 +137,13 @@ static void
 name_admin(const char *data, char name[CATALOG_NAME_BYTES_MAX + 1])
 {
     char machine[64] = "", *path = realpath(data, NULL);
-    uint32_t hash = 2166136261u; /* FNV-1a */
 
     (void)gethostname(machine, sizeof(machine) - 1);
     for (char *c = machine; *c != '\0'; c++)
         if (!isalnum((unsigned char)*c))
             *c = '-';
-    for (const char *c = path != NULL ? path : data; *c != '\0'; c++)
-        hash = (hash ^ (uint8_t)*c) * 16777619u;
-    (void)snprintf(name, CATALOG_NAME_BYTES_MAX + 1, "first-%.40s-%08x", machine, hash);
+    (void)snprintf(name, CATALOG_NAME_BYTES_MAX + 1, "first-%.40s-%016" PRIx64, machine,
+                   hash_text(HASH_SEED, path != NULL ? path : data));
     free(path);
 }
 
@@ -289,7 +290,8 @@ serve(struct node *node, const struct planner_command *command, struct diag *dia
                                     .meter = node->meter,
                                     .listen = command->listen,
                                     .certificate = command->certificate,
-                                    .key = command->certificate_key};
+                                    .key = command->certificate_key,
+                                    .grace_ns = command->grace_s * CLOCK_NS_PER_SECOND};
     struct gateway *gateway = NULL;
     int err = hosts_create(&hosts, &node->hosts, diag);
 

@@ -7,12 +7,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/utf8.h"
 #include "cmd/cmd_internal.h"
 #include "cmd/python_module.h" /* generated: static const char python_module[] */
-
-#define TEXT_BYTES_MAX ((size_t)1 << 20) /* an argument of a version is no longer */
 
 /* The code point of a character that is valid. */
 static uint32_t
@@ -58,42 +55,6 @@ append_literal(struct buffer *out, const void *text, size_t count)
     buffer_append(out, "\"", 1);
 }
 
-static int
-check(const char *path, const struct buffer *source, struct diag *diag)
-{
-    if (!utf8_is_valid(source->bytes, source->count))
-        return diag_set(diag, -EINVAL, "%s is not UTF-8: save it so", path);
-    if (!utf8_is_valid(path, strlen(path)))
-        return diag_set(diag, -EINVAL, "the file's name is not UTF-8: rename it");
-    if (source->count > 0 && memchr(source->bytes, 0, source->count) != NULL)
-        return diag_set(diag, -EINVAL, "%s has a byte of zero in it: it is no Python", path);
-    return 0;
-}
-
-static int
-too_large(const char *path, struct diag *diag)
-{
-    return diag_set(diag, -EINVAL,
-                    "%s is too large (with the module weft, and written in ASCII, at most %zu "
-                    "bytes): put parts of it into files of the function and import them",
-                    path, TEXT_BYTES_MAX);
-}
-
-static int
-read_source(const char *path, struct buffer *source, struct diag *diag)
-{
-    struct diag own;
-    int err;
-
-    diag_init(&own);
-    err = file_read_all(path, TEXT_BYTES_MAX, source, &own);
-    if (err != 0 && err != -EFBIG)
-        return diag_set(diag, err, "%s", diag_text(&own));
-    if (err == -EFBIG)
-        return too_large(path, diag);
-    return check(path, source, diag);
-}
-
 int
 cmd_python_source(const char *path, struct buffer *out, struct diag *diag)
 {
@@ -104,7 +65,7 @@ cmd_python_source(const char *path, struct buffer *out, struct diag *diag)
     static const char middle[] = ",'weft.py','exec'),m.__dict__)\nm._main(";
     const char *name = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
     struct buffer source = {0};
-    int err = read_source(path, &source, diag);
+    int err = cmd_source_read(path, &source, diag);
 
     if (err == 0) {
         buffer_append(out, begin, sizeof(begin) - 1);
@@ -114,9 +75,9 @@ cmd_python_source(const char *path, struct buffer *out, struct diag *diag)
         buffer_append(out, ",", 1);
         append_literal(out, name, strlen(name));
         buffer_append(out, ")\n", 2);
-        err = out->err != 0                  ? diag_set(diag, out->err, "no memory for %s", path)
-              : out->count >= TEXT_BYTES_MAX ? too_large(path, diag)
-                                             : 0;
+        err = out->err != 0 ? diag_set(diag, out->err, "no memory for %s", path)
+              : out->count >= CMD_SOURCE_BYTES_MAX ? cmd_source_too_large(path, diag)
+                                                   : 0;
     }
     buffer_fini(&source);
     return err;

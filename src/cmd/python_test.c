@@ -3,143 +3,27 @@
  * Python functions, all the way: the text that is made of a file, CPython saved at its
  * first read of standard input by a cell, calls from there, calls of calls.
  */
-#include "worker/worker_testing.h"
+#include "cmd/engine_testing.h"
 
 #include <sys/stat.h>
-
-#include "base/buffer.h"
-#include "cmd/cmd_internal.h"
 
 #define PYTHON_MODULE "build/npm/python-wasi-3.12.0/package/dist/python.wasm"
 #define PYTHON_IMAGE  "build/programs/python.image"
 
-static int image_fd;
-static struct worker *worker;
-static struct worker_directory files; /* of functions; guest_path NULL: none */
-static struct worker_tenant *tenant;
-
-/* ----------------------------------------------------------------------- deploying */
-
-struct saved {
-    struct testing_end end;
-    int fd;
-};
-
-static void
-on_saved(void *context, const struct worker_end *end)
+/* CPython's arguments: -c and the text that is made of a file. */
+static int
+make_args(const char *path, struct buffer *text, const char *args[ENGINE_ARGS], struct diag *diag)
 {
-    struct saved *saved = context;
+    int err = cmd_python_source(path, text, diag);
 
-    saved->fd = end->saved_fd >= 0 ? fcntl(end->saved_fd, F_DUPFD_CLOEXEC, 0) : -1;
-    testing_on_end(&saved->end, end);
+    buffer_append(text, "", 1);
+    args[0] = "python";
+    args[1] = "-c";
+    args[2] = (const char *)text->bytes;
+    return err != 0 ? err : text->err;
 }
 
-/* CPython at its first read of standard input, with this file as its program. */
-static void
-save_file(const char *path, struct saved *saved)
-{
-    struct buffer text = {0};
-    struct diag diag;
-    const struct worker_function_config config = {.image_fd = image_fd,
-                                                  .proto_fd = -1,
-                                                  .directories = &files,
-                                                  .directory_count = files.guest_path != NULL};
-    struct worker_function *maker = testing_function_with(tenant, &config);
-    struct worker_call call = {
-        .arg_count = 3, .save_at = "fd_read:0", .on_end = on_saved, .context = saved};
-
-    diag_init(&diag);
-    if (cmd_python_source(path, &text, &diag) != 0)
-        fail_msg("%s", diag_text(&diag));
-    buffer_append(&text, "", 1);
-    call.args = (const char *const[]){"python", "-c", (const char *)text.bytes};
-    testing_end_init(&saved->end);
-    assert_int_equal(worker_call(maker, &call, &saved->end.id), 0);
-    testing_await(&saved->end);
-    worker_function_remove(maker);
-    buffer_fini(&text);
-}
-
-static void
-write_file(const char *name, const void *source, size_t bytes, char path[64])
-{
-    FILE *file;
-
-    (void)snprintf(path, 64, "/tmp/weft-%d-%s.py", (int)getpid(), name);
-    file = fopen(path, "we");
-    assert_non_null(file);
-    assert_int_equal(fwrite(source, 1, bytes, file), bytes);
-    assert_int_equal(fclose(file), 0);
-}
-
-static void
-save(const char *name, const char *source, struct saved *saved)
-{
-    char path[64];
-
-    write_file(name, source, strlen(source), path);
-    save_file(path, saved);
-    (void)unlink(path);
-}
-
-static struct worker_function *
-add(const char *name, const struct saved *saved)
-{
-    const struct worker_function_config config = {.image_fd = image_fd,
-                                                  .proto_fd = saved->fd,
-                                                  .name = name,
-                                                  .version = "1",
-                                                  .directories = &files,
-                                                  .directory_count = files.guest_path != NULL};
-    struct worker_function *function;
-
-    if (saved->end.end.kind != WORKER_DONE)
-        fail_msg("%s: %s\n%s", name, saved->end.message, saved->end.log);
-    function = testing_function_with(tenant, &config);
-    (void)close(saved->fd);
-    return function;
-}
-
-static struct worker_function *
-deploy(const char *name, const char *source)
-{
-    struct saved saved;
-
-    save(name, source, &saved);
-    return add(name, &saved);
-}
-
-static struct worker_function *
-deploy_file(const char *name, const char *path)
-{
-    struct saved saved;
-
-    save_file(path, &saved);
-    return add(name, &saved);
-}
-
-static const struct worker_end *
-ask(struct worker_function *function, const char *input, struct testing_end *end)
-{
-    const struct worker_call call = {.args = (const char *const[]){"python"},
-                                     .arg_count = 1,
-                                     .input = (const uint8_t *)input,
-                                     .input_bytes = strlen(input)};
-
-    testing_ask_with(function, call, end);
-    return &end->end;
-}
-
-static void
-expect(struct worker_function *function, const char *input, const char *result)
-{
-    struct testing_end end;
-
-    (void)ask(function, input, &end);
-    if (end.end.kind != WORKER_EXIT || end.end.exit_code != 0 || strcmp(end.result, result) != 0)
-        fail_msg("kind %d, code %d: %s\nresult: %s\nlog: %s", (int)end.end.kind, end.end.exit_code,
-                 end.message, end.result, end.log);
-}
+static const struct engine engine = {"py", make_args};
 
 /* --------------------------------------------------------------------------- tests */
 
@@ -434,21 +318,6 @@ test_what_is_no_python_is_refused(void **state)
     assert_int_equal(cmd_python_source("/nowhere/f.py", &(struct buffer){0}, &diag), -ENOENT);
 }
 
-/* With the plain build where there is one: it is cached, and CPython is more than a
- * sanitized compiler has memory for. */
-static bool
-make_image(void)
-{
-    char command[512];
-    FILE *pipe;
-
-    (void)snprintf(command, sizeof(command), "mkdir -p build/programs && %s compile %s -o %s",
-                   access("build/weft", X_OK) == 0 ? "build/weft" : testing_program("weft"),
-                   PYTHON_MODULE, PYTHON_IMAGE);
-    pipe = popen(command, "w");
-    return pipe != NULL && pclose(pipe) == 0;
-}
-
 int
 main(void)
 {
@@ -469,22 +338,19 @@ main(void)
         cmocka_unit_test(test_a_file_becomes_text_of_ascii),
         cmocka_unit_test(test_what_is_no_python_is_refused),
     };
-    int failed = cmocka_run_group_tests(texts, NULL, NULL);
+    int failed;
 
+    engine_used = &engine;
+    failed = cmocka_run_group_tests(texts, NULL, NULL);
     if (failed != 0)
         return failed;
     if (access(PYTHON_MODULE, R_OK) != 0) {
         (void)fprintf(stderr, "skipped: there is no CPython (make programs-fetch)\n");
         return 77;
     }
-    if (!make_image()) {
-        (void)fprintf(stderr, "CPython cannot be compiled\n");
+    if (!engine_open(&engine, PYTHON_MODULE, PYTHON_IMAGE))
         return 1;
-    }
-    image_fd = open(PYTHON_IMAGE, O_RDONLY | O_CLOEXEC);
-    worker = testing_worker_with((struct worker_config){.ready = 1}, "weft-cell");
-    tenant = testing_tenant(worker, "a");
     failed += cmocka_run_group_tests(tests, NULL, NULL);
-    worker_destroy(worker);
+    engine_close();
     return failed;
 }

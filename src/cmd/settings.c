@@ -22,11 +22,13 @@ static const char help[] =
     "  tenant        its name; needed with a token of the cluster\n"
     "  admin_token   of the cluster, for --admin\n"
     "  ca            PEM file of certificates to trust\n"
-    "  python        CPython as a WebAssembly module, for weft deploy f.py\n\n"
+    "  python        CPython as a WebAssembly module, for weft deploy f.py\n"
+    "  javascript    QuickJS with Weft's runtime, for weft deploy f.js\n\n"
     "Tokens are shown as their last four letters. The file is $WEFT_CONFIG, or\n"
     "weft/config.json in ~/.config; only its owner can read it.\n";
 
-static const char *const names[] = {"address", "token", "tenant", "admin_token", "ca", "python"};
+static const char *const names[] = {"address", "token",  "tenant",    "admin_token",
+                                    "ca",      "python", "javascript"};
 
 const char *
 api_settings_path(void)

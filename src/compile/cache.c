@@ -8,7 +8,8 @@
  *
  * id is the SHA-256 of the module and of all that shapes its code. An address is
  * given away before compilation, because it is part of the image, and taken back
- * if that fails.
+ * if that fails. Where the request has addresses of its own, what is given away there
+ * is not given away here, either.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,7 +40,8 @@ struct cache {
     int directory; /* the cache directory */
     const char *path;
     char id[65];
-    uint64_t first_unit, unit_count; /* address space given to this image */
+    const struct compile_request *request;
+    struct compile_range range; /* given to this image */
 };
 
 const char *
@@ -178,19 +181,19 @@ give_back(const struct cache *cache, uint64_t first, uint64_t count)
     }
 }
 
-/* Takes `count` units from `first` on, or none. */
+/* Takes the cache's range, or none of it. */
 static int
-take_units(const struct cache *cache, uint64_t first, uint64_t count)
+take_units(const struct cache *cache)
 {
     char name[32];
 
-    for (uint64_t i = 0; i < count; i++) {
+    for (uint64_t i = 0; i < cache->range.count; i++) {
         int fd;
 
-        (void)snprintf(name, sizeof(name), "%" PRIx64, first + i);
+        (void)snprintf(name, sizeof(name), "%" PRIx64, cache->range.first + i);
         fd = open_in(cache, "addresses", name, O_WRONLY | O_CREAT | O_EXCL);
         if (fd < 0) {
-            give_back(cache, first, i);
+            give_back(cache, cache->range.first, i);
             return fd;
         }
         (void)close(fd);
@@ -198,44 +201,116 @@ take_units(const struct cache *cache, uint64_t first, uint64_t count)
     return 0;
 }
 
+/* Beyond this cache. */
+static int
+take_elsewhere(const struct cache *cache, struct diag *diag)
+{
+    const struct compile_request *request = cache->request;
+
+    return request->addresses == NULL
+               ? 0
+               : request->addresses->take(request->context, cache->id, cache->range, diag);
+}
+
+static void
+give_all_back(const struct cache *cache)
+{
+    const struct compile_request *request = cache->request;
+
+    if (request->addresses != NULL)
+        request->addresses->give_back(request->context, cache->id, cache->range);
+    give_back(cache, cache->range.first, cache->range.count);
+}
+
 /* An address that no other image of this cache has; by the id, so that most
  * caches agree on it. */
 static int
-take_address(struct cache *cache, size_t module_bytes, uint64_t *address)
+take_address(struct cache *cache, uint64_t *address, struct diag *diag)
 {
     int lock = lock_file(cache, "addresses", "lock");
-    uint64_t wanted;
+    uint64_t places = UNITS - cache->range.count, wanted;
     char head[17];
     int err = lock < 0 ? lock : -EEXIST;
 
-    cache->unit_count = module_bytes * IMAGE_BYTES_PER_MODULE_BYTE / ABI_IMAGE_ADDRESS_UNIT + 1;
     (void)memcpy(head, cache->id, 16);
     head[16] = '\0';
-    wanted = strtoull(head, NULL, 16) % (UNITS - cache->unit_count);
+    wanted = strtoull(head, NULL, 16) % places;
     for (unsigned probe = 0; probe < PROBES_MAX && err == -EEXIST; probe++) {
-        cache->first_unit = (wanted + probe * 131u) % (UNITS - cache->unit_count);
-        err = take_units(cache, cache->first_unit, cache->unit_count);
+        cache->range.first = (wanted + probe * 131u) % places;
+        err = take_units(cache);
+        if (err != 0)
+            continue;
+        err = take_elsewhere(cache, diag);
+        if (err != 0)
+            give_back(cache, cache->range.first, cache->range.count);
     }
-    *address = ABI_IMAGE_ADDRESS_FIRST + cache->first_unit * ABI_IMAGE_ADDRESS_UNIT;
+    *address = ABI_IMAGE_ADDRESS_FIRST + cache->range.first * ABI_IMAGE_ADDRESS_UNIT;
     file_close(&lock);
+    return err;
+}
+
+/* Where an image is: the first of its units. -EIO: it is none, or larger than what it was
+ * given. */
+static int
+find_first_unit(const struct cache *cache, int fd, uint64_t *out)
+{
+    struct abi_image image;
+    struct stat status;
+    void *bytes;
+    int err;
+
+    if (fstat(fd, &status) != 0 || status.st_size <= 0)
+        return -EIO;
+    bytes = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (bytes == MAP_FAILED)
+        return -errno;
+    err = abi_image_parse(bytes, (size_t)status.st_size, &image, NULL);
+    if (err == 0) {
+        uint64_t first = (image.load_first - ABI_IMAGE_ADDRESS_FIRST) / ABI_IMAGE_ADDRESS_UNIT;
+        uint64_t last = (image.load_end - 1 - ABI_IMAGE_ADDRESS_FIRST) / ABI_IMAGE_ADDRESS_UNIT;
+
+        err = last - first < cache->range.count ? 0 : -EIO;
+        *out = first;
+    }
+    (void)munmap(bytes, (size_t)status.st_size);
+    return err != 0 ? -EIO : 0;
+}
+
+/* -ENOENT: there is none; -EEXIST: there is, at an address that is another's. */
+static int
+open_cached(struct cache *cache, int *out, struct diag *diag)
+{
+    int fd = open_in(cache, "images", cache->id, O_RDONLY), err;
+
+    if (fd < 0)
+        return fd;
+    err = find_first_unit(cache, fd, &cache->range.first);
+    /* What cannot be read was damaged: it is made anew, like what is in another's way. */
+    err = err != 0 ? -EEXIST : take_elsewhere(cache, diag);
+    if (err == 0)
+        *out = fd;
+    else
+        (void)close(fd);
     return err;
 }
 
 /* Compiles into a nameless file, which gets its name when it is whole. */
 static int
-fill_cache(struct cache *cache, const struct compile_request *request,
-           struct compile_report *report, struct diag *diag)
+fill_cache(struct cache *cache, struct compile_report *report, struct diag *diag)
 {
-    struct compile_request copy = *request;
+    struct compile_request copy = *cache->request;
     char from[64], to[128];
     int fd = openat(cache->directory, "images", O_RDWR | O_TMPFILE | O_CLOEXEC, 0444);
-    int err = fd < 0 ? -errno : take_address(cache, request->count, &copy.options.address);
+    int err = fd < 0 ? -errno : take_address(cache, &copy.options.address, diag);
+    uint64_t first;
 
     if (err != 0) {
         file_close(&fd);
         return diag_set(diag, err, "cannot write to the cache %s: %s", cache->path, strerror(-err));
     }
     err = compile_in_child(&copy, fd, report, diag);
+    if (err == 0 && find_first_unit(cache, fd, &first) != 0)
+        err = diag_set(diag, -E2BIG, "the image is too large for its module");
     if (err == 0) {
         (void)snprintf(from, sizeof(from), "/proc/self/fd/%d", fd);
         (void)snprintf(to, sizeof(to), "images/%s", cache->id);
@@ -244,38 +319,50 @@ fill_cache(struct cache *cache, const struct compile_request *request,
                            strerror(errno));
     }
     if (err != 0)
-        give_back(cache, cache->first_unit, cache->unit_count);
+        give_all_back(cache);
     (void)close(fd);
     return err;
 }
 
+/* With the image's lock. The address of one that is in another's way stays given away in
+ * this cache: whoever opened that image has it there. */
 static int
-get_image(struct cache *cache, const struct compile_request *request, int *image_fd,
-          struct compile_report *report, struct diag *diag)
+make_image(struct cache *cache, struct compile_report *report, int *fd, struct diag *diag)
 {
-    int fd = open_in(cache, "images", cache->id, O_RDONLY);
-    int lock = -1;
-    int err = 0;
+    char path[128];
+    int err = open_cached(cache, fd, diag); /* another may have made it */
 
-    report->was_cached = fd >= 0;
-    if (fd == -ENOENT) {
+    report->was_cached = err == 0;
+    if (err != -ENOENT && err != -EEXIST)
+        return err;
+    (void)snprintf(path, sizeof(path), "images/%s", cache->id);
+    if (err == -EEXIST && unlinkat(cache->directory, path, 0) != 0)
+        return -errno;
+    err = fill_cache(cache, report, diag);
+    if (err != 0)
+        return err;
+    *fd = open_in(cache, "images", cache->id, O_RDONLY);
+    return *fd < 0 ? *fd : 0;
+}
+
+static int
+get_image(struct cache *cache, int *image_fd, struct compile_report *report, struct diag *diag)
+{
+    int fd = -1, lock, err = open_cached(cache, &fd, diag);
+
+    report->was_cached = err == 0;
+    if (err == -ENOENT || err == -EEXIST) {
         lock = lock_file(cache, "locks", cache->id);
         if (lock < 0)
             return diag_set(diag, lock, "cannot lock the cache %s: %s", cache->path,
                             strerror(-lock));
-        fd = open_in(cache, "images", cache->id, O_RDONLY); /* another may have made it */
-        report->was_cached = fd >= 0;
-        if (fd == -ENOENT)
-            err = fill_cache(cache, request, report, diag);
-        if (err == 0 && fd < 0)
-            fd = open_in(cache, "images", cache->id, O_RDONLY);
+        err = make_image(cache, report, &fd, diag);
         (void)close(lock);
     }
-    if (err == 0 && fd < 0)
-        err = diag_set(diag, fd, "cannot read the cache %s: %s", cache->path, strerror(-fd));
-    if (err == 0)
-        *image_fd = fd;
-    return err;
+    if (err != 0) /* the first report wins: this one is for what has none */
+        return diag_set(diag, err, "cannot read the cache %s: %s", cache->path, strerror(-err));
+    *image_fd = fd;
+    return 0;
 }
 
 int
@@ -286,20 +373,25 @@ compile_get(const struct compile_request *request, int *image_fd, struct compile
         request->cache_directory != NULL ? request->cache_directory : compile_cache_directory();
     uint64_t begin_ns = clock_now_ns();
     struct compile_report made = {0};
-    struct cache cache;
+    struct cache cache = {.request = request};
     struct stat status;
     int fd = -1;
     int err = cache_open(&cache, path, diag);
 
     if (err == 0) {
-        err = name_image(request, cache.id, diag);
+        cache.range.count =
+            request->count * IMAGE_BYTES_PER_MODULE_BYTE / ABI_IMAGE_ADDRESS_UNIT + 1;
+        err = cache.range.count > COMPILE_RANGE_MAX
+                  ? diag_set(diag, -E2BIG, "a module of %zu bytes is too large", request->count)
+                  : name_image(request, cache.id, diag);
         if (err == 0)
-            err = get_image(&cache, request, &fd, &made, diag);
+            err = get_image(&cache, &fd, &made, diag);
     }
     file_close(&cache.directory);
     if (err != 0)
         return err;
     (void)memcpy(made.id, cache.id, sizeof(made.id));
+    made.range = cache.range;
     made.wall_ns = clock_now_ns() - begin_ns;
     made.image_bytes = fstat(fd, &status) == 0 ? (uint64_t)status.st_size : 0;
     *report = made;

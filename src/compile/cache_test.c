@@ -318,6 +318,131 @@ test_a_taken_address_is_not_given_again(void **state)
     expect_files(1, 2);
 }
 
+/* What a cluster has given away, beside the cache: to whom the unit is that was asked for
+ * first, and what was taken. */
+struct elsewhere {
+    bool is_first_taken;
+    uint64_t first; /* UINT64_MAX: nothing was asked for yet */
+    struct compile_range taken;
+    unsigned takes, returns;
+};
+
+static int
+take_elsewhere(void *context, const char *id, struct compile_range range, struct diag *diag)
+{
+    struct elsewhere *elsewhere = context;
+
+    (void)diag;
+    assert_int_equal(strlen(id), 64);
+    if (elsewhere->first == UINT64_MAX)
+        elsewhere->first = range.first;
+    if (elsewhere->is_first_taken && range.first == elsewhere->first)
+        return -EEXIST;
+    elsewhere->takes++;
+    elsewhere->taken = range;
+    return 0;
+}
+
+static void
+give_back_elsewhere(void *context, const char *id, struct compile_range range)
+{
+    struct elsewhere *elsewhere = context;
+
+    (void)id;
+    assert_int_equal(range.first, elsewhere->taken.first);
+    elsewhere->returns++;
+}
+
+static const struct compile_addresses elsewhere_ops = {take_elsewhere, give_back_elsewhere};
+
+static uint64_t
+address_of(uint64_t unit)
+{
+    return ABI_IMAGE_ADDRESS_FIRST + unit * ABI_IMAGE_ADDRESS_UNIT;
+}
+
+static void
+test_an_address_that_is_taken_elsewhere_is_not_given(void **state)
+{
+    struct elsewhere elsewhere = {.first = UINT64_MAX, .is_first_taken = true};
+    struct compile_request request = request_of(&module);
+    struct compile_report report;
+    uint64_t address;
+
+    (void)state;
+    request.addresses = &elsewhere_ops;
+    request.context = &elsewhere;
+    address = get(&request, &report);
+    assert_true(address != address_of(elsewhere.first));
+    assert_int_equal(address, address_of(elsewhere.taken.first));
+    assert_int_equal(report.range.first, elsewhere.taken.first);
+    assert_int_equal(report.range.count, 1);
+    expect_files(1, 1);
+    /* One that is cached is asked for again, where it is. */
+    assert_int_equal(get(&request, &report), address);
+    assert_true(report.was_cached);
+    assert_int_equal(elsewhere.takes, 2);
+    assert_int_equal(elsewhere.returns, 0);
+}
+
+static void
+test_a_cached_image_in_the_way_of_another_is_made_anew(void **state)
+{
+    struct elsewhere elsewhere = {.first = UINT64_MAX, .is_first_taken = true};
+    struct compile_request request = request_of(&module);
+    struct compile_report report;
+    uint64_t before = get(&request, &report);
+
+    (void)state;
+    request.addresses = &elsewhere_ops;
+    request.context = &elsewhere;
+    assert_true(get(&request, &report) != before);
+    assert_int_equal(address_of(elsewhere.first), before);
+    assert_false(report.was_cached);
+    expect_files(1, 2); /* who has the other opened has it there */
+}
+
+static void
+test_what_fails_gives_its_address_back_elsewhere(void **state)
+{
+    struct elsewhere elsewhere = {.first = UINT64_MAX};
+    struct compile_request request = request_of(&module);
+
+    (void)state;
+    request.addresses = &elsewhere_ops;
+    request.context = &elsewhere;
+    use_script(&request, "exit 1");
+    refuse(&request, -EIO, "without saying why");
+    assert_int_equal(elsewhere.takes, 1);
+    assert_int_equal(elsewhere.returns, 1);
+    expect_files(0, 0);
+}
+
+static bool
+is_unwanted(void *context)
+{
+    unsigned *asked = context;
+
+    return ++*asked > 2;
+}
+
+static void
+test_a_compiler_whose_image_nobody_wants_is_ended(void **state)
+{
+    struct compile_request request = request_of(&module);
+    unsigned asked = 0;
+
+    (void)state;
+    request.is_unwanted = is_unwanted;
+    request.context = &asked;
+    use_script(&request, "exec sleep 600");
+    refuse(&request, -ECANCELED, "nobody waits");
+    assert_int_equal(asked, 3);
+    refuse(&request, -ECANCELED, "nobody waits"); /* without beginning */
+    assert_int_equal(asked, 4);
+    expect_files(0, 0);
+}
+
 static void
 test_a_module_that_is_not_valid_leaves_nothing(void **state)
 {
@@ -587,6 +712,10 @@ main(void)
         TEST(test_everything_that_shapes_code_gives_an_image_and_an_address_of_its_own),
         TEST(test_what_does_not_shape_code_asks_for_the_same_image),
         TEST(test_a_taken_address_is_not_given_again),
+        TEST(test_an_address_that_is_taken_elsewhere_is_not_given),
+        TEST(test_a_cached_image_in_the_way_of_another_is_made_anew),
+        TEST(test_what_fails_gives_its_address_back_elsewhere),
+        TEST(test_a_compiler_whose_image_nobody_wants_is_ended),
         TEST(test_a_module_that_is_not_valid_leaves_nothing),
         TEST(test_a_compiler_that_takes_too_long_is_ended),
         TEST(test_a_large_module_exceeds_the_time_limit),

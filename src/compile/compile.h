@@ -50,6 +50,21 @@ int compile_main(int argc, char **argv) MUST_CHECK;
 
 /* ------------------------------------------------- without LLVM: cache and process */
 
+/* Address space of images, in units of ABI_IMAGE_ADDRESS_UNIT from the first address on. */
+struct compile_range {
+    uint64_t first, count;
+};
+#define COMPILE_RANGE_MAX 128u /* units of the largest image */
+
+/* Who else gives addresses away, beside the cache's directory: a cluster's store. id: the
+ * image's, as in the report. */
+struct compile_addresses {
+    /* -EEXIST: some of it is another image's. For the same image again is fine. */
+    int (*take)(void *context, const char *id, struct compile_range range, struct diag *diag);
+    /* What was taken last: its compilation failed. */
+    void (*give_back)(void *context, const char *id, struct compile_range range);
+};
+
 struct compile_request {
     const uint8_t *bytes;
     size_t count;
@@ -58,6 +73,11 @@ struct compile_request {
     const char *compiler;           /* path of weft-compiler; NULL: beside this program */
     uint64_t memory_bytes_max;      /* of the compiler; 0: default */
     unsigned seconds_max;           /* 0: default */
+    const struct compile_addresses *addresses; /* NULL: the cache alone */
+    /* Asked several times a second while the compiler runs: true ends it, and compile_get
+     * with -ECANCELED. NULL: never. */
+    bool (*is_unwanted)(void *context);
+    void *context; /* of both */
 };
 
 struct compile_report {
@@ -66,6 +86,7 @@ struct compile_report {
     uint64_t cpu_ns; /* of the compiler; 0 if cached */
     uint64_t memory_bytes_peak;
     uint64_t image_bytes;
+    struct compile_range range;
     char id[65]; /* hexadecimal name of the image: SHA-256 of module, options, version */
 };
 
@@ -74,9 +95,10 @@ const char *compile_cache_directory(void);
 
 /* Opens the image of a module, compiled now if the cache has none. Several
  * processes may ask at the same time; each image is compiled once and gets an
- * address of its own in this cache. The caller closes *image_fd (read-only).
- * -ETIMEDOUT, -ENOMEM: the compiler hit its limit, diag names it. A failed
- * compilation leaves nothing in the cache. */
+ * address of its own in this cache, and among request->addresses: one that is cached at
+ * an address that they have given to another is compiled again. The caller closes
+ * *image_fd (read-only). -ETIMEDOUT, -ENOMEM: the compiler hit its limit, diag names it.
+ * -ECANCELED. A failed compilation leaves nothing in the cache. */
 int compile_get(const struct compile_request *request, int *image_fd, struct compile_report *report,
                 struct diag *diag) MUST_CHECK;
 

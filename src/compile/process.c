@@ -26,6 +26,9 @@
 
 #define ARGUMENTS      8u
 #define ARGUMENT_BYTES 64u
+#define ASK_MS         200 /* whether it is still wanted */
+
+enum child_end { CHILD_ENDED, CHILD_LATE, CHILD_UNWANTED };
 
 struct child {
     const struct compile_request *request;
@@ -113,30 +116,38 @@ high_memfd(const char *name)
     return high;
 }
 
-/* Waits until the child ends; kills it when its time is over. */
 static bool
+is_unwanted(const struct compile_request *request)
+{
+    return request->is_unwanted != NULL && request->is_unwanted(request->context);
+}
+
+/* Waits until the child ends; kills it when its time is over or nobody wants its image. */
+static enum child_end
 wait_within(const struct child *child, int *status, struct rusage *usage)
 {
     int pidfd = pidfd_open(child->pid, 0);
     struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
     uint64_t end_ns = clock_now_ns() + (uint64_t)child->seconds * CLOCK_NS_PER_SECOND;
-    bool is_late = false;
+    enum child_end end = CHILD_ENDED;
 
-    while (pidfd >= 0 && !is_late) {
+    while (pidfd >= 0 && end == CHILD_ENDED) {
         uint64_t now_ns = clock_now_ns();
-        int left_ms = now_ns >= end_ns ? 0 : (int)((end_ns - now_ns) / 1000000u) + 1;
-        int ready = poll(&poll_fd, 1, left_ms);
+        uint64_t left_ms = now_ns >= end_ns ? 0 : (end_ns - now_ns) / 1000000u + 1;
 
-        if (ready > 0)
+        if (poll(&poll_fd, 1, left_ms < ASK_MS ? (int)left_ms : ASK_MS) > 0)
             break;
-        is_late = ready == 0;
+        if (left_ms == 0)
+            end = CHILD_LATE;
+        else if (is_unwanted(child->request))
+            end = CHILD_UNWANTED;
     }
-    if (is_late || pidfd < 0)
+    if (end != CHILD_ENDED || pidfd < 0)
         (void)kill(child->pid, SIGKILL);
     while (wait4(child->pid, status, 0, usage) < 0 && errno == EINTR)
         continue;
     file_close(&pidfd);
-    return !is_late;
+    return end;
 }
 
 static int
@@ -167,9 +178,11 @@ read_report(const struct child *child, struct diag *diag)
 }
 
 static int
-explain(const struct child *child, int status, bool was_in_time, struct diag *diag)
+explain(const struct child *child, int status, enum child_end end, struct diag *diag)
 {
-    if (!was_in_time || (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU))
+    if (end == CHILD_UNWANTED)
+        return diag_set(diag, -ECANCELED, "nobody waits for the image any more");
+    if (end == CHILD_LATE || (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU))
         return diag_set(diag, -ETIMEDOUT,
                         "the compiler exceeded its time limit of %u s; the module may be a bomb, "
                         "or raise the limit with --compile-time",
@@ -216,10 +229,10 @@ static int
 await_image(const struct child *child, int image_fd, struct rusage *usage, struct diag *diag)
 {
     int status = 0;
-    bool was_in_time = wait_within(child, &status, usage);
+    enum child_end end = wait_within(child, &status, usage);
 
     if (!WIFEXITED(status) || WEXITSTATUS(status) != COMPILE_EXIT_DONE)
-        return explain(child, status, was_in_time, diag);
+        return explain(child, status, end, diag);
     return check_image(image_fd, diag);
 }
 
@@ -245,6 +258,8 @@ compile_in_child(const struct compile_request *request, int image_fd, struct com
         err = file_write_all(child.module_fd, request->bytes, request->count);
     if (err != 0)
         (void)diag_set(diag, err, "cannot hand the module to the compiler: %s", strerror(-err));
+    if (err == 0 && is_unwanted(request)) /* it may have waited for another's compiler */
+        err = diag_set(diag, -ECANCELED, "nobody waits for the image any more");
     if (err == 0)
         err = spawn(&child, high_image_fd, diag);
     if (err == 0)

@@ -251,6 +251,27 @@ test_what_is_too_large_is_refused(void **state)
     free(body);
 }
 
+/* Nobody knows it before it is there. */
+static void
+test_what_is_far_too_large_without_a_length_is_refused_too(void **state)
+{
+    struct testing *t = *state;
+    struct testing_ask ask = {.method = "PUT",
+                              .path = "/v1/triggers/much",
+                              .token = t->acme,
+                              .count = 70u << 20,
+                              .header = "Transfer-Encoding: chunked"};
+    struct testing_answer answer = {0};
+    char *body = calloc(1, ask.count);
+
+    assert_non_null(body);
+    ask.body = body;
+    testing_expect(t, &ask, 413, &answer);
+    assert_string_equal(testing_code(&answer), "too_large");
+    testing_forget_answer(&answer);
+    free(body);
+}
+
 /* --------------------------------------------------------------------------- openapi */
 
 static bool
@@ -322,6 +343,7 @@ static const struct CMUnitTest tests[] = {
     TEST(test_calls_of_another_tenant_are_not_there),
     TEST(test_what_is_no_json_is_refused),
     TEST(test_what_is_too_large_is_refused),
+    TEST(test_what_is_far_too_large_without_a_length_is_refused_too),
     TEST(test_the_description_has_every_route_and_no_other),
 };
 

@@ -145,3 +145,23 @@ gateway_refuse(struct gateway_request *request, int err, const char *missing,
                         "ask whoever runs this cluster", "%s",
                         has_text ? diag_text(diag) : strerror(-err));
 }
+
+enum gateway_next
+gateway_answer_list(struct gateway_request *request, const char *key, gateway_list_fn list)
+{
+    struct buffer out = {0};
+    struct diag diag;
+    int err;
+
+    diag_init(&diag);
+    gateway_json_open(&out, NULL, '{');
+    gateway_json_open(&out, key, '[');
+    err = list(request, &out, &diag);
+    if (err != 0) {
+        buffer_fini(&out);
+        return gateway_refuse(request, err, "tenant_unknown", &diag);
+    }
+    gateway_json_close(&out, ']');
+    gateway_json_close(&out, '}');
+    return gateway_answer_json(request, MHD_HTTP_OK, &out);
+}

@@ -223,7 +223,13 @@ gateway_call_retry(struct gateway_request *request)
 enum gateway_next
 gateway_call_bury(struct gateway_request *request)
 {
-    return change(request, planner_bury, MHD_HTTP_OK);
+    enum gateway_next next = change(request, planner_bury, MHD_HTTP_OK);
+    uint64_t id;
+
+    /* It may have come there a moment ago. */
+    if (request->status == MHD_HTTP_OK && read_id(request, &id))
+        gateway_recent_remove(request->gateway, request->tenant, id);
+    return next;
 }
 
 /* ----------------------------------------------------------------------------- list */

@@ -6,6 +6,8 @@
  *          -> (snapshot: a worker runs it up to there, and stores that) -> catalog
  *
  *   table image    module's hash, compiler's    image's hash
+ *
+ * The compiler is ended when the client has gone, or the gateway ends.
  */
 #include <errno.h>
 #include <limits.h>
@@ -25,7 +27,6 @@
 #include "gateway/gateway_internal.h"
 #include "wasm/wasm.h"
 
-#define TABLE_IMAGE         "image"
 #define SPEC_BYTES_MAX      (UINT64_C(4) << 20)
 #define COMPILER_BYTES_MAX  ((size_t)256 << 20)
 #define DEPLOYS_MAX         32u   /* of a tenant, waiting or under way */
@@ -300,7 +301,7 @@ find_image(struct deploy *deploy)
     bool is_there;
 
     image_key(deploy, key);
-    is_there = store_get(store, &(struct store_key){TABLE_IMAGE, key, sizeof(key)}, &value,
+    is_there = store_get(store, &(struct store_key){GATEWAY_TABLE_IMAGE, key, sizeof(key)}, &value,
                          &version, NULL) == 0 &&
                value.count == sizeof(image->bytes);
     if (is_there) {
@@ -311,30 +312,86 @@ find_image(struct deploy *deploy)
     return is_there;
 }
 
+/* The image is known from then on, at the address that is its own. */
 static int
-keep_image(struct deploy *deploy, int fd)
+keep_image(struct deploy *deploy, int fd, const struct compile_report *report)
 {
-    struct store *store = deploy->request->gateway->config.store;
+    struct gateway *gateway = deploy->request->gateway;
     struct store_hash *image = &deploy->spec.version.image;
     uint8_t key[64];
-    const struct store_change change = {.key = {TABLE_IMAGE, key, sizeof(key)},
+    const struct store_change change = {.key = {GATEWAY_TABLE_IMAGE, key, sizeof(key)},
                                         .value = image->bytes,
                                         .count = sizeof(image->bytes)};
-    int err = store_blob_put(store, fd, image, &deploy->diag);
+    int err = store_blob_put(gateway->config.store, fd, image, &deploy->diag);
 
     image_key(deploy, key);
-    return err != 0 ? err : store_commit(store, &change, 1, NULL, NULL, &deploy->diag);
+    return err != 0
+               ? err
+               : gateway_address_take(gateway, report->id, report->range, &change, &deploy->diag);
+}
+
+static int
+take_address(void *context, const char *id, struct compile_range range, struct diag *diag)
+{
+    const struct deploy *deploy = context;
+
+    return gateway_address_take(deploy->request->gateway, id, range, NULL, diag);
+}
+
+/* Unless another planner has compiled it in the meantime. */
+static void
+give_address_back(void *context, const char *id, struct compile_range range)
+{
+    const struct deploy *deploy = context;
+    uint8_t key[64];
+    const struct store_change unless = {.key = {GATEWAY_TABLE_IMAGE, key, sizeof(key)},
+                                        .condition = STORE_ABSENT};
+
+    image_key(deploy, key);
+    gateway_address_give_back(deploy->request->gateway, id, range, &unless);
+}
+
+static bool
+is_unwanted(void *context)
+{
+    const struct deploy *deploy = context;
+
+    return gateway_is_ending(deploy->request->gateway) || gateway_is_gone(deploy->request);
+}
+
+static bool
+fail_image(struct deploy *deploy, int err)
+{
+    struct gateway_request *request = deploy->request;
+    const char *text = diag_text(&deploy->diag);
+
+    if (err == -EINVAL || err == -ENOTSUP || err == -E2BIG)
+        return fail_module(deploy, text);
+    if (err == -ECANCELED)
+        (void)gateway_fail(request, MHD_HTTP_SERVICE_UNAVAILABLE, "ending", "try again", "%s",
+                           text);
+    else
+        (void)gateway_fail(request,
+                           err == -ETIMEDOUT || err == -ENOMEM ? MHD_HTTP_BAD_REQUEST
+                                                               : MHD_HTTP_INTERNAL_SERVER_ERROR,
+                           "compile_failed", "make the module smaller, or ask whoever runs this",
+                           "%s", text);
+    return false;
 }
 
 static bool
 make_image(struct deploy *deploy)
 {
+    static const struct compile_addresses addresses = {take_address, give_address_back};
     struct gateway *gateway = deploy->request->gateway;
     struct compile_request wanted = {.bytes = deploy->bytes,
                                      .count = deploy->count,
                                      .cache_directory = gateway->config.cache,
                                      .compiler = gateway->compiler,
-                                     .seconds_max = COMPILE_SECONDS_MAX};
+                                     .seconds_max = COMPILE_SECONDS_MAX,
+                                     .addresses = &addresses,
+                                     .is_unwanted = is_unwanted,
+                                     .context = deploy};
     struct compile_report report = {0};
     int fd = -1, err;
 
@@ -343,21 +400,12 @@ make_image(struct deploy *deploy)
         return true;
     compile_options_init(&wanted.options);
     err = compile_get(&wanted, &fd, &report, &deploy->diag);
-    if (err == -EINVAL || err == -ENOTSUP || err == -E2BIG)
-        return fail_module(deploy, diag_text(&deploy->diag));
+    if (err != 0)
+        return fail_image(deploy, err);
     deploy->was_cached = report.was_cached;
     deploy->compile_ns = report.wall_ns;
-    if (err == 0) {
-        err = keep_image(deploy, fd);
-        file_close(&fd);
-    } else {
-        (void)gateway_fail(deploy->request,
-                           err == -ETIMEDOUT || err == -ENOMEM ? MHD_HTTP_BAD_REQUEST
-                                                               : MHD_HTTP_INTERNAL_SERVER_ERROR,
-                           "compile_failed", "make the module smaller, or ask whoever runs this",
-                           "%s", diag_text(&deploy->diag));
-        return false;
-    }
+    err = keep_image(deploy, fd, &report);
+    file_close(&fd);
     if (err != 0)
         (void)fail_deploy(deploy, err, "blob_unknown");
     return err == 0;

@@ -16,9 +16,6 @@
 
 #include "gateway/gateway_internal.h"
 
-#define TABLE_BLOB "tenant-blob"
-#define TABLE_FILE "tenant-file"
-
 struct file_record {
     struct store_hash hash;
     uint64_t bytes, changed_s;
@@ -57,10 +54,23 @@ gateway_blob_own(struct gateway *gateway, const char *tenant, const struct store
     if (!key_make(&key, tenant, hash->bytes, sizeof(hash->bytes)))
         return -EINVAL;
     (void)snprintf(text, sizeof(text), "%" PRIu64, bytes);
-    change.key = (struct store_key){TABLE_BLOB, key.bytes, key.count};
+    change.key = (struct store_key){GATEWAY_TABLE_BLOB, key.bytes, key.count};
     change.value = text;
     change.count = strlen(text);
     return store_commit(gateway->config.store, &change, 1, NULL, NULL, diag);
+}
+
+/* As it is, but new: who looks for it means to name it. -EAGAIN: it is another by now. */
+static int
+touch(struct gateway *gateway, const struct key *key, const struct buffer *value, uint64_t version)
+{
+    const struct store_change change = {.key = {GATEWAY_TABLE_BLOB, key->bytes, key->count},
+                                        .condition = STORE_VERSION,
+                                        .version = version,
+                                        .value = value->bytes,
+                                        .count = value->count};
+
+    return store_commit(gateway->config.store, &change, 1, NULL, NULL, NULL);
 }
 
 int
@@ -74,8 +84,14 @@ gateway_blob_check(struct gateway *gateway, const char *tenant, const struct sto
 
     if (!key_make(&key, tenant, hash->bytes, sizeof(hash->bytes)))
         return -EINVAL;
-    err = store_get(gateway->config.store, &(struct store_key){TABLE_BLOB, key.bytes, key.count},
-                    &value, &version, diag);
+    do {
+        value.count = 0;
+        err = store_get(gateway->config.store,
+                        &(struct store_key){GATEWAY_TABLE_BLOB, key.bytes, key.count}, &value,
+                        &version, diag);
+        if (err == 0)
+            err = touch(gateway, &key, &value, version);
+    } while (err == -EAGAIN);
     buffer_fini(&value);
     if (err == -ENOENT)
         return diag_set(diag, err, "there is no blob %02x%02x%02x%02x...", hash->bytes[0],
@@ -107,7 +123,7 @@ take_storage(void *context, const struct catalog_tenant *tenant)
 int
 gateway_storage_check(struct gateway *gateway, const char *tenant, uint64_t more, struct diag *diag)
 {
-    struct store_range range = {.table = TABLE_BLOB};
+    struct store_range range = {.table = GATEWAY_TABLE_BLOB};
     uint64_t max = 0, used = 0;
     struct key key;
     int err = catalog_tenant_list(gateway->config.catalog, tenant, take_storage, &max, diag);
@@ -225,7 +241,7 @@ gateway_file_put(struct gateway_request *request)
         return GATEWAY_ANSWERED;
     diag_init(&diag);
     err = keep_body(request, &file.hash, &diag);
-    change.key = (struct store_key){TABLE_FILE, key.bytes, key.count};
+    change.key = (struct store_key){GATEWAY_TABLE_FILE, key.bytes, key.count};
     if (err == 0)
         err = store_commit(request->gateway->config.store, &change, 1, NULL, NULL, &diag);
     if (err != 0)
@@ -240,9 +256,9 @@ read_file(struct gateway_request *request, const struct key *key, struct file_re
 {
     struct buffer value = {0};
     uint64_t version;
-    int err =
-        store_get(request->gateway->config.store,
-                  &(struct store_key){TABLE_FILE, key->bytes, key->count}, &value, &version, diag);
+    int err = store_get(request->gateway->config.store,
+                        &(struct store_key){GATEWAY_TABLE_FILE, key->bytes, key->count}, &value,
+                        &version, diag);
 
     if (err == 0 && value.count != sizeof(*file))
         err = diag_set(diag, -EBADMSG, "the record of file %.300s is damaged", request->part[0]);
@@ -296,7 +312,7 @@ gateway_file_delete(struct gateway_request *request)
     err = read_file(request, &key, &file, &diag);
     if (err == -ENOENT)
         return fail_file(request);
-    change.key = (struct store_key){TABLE_FILE, key.bytes, key.count};
+    change.key = (struct store_key){GATEWAY_TABLE_FILE, key.bytes, key.count};
     if (err == 0 || err == -EBADMSG)
         err = store_commit(request->gateway->config.store, &change, 1, NULL, NULL, &diag);
     return err == 0 ? gateway_answer_ok(request)
@@ -326,7 +342,7 @@ enum gateway_next
 gateway_file_list(struct gateway_request *request)
 {
     const char *prefix = gateway_query(request, "prefix");
-    struct store_range range = {.table = TABLE_FILE};
+    struct store_range range = {.table = GATEWAY_TABLE_FILE};
     struct buffer out = {0};
     struct file_list list = {&out, strlen(request->tenant) + 1};
     struct diag diag;
@@ -375,7 +391,7 @@ remove_one(void *context, const struct store_record *record)
 int
 gateway_files_forget(struct gateway *gateway, const char *tenant, struct diag *diag)
 {
-    static const char *const tables[] = {TABLE_FILE, TABLE_BLOB};
+    static const char *const tables[] = {GATEWAY_TABLE_FILE, GATEWAY_TABLE_BLOB};
     struct key key;
     int err = 0;
 

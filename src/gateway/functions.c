@@ -30,25 +30,17 @@ put_short(void *context, const struct catalog_version *version)
     return out->err == 0;
 }
 
+static int
+list_functions(struct gateway_request *request, struct buffer *out, struct diag *diag)
+{
+    return catalog_version_list(request->gateway->config.catalog, request->tenant, NULL, put_short,
+                                out, diag);
+}
+
 enum gateway_next
 gateway_function_list(struct gateway_request *request)
 {
-    struct buffer out = {0};
-    struct diag diag;
-    int err;
-
-    diag_init(&diag);
-    gateway_json_open(&out, NULL, '{');
-    gateway_json_open(&out, "functions", '[');
-    err = catalog_version_list(request->gateway->config.catalog, request->tenant, NULL, put_short,
-                               &out, &diag);
-    if (err != 0) {
-        buffer_fini(&out);
-        return gateway_refuse(request, err, "tenant_unknown", &diag);
-    }
-    gateway_json_close(&out, ']');
-    gateway_json_close(&out, '}');
-    return gateway_answer_json(request, MHD_HTTP_OK, &out);
+    return gateway_answer_list(request, "functions", list_functions);
 }
 
 static void

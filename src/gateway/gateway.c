@@ -201,6 +201,8 @@ gateway_create(const struct gateway_config *config, struct gateway **out, struct
         err = gateway_watch_start(gateway, diag);
     }
     if (err == 0)
+        err = gateway_collect_start(gateway, diag);
+    if (err == 0)
         err = start_http(gateway, diag);
     if (err != 0) {
         gateway_destroy(gateway);
@@ -283,6 +285,7 @@ gateway_destroy(struct gateway *gateway)
         return;
     atomic_store_explicit(&gateway->is_ending, true, memory_order_seq_cst);
     gateway_watch_stop(gateway);
+    gateway_collect_stop(gateway);
     stop_http(gateway);
     gateway_work_destroy(gateway->pool);
     gateway_work_destroy(gateway->compilers);

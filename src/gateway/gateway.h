@@ -30,6 +30,8 @@
 #define GATEWAY_CONNECTIONS_MAX        16384u
 #define GATEWAY_TENANT_CONNECTIONS_MAX 4096u
 
+#define GATEWAY_GRACE_NEVER UINT64_MAX /* nothing is collected */
+
 struct gateway;
 
 struct gateway_config {
@@ -45,6 +47,7 @@ struct gateway_config {
     const char *cache;    /* directory of images */
     unsigned threads;     /* 0: as cores */
     unsigned compilers;   /* at one time; 0: as cores */
+    uint64_t grace_ns;    /* how long what nobody needs is kept; 0: an hour */
 };
 
 /* Listens and serves. -EADDRINUSE, -EINVAL, -ENOENT: certificate ... */

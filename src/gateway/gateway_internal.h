@@ -18,9 +18,15 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "compile/compile.h"
 #include "gateway/gateway.h"
 #include "gateway/json.h"
 #include "gateway/parse.h"
+
+/* address.c, files.c and deploy.c have what is in them; collect.c reads all. */
+#define GATEWAY_TABLE_BLOB  "tenant-blob"
+#define GATEWAY_TABLE_FILE  "tenant-file"
+#define GATEWAY_TABLE_IMAGE "image"
 
 #define GATEWAY_VERSION           "1" /* of the interface */
 #define GATEWAY_PATH_BYTES_MAX    2048u
@@ -142,6 +148,9 @@ void gateway_enter(struct gateway *gateway);
 void gateway_leave(struct gateway *gateway);
 bool gateway_is_ending(const struct gateway *gateway);
 
+/* Whether the client has closed its end; while the request is suspended. */
+bool gateway_is_gone(const struct gateway_request *request);
+
 /* NULL: absent. */
 const char *gateway_query(const struct gateway_request *request, const char *name);
 const char *gateway_header(const struct gateway_request *request, const char *name);
@@ -177,6 +186,11 @@ enum gateway_next gateway_answer_buffer(struct gateway_request *request, unsigne
                                         const char *type, struct buffer *out);
 enum gateway_next gateway_answer_json(struct gateway_request *request, unsigned status,
                                       struct buffer *out);
+/* {"KEY":[...]}, of which list writes the elements; where it fails, its error. */
+typedef int (*gateway_list_fn)(struct gateway_request *request, struct buffer *out,
+                               struct diag *diag);
+enum gateway_next gateway_answer_list(struct gateway_request *request, const char *key,
+                                      gateway_list_fn list);
 /* {"ok":true} */
 enum gateway_next gateway_answer_ok(struct gateway_request *request);
 enum gateway_next gateway_fail(struct gateway_request *request, unsigned status, const char *code,
@@ -322,6 +336,8 @@ int gateway_recent_find(struct gateway *gateway, const char *tenant, uint64_t id
                         Ledger__Call **out) MUST_CHECK;
 /* Its files and blobs are not its any more. */
 int gateway_files_forget(struct gateway *gateway, const char *tenant, struct diag *diag) MUST_CHECK;
+/* One that is not there any more. */
+void gateway_recent_remove(struct gateway *gateway, const char *tenant, uint64_t id);
 /* Its recent calls are nobody's any more. */
 void gateway_tenant_forget(struct gateway *gateway, const char *tenant);
 /* Tells the planner of a tenant's share; NULL: of all. */
@@ -373,11 +389,28 @@ enum MHD_Result gateway_on_request(void *context, struct MHD_Connection *connect
 void gateway_on_completed(void *context, struct MHD_Connection *connection, void **own,
                           enum MHD_RequestTerminationCode code);
 
+/* Waits for so long, or until the gateway ends: false. */
+bool gateway_tick(struct gateway *gateway, uint64_t ns);
+
+/* collect.c: one round, at a moment of the clock; by the thread, or a test that has none. */
+struct gateway_collector;
+int gateway_collect(struct gateway *gateway, uint64_t now_ns, struct diag *diag) MUST_CHECK;
+int gateway_collect_start(struct gateway *gateway, struct diag *diag) MUST_CHECK;
+/* When the gateway is ending. */
+void gateway_collect_stop(struct gateway *gateway);
+
 /* Makes the Proto-Faaslet of a version and waits for it. False: answered. */
 bool gateway_prepare(struct gateway_request *request, struct catalog_version *version,
                      const char *save_at);
 /* Who compiles, for the names of images in the store. */
 int gateway_compiler_name(struct gateway *gateway, struct diag *diag) MUST_CHECK;
+/* address.c: the cluster's load addresses. With another change in the same commit, or NULL.
+ * -EEXIST: some of the range is another image's. */
+int gateway_address_take(struct gateway *gateway, const char *id, struct compile_range range,
+                         const struct store_change *with, struct diag *diag) MUST_CHECK;
+/* unless: a condition, or NULL. */
+void gateway_address_give_back(struct gateway *gateway, const char *id, struct compile_range range,
+                               const struct store_change *unless);
 /* That tenant may name this blob. */
 int gateway_blob_own(struct gateway *gateway, const char *tenant, const struct store_hash *hash,
                      uint64_t bytes, struct diag *diag) MUST_CHECK;
@@ -414,7 +447,9 @@ struct gateway {
     pthread_mutex_t client_lock;
     struct gateway_client *clients;
     pthread_t watch, cron;
-    bool has_watch, has_cron;
+    bool has_watch, has_cron, has_collecting;
+    pthread_t collecting;
+    struct gateway_collector *collector; /* its thread's */
     pthread_mutex_t tick_lock;
     pthread_cond_t tick;
     _Atomic uint64_t cron_again_s; /* a minute of which a call was not accepted; 0: none */

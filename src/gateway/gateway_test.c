@@ -441,6 +441,8 @@ test_dead_letters_are_tried_again_or_buried(void **state)
     (void)snprintf(line, sizeof(line), "DELETE /v1/calls/%s", id);
     testing_send(t, line, NULL, 200, &answer);
     assert_int_equal(listed(t, "GET /v1/calls?state=dead", &answer), 0);
+    assert_int_equal(listed(t, "GET /v1/calls", &answer), 0);
+    testing_send(t, look, NULL, 404, &answer);
     testing_send(t, line, NULL, 404, &answer);
     (void)snprintf(line, sizeof(line), "POST /v1/calls/%s/retry", id);
     testing_send(t, line, NULL, 404, &answer);

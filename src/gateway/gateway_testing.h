@@ -450,6 +450,7 @@ testing_open_gateway(struct testing *t, const char *certificate, const char *key
                                           .key = key,
                                           .compiler = compiler,
                                           .cache = cache,
+                                          .grace_ns = GATEWAY_GRACE_NEVER,
                                           .threads = 2,
                                           .compilers = 1};
     struct diag diag;

@@ -3,6 +3,7 @@
  * Between libmicrohttpd and the handlers: a request from its first line to its answer.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #define KEPT_NS          UINT64_C(60000000000) /* idle, and then a head */
 #define BODY_BYTES_PER_S (UINT64_C(128) << 10)
 #define DRAIN_BYTES      (UINT64_C(64) << 20) /* read and forgotten before an error is told */
+#define UNTOLD_BYTES     (UINT64_C(1) << 30)  /* the same, of a body without a length */
 #define BEARER           "Bearer "
 
 /* ---------------------------------------------------------------- suspend and resume */
@@ -33,6 +35,16 @@ gateway_suspend(struct gateway_request *request)
     request->is_suspended = true;
     gateway_enter(request->gateway);
     MHD_suspend_connection(request->connection);
+}
+
+bool
+gateway_is_gone(const struct gateway_request *request)
+{
+    struct pollfd connection = {.fd = request->client != NULL ? request->client->fd : -1,
+                                .events = POLLRDHUP};
+
+    return poll(&connection, 1, 0) > 0 && /* not of a descriptor that is none */
+           (connection.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
 void
@@ -442,7 +454,8 @@ gateway_on_request(void *context, struct MHD_Connection *connection, const char 
         gateway_body_append(request, upload, *upload_count);
     else
         request->body.count += *upload_count; /* read and forgotten */
-    if (request->body.count > request->body.max + DRAIN_BYTES)
+    /* An answer cannot be sent before the body's end: one of a length was told at once. */
+    if (request->body.count > request->body.max + UNTOLD_BYTES)
         return MHD_NO;
     *upload_count = 0;
     return MHD_YES;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "gateway/gateway_internal.h"
 
 #define SERIES_MAX   4096u
@@ -81,14 +82,6 @@ gateway_metrics_destroy(struct gateway_metrics *metrics)
 
 /* ---------------------------------------------------------------------------- count */
 
-static uint64_t
-hash_text(uint64_t hash, const char *text)
-{
-    for (; *text != '\0'; text++)
-        hash = (hash ^ (uint8_t)*text) * UINT64_C(0x100000001b3);
-    return (hash ^ '/') * UINT64_C(0x100000001b3);
-}
-
 static struct series *
 find(struct series *series, const char *tenant, const char *function)
 {
@@ -145,7 +138,7 @@ void
 gateway_metrics_over(struct gateway_metrics *metrics, const Ledger__Call *call)
 {
     const char *tenant = call->tenant, *function = call->function;
-    uint64_t hash = hash_text(hash_text(UINT64_C(0xcbf29ce484222325), tenant), function);
+    uint64_t hash = hash_text(hash_text(hash_text(HASH_SEED, tenant), "/"), function);
     struct shard *shard = &metrics->shards[hash >> 32 & (SHARDS - 1)];
     struct series **chain = &shard->chains[hash >> 40 & (SHARD_CHAINS - 1)], *series;
 

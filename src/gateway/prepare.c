@@ -73,6 +73,26 @@ clock_ns(clockid_t clock)
     return (uint64_t)now.tv_sec * CLOCK_NS_PER_SECOND + (uint64_t)now.tv_nsec;
 }
 
+/* The files of the version, in memory of one piece; NULL: none of that. */
+static Ledger__PrepareFile **
+list_files(const struct catalog_version *version)
+{
+    size_t count = version->file_count;
+    Ledger__PrepareFile **list = calloc(count + 1, sizeof(*list) + sizeof(**list));
+    Ledger__PrepareFile *files = (Ledger__PrepareFile *)(void *)(list + count + 1);
+
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        const struct catalog_file *file = &version->files[i];
+
+        ledger__prepare_file__init(&files[i]);
+        files[i].path = (char *)(uintptr_t)file->path;
+        files[i].hash.data = (uint8_t *)(uintptr_t)file->hash.bytes;
+        files[i].hash.len = sizeof(file->hash.bytes);
+        list[i] = &files[i];
+    }
+    return list;
+}
+
 static int
 ask(struct gateway *gateway, const struct catalog_version *version, const char *save_at,
     struct waiting *waiting, uint64_t *id)
@@ -80,7 +100,12 @@ ask(struct gateway *gateway, const struct catalog_version *version, const char *
     Ledger__Call call = LEDGER__CALL__INIT;
     Ledger__Request request = LEDGER__REQUEST__INIT;
     Ledger__Prepare prepare = LEDGER__PREPARE__INIT;
+    int err;
 
+    prepare.files = list_files(version);
+    if (prepare.files == NULL)
+        return -ENOMEM;
+    prepare.n_files = version->file_count;
     call.tenant = (char *)(uintptr_t)version->tenant;
     call.function = (char *)(uintptr_t)version->function;
     call.request = &request;
@@ -98,7 +123,9 @@ ask(struct gateway *gateway, const struct catalog_version *version, const char *
     prepare.env = (char **)(uintptr_t)version->env;
     prepare.n_env = version->env_count;
     prepare.memory_bytes = version->limits.memory_bytes;
-    return planner_call(gateway->config.planner, &call, on_end, waiting, id);
+    err = planner_call(gateway->config.planner, &call, on_end, waiting, id);
+    free(prepare.files);
+    return err;
 }
 
 /* Until it is over, or the gateway ends. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "gateway/gateway_internal.h"
 
 #define RING_BYTES_MAX       (1u << 20)            /* of a tenant */
@@ -20,11 +21,7 @@
 static uint32_t
 bucket_of(const char *name)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-    for (; *name != '\0'; name++)
-        hash = (hash ^ (uint8_t)*name) * UINT64_C(0x100000001b3);
-    return (uint32_t)(hash >> 32) % GATEWAY_BUCKETS;
+    return (uint32_t)(hash_text(HASH_SEED, name) >> 32) % GATEWAY_BUCKETS;
 }
 
 static struct gateway_space *
@@ -209,6 +206,35 @@ gateway_tenant_forget(struct gateway *gateway, const char *tenant)
     space->bytes = space->count = 0;
     (void)pthread_mutex_unlock(&space->lock);
     free_recent(recent);
+}
+
+void
+gateway_recent_remove(struct gateway *gateway, const char *tenant, uint64_t id)
+{
+    struct gateway_space *space = gateway_space_get(gateway, tenant);
+    struct gateway_recent **at, *removed = NULL;
+
+    if (space == NULL)
+        return;
+    (void)pthread_mutex_lock(&space->lock);
+    for (at = &space->first; *at != NULL;) { /* once for each time that it ended */
+        struct gateway_recent *recent = *at;
+
+        if (recent->id != id) {
+            at = &recent->next;
+            continue;
+        }
+        *at = recent->next;
+        space->bytes -= size_of(recent);
+        space->count--;
+        (void)atomic_fetch_sub_explicit(&gateway->ring_bytes, size_of(recent),
+                                        memory_order_relaxed);
+        recent->next = removed;
+        removed = recent;
+    }
+    space->last = at;
+    (void)pthread_mutex_unlock(&space->lock);
+    free_recent(removed);
 }
 
 /* What is not kept has a length and no bytes. */

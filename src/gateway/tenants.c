@@ -76,24 +76,16 @@ gateway_tenant_put(struct gateway_request *request)
     return answer_tenant(request, request->part[0]);
 }
 
+static int
+list_tenants(struct gateway_request *request, struct buffer *out, struct diag *diag)
+{
+    return catalog_tenant_list(request->gateway->config.catalog, NULL, put_tenant, out, diag);
+}
+
 enum gateway_next
 gateway_tenant_list(struct gateway_request *request)
 {
-    struct buffer out = {0};
-    struct diag diag;
-    int err;
-
-    diag_init(&diag);
-    gateway_json_open(&out, NULL, '{');
-    gateway_json_open(&out, "tenants", '[');
-    err = catalog_tenant_list(request->gateway->config.catalog, NULL, put_tenant, &out, &diag);
-    if (err != 0) {
-        buffer_fini(&out);
-        return gateway_refuse(request, err, "tenant_unknown", &diag);
-    }
-    gateway_json_close(&out, ']');
-    gateway_json_close(&out, '}');
-    return gateway_answer_json(request, MHD_HTTP_OK, &out);
+    return gateway_answer_list(request, "tenants", list_tenants);
 }
 
 enum gateway_next
@@ -110,6 +102,8 @@ gateway_tenant_delete(struct gateway_request *request)
     if (err != 0)
         return gateway_refuse(request, err, "tenant_unknown", &diag);
     gateway_tenant_forget(gateway, request->part[0]);
+    /* What is left of its calls, also where this fails, is collected later. */
+    (void)!planner_forget(gateway->config.planner, request->part[0], NULL);
     hosts_changed(gateway->config.hosts, request->part[0], NULL);
     return gateway_answer_ok(request);
 }
@@ -133,25 +127,17 @@ put_variable(void *context, const struct catalog_variable *variable)
     return out->err == 0;
 }
 
+static int
+list_variables(struct gateway_request *request, struct buffer *out, struct diag *diag)
+{
+    return catalog_variable_list(request->gateway->config.catalog, request->tenant, put_variable,
+                                 out, diag);
+}
+
 enum gateway_next
 gateway_variable_list(struct gateway_request *request)
 {
-    struct buffer out = {0};
-    struct diag diag;
-    int err;
-
-    diag_init(&diag);
-    gateway_json_open(&out, NULL, '{');
-    gateway_json_open(&out, "variables", '[');
-    err = catalog_variable_list(request->gateway->config.catalog, request->tenant, put_variable,
-                                &out, &diag);
-    if (err != 0) {
-        buffer_fini(&out);
-        return gateway_refuse(request, err, "tenant_unknown", &diag);
-    }
-    gateway_json_close(&out, ']');
-    gateway_json_close(&out, '}');
-    return gateway_answer_json(request, MHD_HTTP_OK, &out);
+    return gateway_answer_list(request, "variables", list_variables);
 }
 
 static enum gateway_next

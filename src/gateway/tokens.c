@@ -43,25 +43,17 @@ put_token(void *context, const struct catalog_token *token)
     return out->err == 0;
 }
 
+static int
+list_tokens(struct gateway_request *request, struct buffer *out, struct diag *diag)
+{
+    return catalog_token_list(request->gateway->config.catalog, request->tenant, put_token, out,
+                              diag);
+}
+
 enum gateway_next
 gateway_token_list(struct gateway_request *request)
 {
-    struct buffer out = {0};
-    struct diag diag;
-    int err;
-
-    diag_init(&diag);
-    gateway_json_open(&out, NULL, '{');
-    gateway_json_open(&out, "tokens", '[');
-    err = catalog_token_list(request->gateway->config.catalog, request->tenant, put_token, &out,
-                             &diag);
-    if (err != 0) {
-        buffer_fini(&out);
-        return gateway_refuse(request, err, "tenant_unknown", &diag);
-    }
-    gateway_json_close(&out, ']');
-    gateway_json_close(&out, '}');
-    return gateway_answer_json(request, MHD_HTTP_OK, &out);
+    return gateway_answer_list(request, "tokens", list_tokens);
 }
 
 static bool

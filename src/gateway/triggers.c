@@ -32,25 +32,17 @@ put_trigger(void *context, const struct catalog_trigger *trigger)
     return out->err == 0;
 }
 
+static int
+list_triggers(struct gateway_request *request, struct buffer *out, struct diag *diag)
+{
+    return catalog_trigger_list(request->gateway->config.catalog, request->tenant, put_trigger, out,
+                                diag);
+}
+
 enum gateway_next
 gateway_trigger_list(struct gateway_request *request)
 {
-    struct buffer out = {0};
-    struct diag diag;
-    int err;
-
-    diag_init(&diag);
-    gateway_json_open(&out, NULL, '{');
-    gateway_json_open(&out, "triggers", '[');
-    err = catalog_trigger_list(request->gateway->config.catalog, request->tenant, put_trigger, &out,
-                               &diag);
-    if (err != 0) {
-        buffer_fini(&out);
-        return gateway_refuse(request, err, "tenant_unknown", &diag);
-    }
-    gateway_json_close(&out, ']');
-    gateway_json_close(&out, '}');
-    return gateway_answer_json(request, MHD_HTTP_OK, &out);
+    return gateway_answer_list(request, "triggers", list_triggers);
 }
 
 enum gateway_next

@@ -79,9 +79,8 @@ cut_slow(struct gateway *gateway, uint64_t now_ns)
 
 /* ---------------------------------------------------------------------------- threads */
 
-/* Waits for so long, or until the gateway ends: false. */
-static bool
-tick(struct gateway *gateway, uint64_t ns)
+bool
+gateway_tick(struct gateway *gateway, uint64_t ns)
 {
     uint64_t until_ns = clock_now_ns() + ns;
     const struct timespec until = {.tv_sec = (time_t)(until_ns / SECOND_NS),
@@ -100,7 +99,7 @@ watch_main(void *object)
 {
     struct gateway *gateway = object;
 
-    for (uint64_t count = 1; tick(gateway, TICK_NS); count++) {
+    for (uint64_t count = 1; gateway_tick(gateway, TICK_NS); count++) {
         uint64_t now_ns = clock_now_ns();
 
         gateway_park_sweep(gateway, now_ns, count % LOOK_TICKS == 0);
@@ -118,7 +117,7 @@ cron_main(void *object)
     struct gateway *gateway = object;
     struct timespec now;
 
-    while (tick(gateway, SECOND_NS)) {
+    while (gateway_tick(gateway, SECOND_NS)) {
         /* What cannot be read now is read the next time. */
         if (catalog_refresh(gateway->config.catalog, NULL) == 0)
             gateway_shares(gateway, NULL);

@@ -223,32 +223,48 @@ struct prepared {
 };
 
 static void
-prepare_start(struct prepared *p)
+prepare_ask(struct prepared *p)
 {
     static char *args[] = {NULL}, *env[] = {NULL};
-    Rpc__HostDown *down;
+    Ledger__PrepareFile file = LEDGER__PREPARE_FILE__INIT, *files[] = {&file};
 
-    world_init(&p->w);
-    (void)agent_up(&p->a, &p->w, "a", 2);
     args[0] = writable("python");
     env[0] = writable("A=b");
+    file.path = writable("/helper.py");
+    file.hash = (ProtobufCBinaryData){STORE_HASH_BYTES, p->w.model.bytes};
     ledger__prepare__init(&p->prepare);
     p->prepare.image = (ProtobufCBinaryData){STORE_HASH_BYTES, p->w.image.bytes};
     p->prepare.save_at = writable("fd_read:0");
     p->prepare.n_args = p->prepare.n_env = 1;
     p->prepare.args = args;
     p->prepare.env = env;
+    p->prepare.files = files;
+    p->prepare.n_files = 1;
     p->prepare.memory_bytes = 1 << 26;
     p->prepare.wall_ns = SECOND;
     (void)want(&p->wanted, "unborn", 0, 0);
     p->wanted.request.prepare = &p->prepare;
     p->call = ask_call(&p->w, &p->asked, &p->wanted.call);
+    p->prepare.n_files = 0; /* it was copied */
+}
+
+static void
+prepare_start(struct prepared *p)
+{
+    Rpc__HostDown *down;
+
+    world_init(&p->w);
+    (void)agent_up(&p->a, &p->w, "a", 2);
+    prepare_ask(p);
     agent_skip(&p->a, RPC__HOST_DOWN__IS_TENANT);
     down = agent_await(&p->a, RPC__HOST_DOWN__IS_FUNCTION);
     assert_string_equal(down->function->name, "");
     assert_memory_equal(down->function->image.data, p->w.image.bytes, STORE_HASH_BYTES);
     assert_true(down->function->n_args == 1 && down->function->n_env == 1);
     assert_int_equal(down->function->limits->memory_bytes, 1 << 26);
+    assert_int_equal(down->function->n_files, 1);
+    assert_string_equal(down->function->files[0]->path, "/helper.py");
+    assert_memory_equal(down->function->files[0]->hash.data, p->w.model.bytes, STORE_HASH_BYTES);
     p->function = down->function->number;
     rpc__host_down__free_unpacked(down, NULL);
     down = agent_await(&p->a, RPC__HOST_DOWN__IS_START);

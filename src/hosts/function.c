@@ -390,6 +390,22 @@ hosts_function(struct host *host, const Ledger__Call *call, uint64_t *number, st
     return 0;
 }
 
+static int
+list_files(struct lists *lists, const Ledger__Prepare *prepare)
+{
+    lists->files = hosts_alloc((prepare->n_files + 1) * sizeof(*lists->files));
+    lists->file_list = hosts_alloc((prepare->n_files + 1) * sizeof(*lists->file_list));
+    if (lists->files == NULL || lists->file_list == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < prepare->n_files; i++) {
+        rpc__host_file__init(&lists->files[i]);
+        lists->files[i].path = prepare->files[i]->path;
+        lists->files[i].hash = prepare->files[i]->hash;
+        lists->file_list[i] = &lists->files[i];
+    }
+    return 0;
+}
+
 int
 hosts_function_prepare(struct host *host, const Ledger__Call *call, uint64_t *number,
                        struct diag *diag)
@@ -398,6 +414,7 @@ hosts_function_prepare(struct host *host, const Ledger__Call *call, uint64_t *nu
     Rpc__HostFunction message = RPC__HOST_FUNCTION__INIT;
     Rpc__HostLimits limits = RPC__HOST_LIMITS__INIT;
     int err = tell_tenant(host, call->tenant, diag);
+    struct lists lists = {0};
 
     if (err != 0)
         return err;
@@ -414,7 +431,12 @@ hosts_function_prepare(struct host *host, const Ledger__Call *call, uint64_t *nu
     message.args = prepare->args;
     message.n_env = prepare->n_env;
     message.env = prepare->env;
-    err = send_function(host, &message, diag);
+    err = list_files(&lists, prepare);
+    message.files = lists.file_list;
+    message.n_files = prepare->n_files;
+    if (err == 0)
+        err = send_function(host, &message, diag);
+    lists_free(&lists);
     if (err == 0)
         *number = message.number;
     return err;

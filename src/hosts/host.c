@@ -71,7 +71,7 @@ copy_text(char out[HOSTS_TEXT_BYTES_MAX + 1], const char *text)
     size_t at = 0;
 
     while (text[at] != '\0') { /* whole characters */
-        size_t bytes = utf8_character((const uint8_t *)text + at, strlen(text + at));
+        size_t bytes = utf8_character((const uint8_t *)text + at, strnlen(text + at, 4));
 
         if (bytes == 0 || at + bytes > HOSTS_TEXT_BYTES_MAX)
             break;

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/hash.h"
 
 void *
 hosts_alloc(size_t bytes)
@@ -21,14 +22,11 @@ hosts_alloc(size_t bytes)
     return fault_point("hosts.alloc") == 0 ? calloc(1, bytes) : NULL;
 }
 
-/* FNV-1a. */
 uint64_t
 hosts_hash(uint64_t seed, const char *text)
 {
-    uint64_t hash = seed ^ UINT64_C(0xcbf29ce484222325);
+    uint64_t hash = hash_text(seed ^ HASH_SEED, text);
 
-    for (; *text != '\0'; text++)
-        hash = (hash ^ (uint8_t)*text) * UINT64_C(0x100000001b3);
     return hash ^ hash >> 32;
 }
 

@@ -4,6 +4,7 @@
  * config says. Each test has the counterpart in which the same look finds something.
  */
 #include <arpa/inet.h>
+#include <cap-ng.h>
 #include <dirent.h>
 #include <net/if.h>
 #include <sched.h>
@@ -317,7 +318,8 @@ test_it_is_an_ordinary_user_without_any_rights(void **state)
     assert_int_equal(answer.numbers[0], is_root ? 65534 : getuid());
     assert_int_equal(answer.numbers[1], is_root ? 65534 : getgid());
     assert_int_equal(answer.numbers[2], 1);
-    assert_int_equal(answer.numbers[3], 0);
+    /* Root's own number is no change where root may not become another. */
+    assert_int_equal(answer.numbers[3], answer.numbers[0] == 0);
     if (is_root)
         assert_int_equal(answer.numbers[4], 0);
     assert_int_equal(answer.numbers[5], 40);
@@ -339,6 +341,49 @@ test_the_user_may_be_chosen_by_root(void **state)
     assert_int_equal(testing_run(config, &answer).code, 0);
     assert_int_equal(answer.numbers[0], 12345);
     assert_int_equal(answer.numbers[1], 23456);
+}
+
+/* In a process that gives a right up: 0 when a jail of its kind can still be ended. */
+static int
+end_one_without(unsigned capability)
+{
+    struct jail_config config = testing_config("without", look_at_rights);
+    struct testing_answer answer;
+    struct jail *jail = NULL;
+
+    (void)alarm(TESTING_WAIT_MS / 1000);
+    if (capng_get_caps_process() != 0 ||
+        capng_update(CAPNG_DROP, CAPNG_EFFECTIVE | CAPNG_PERMITTED, capability) != 0 ||
+        capng_apply(CAPNG_SELECT_CAPS) != 0)
+        return 1;
+    if (jail_is_privileged() || (jail_features() & JAIL_NETWORK_RATE) != 0)
+        return 2;
+    if (testing_run(config, &answer).kind != JAIL_EXITED || answer.numbers[0] != getuid())
+        return 3;
+    config = testing_config("without", testing_stay);
+    if (jail_start(&config, &jail, NULL) != 0)
+        return 4;
+    jail_destroy(jail); /* waits for its end */
+    return testing_child_count() == 0 ? 0 : 5;
+}
+
+static void
+test_root_that_may_not_do_all_is_as_others_and_can_end_it(void **state)
+{
+    static const unsigned needed[] = {CAP_KILL, CAP_SETUID, CAP_SYS_ADMIN};
+
+    (void)state;
+    if (!jail_is_privileged())
+        skip();
+    for (size_t i = 0; i < ARRAY_COUNT(needed); i++) {
+        pid_t child = fork();
+        int status = 0;
+
+        if (child == 0)
+            _exit(end_one_without(needed[i]));
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
 }
 
 static int
@@ -420,6 +465,7 @@ main(void)
         cmocka_unit_test(test_shared_memory_of_the_host_is_not_there),
         cmocka_unit_test(test_it_is_an_ordinary_user_without_any_rights),
         cmocka_unit_test(test_the_user_may_be_chosen_by_root),
+        cmocka_unit_test(test_root_that_may_not_do_all_is_as_others_and_can_end_it),
         cmocka_unit_test(test_the_limit_of_open_files_holds),
         cmocka_unit_test(test_children_of_the_process_end_with_it),
     };

@@ -49,9 +49,9 @@ static const struct {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static uint32_t known; /* guarded by lock, like the next two */
+static uint32_t known; /* guarded by lock, like the next three */
 static uid_t known_user;
-static bool is_known;
+static bool known_privileged, is_known;
 
 static unsigned
 index_of(enum jail_feature feature)
@@ -163,10 +163,10 @@ namespaces_in_a_child(bool is_privileged)
 }
 
 static uint32_t
-find_features(void)
+find_features(bool is_privileged)
 {
     uint32_t action = SECCOMP_RET_KILL_PROCESS;
-    uint32_t features = JAIL_FILES | namespaces_in_a_child(jail_is_privileged());
+    uint32_t features = JAIL_FILES | namespaces_in_a_child(is_privileged);
     struct group_tree tree;
 
     if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0)
@@ -182,12 +182,14 @@ find_features(void)
 uint32_t
 jail_features(void)
 {
+    bool is_privileged = jail_is_privileged();
     uint32_t features;
 
     (void)pthread_mutex_lock(&lock);
-    if (!is_known || known_user != geteuid()) {
-        known = find_features();
+    if (!is_known || known_user != geteuid() || known_privileged != is_privileged) {
+        known = find_features(is_privileged);
         known_user = geteuid();
+        known_privileged = is_privileged;
         is_known = true;
     }
     features = known;

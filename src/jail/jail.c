@@ -37,8 +37,10 @@ struct jail {
     bool is_strict;
 };
 
-/* Guards that this process takes over orphans, see start_process. */
-static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER;
+/* While some jail starts this process takes over orphans, see start_process. */
+static pthread_mutex_t reaper_lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned starting; /* guarded by it, like the next */
+static int was_reaper_before;
 
 static int
 refuse_missing(const char *name, uint32_t missing, struct diag *diag)
@@ -138,6 +140,26 @@ reap(pid_t pid, siginfo_t *info)
         continue;
 }
 
+static void
+reaper_begin(void)
+{
+    (void)pthread_mutex_lock(&reaper_lock);
+    if (starting++ == 0) {
+        (void)prctl(PR_GET_CHILD_SUBREAPER, &was_reaper_before, 0, 0, 0);
+        (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    }
+    (void)pthread_mutex_unlock(&reaper_lock);
+}
+
+static void
+reaper_end(void)
+{
+    (void)pthread_mutex_lock(&reaper_lock);
+    if (--starting == 0)
+        (void)prctl(PR_SET_CHILD_SUBREAPER, was_reaper_before, 0, 0, 0);
+    (void)pthread_mutex_unlock(&reaper_lock);
+}
+
 /* The first process ends before the confined one, which so becomes a child of the
  * nearest process that takes orphans: for as long as that takes, this one. Its
  * parent is then the first thread of the host, not the one that happens to call
@@ -147,12 +169,10 @@ start_process(struct jail *jail, struct child_plan *plan, int control, struct di
 {
     struct child_message message;
     siginfo_t info;
-    int was_reaper = 0, err;
     pid_t first;
+    int err;
 
-    (void)pthread_mutex_lock(&fork_lock);
-    (void)prctl(PR_GET_CHILD_SUBREAPER, &was_reaper, 0, 0, 0);
-    (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    reaper_begin();
     first = fork_first(plan);
     if (first < 0)
         err = diag_set(diag, -errno, "cannot fork: %s", strerror(errno));
@@ -164,8 +184,7 @@ start_process(struct jail *jail, struct child_plan *plan, int control, struct di
             (void)kill(first, SIGKILL);
         reap(first, &info);
     }
-    (void)prctl(PR_SET_CHILD_SUBREAPER, was_reaper, 0, 0, 0);
-    (void)pthread_mutex_unlock(&fork_lock);
+    reaper_end();
     if (err != 0)
         return err;
     err = fault_point("jail.start");

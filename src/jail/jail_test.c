@@ -445,6 +445,63 @@ test_many_threads_may_start_jails_at_once(void **state)
     assert_int_equal(testing_group_count("many*"), 0);
 }
 
+/* A first process that does not get on: it reads from here before all else. */
+static _Thread_local int stuck_fd = -1, told_fd;
+
+static void
+in_the_child(void)
+{
+    char byte;
+
+    if (stuck_fd >= 0 && write(told_fd, "x", 1) == 1)
+        (void)!read(stuck_fd, &byte, 1);
+}
+
+struct stuck_start {
+    struct thread_start start;
+    int fd, told_fd;
+};
+
+static void *
+start_stuck(void *context)
+{
+    struct stuck_start *stuck = context;
+
+    stuck_fd = stuck->fd;
+    told_fd = stuck->told_fd;
+    return start_in_a_thread(&stuck->start);
+}
+
+static void
+test_one_that_does_not_get_on_keeps_no_other_from_starting(void **state)
+{
+    struct stuck_start stuck = {.start = {"stuck", NULL}, .fd = -1};
+    struct jail_config config = testing_config("other", testing_stay);
+    struct jail *jail;
+    pthread_t thread;
+    int ends[2], told[2];
+    char byte;
+
+    (void)state;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(told, O_CLOEXEC), 0);
+    stuck.fd = ends[0];
+    stuck.told_fd = told[1];
+    assert_int_equal(pthread_create(&thread, NULL, start_stuck, &stuck), 0);
+    assert_int_equal(read(told[0], &byte, 1), 1);
+    jail = testing_start(&config);
+    assert_int_equal(write(ends[1], "xx", 2), 2);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_non_null(stuck.start.jail);
+    jail_destroy(stuck.start.jail);
+    jail_destroy(jail);
+    assert_int_equal(testing_child_count(), 0);
+    for (int i = 0; i < 2; i++) {
+        (void)close(ends[i]);
+        (void)close(told[i]);
+    }
+}
+
 int
 main(void)
 {
@@ -464,8 +521,10 @@ main(void)
         cmocka_unit_test(test_a_sweep_leaves_living_jails_alone),
         cmocka_unit_test(test_every_feature_has_a_name_and_an_advice),
         cmocka_unit_test(test_many_threads_may_start_jails_at_once),
+        cmocka_unit_test(test_one_that_does_not_get_on_keeps_no_other_from_starting),
     };
 
+    (void)pthread_atfork(NULL, NULL, in_the_child);
     /* Links of tests are not for the machine's own network. */
     (void)unshare(CLONE_NEWNET);
     return cmocka_run_group_tests(tests, NULL, NULL);

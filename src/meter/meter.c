@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/hash.h"
 
 #define NS_PER_MS   1000000u
 #define CLOSE_TRIES 3u
@@ -110,14 +111,10 @@ usage_of(const Ledger__Call *call)
 static uint32_t
 bucket(const struct meter_usage *usage)
 {
-    uint32_t hash = 2166136261u ^ usage->day;
+    uint64_t hash = hash_text(HASH_SEED ^ usage->day, usage->tenant);
 
-    for (const char *at = usage->tenant; *at != '\0'; at++)
-        hash = (hash ^ (uint8_t)*at) * 16777619u;
-    hash = (hash ^ '/') * 16777619u;
-    for (const char *at = usage->function; *at != '\0'; at++)
-        hash = (hash ^ (uint8_t)*at) * 16777619u;
-    return (hash ^ hash >> 15) % METER_BUCKETS;
+    hash = hash_text(hash_text(hash, "/"), usage->function);
+    return (uint32_t)(hash >> 32) % METER_BUCKETS;
 }
 
 /* With the lock. NULL: there is none, and no room or memory for one. */

@@ -47,7 +47,8 @@ struct ledger {
     char *lease;
     pthread_mutex_t lock;
     pthread_cond_t work;
-    struct op *first, *last;
+    struct op *first, **last;
+    struct op *busy; /* those that threads carry out: one of a call at a time, in order */
     size_t queued;
     bool is_ending;
     pthread_t *threads;
@@ -262,7 +263,7 @@ change_open(const struct ledger *ledger, const struct op *op, struct diag *diag)
 }
 
 static void
-carry_out(const struct ledger *ledger, struct op *op)
+carry_out(const struct ledger *ledger, const struct op *op)
 {
     uint64_t existing = 0;
     struct diag diag;
@@ -274,10 +275,50 @@ carry_out(const struct ledger *ledger, struct op *op)
                                     : change_open(ledger, op, &diag);
     if (op->done != NULL)
         op->done(op->context, err, existing);
-    free(op);
 }
 
 /* -------------------------------------------------------------------------- threads */
+
+static bool
+is_busy(const struct ledger *ledger, uint64_t id)
+{
+    const struct op *op = ledger->busy;
+
+    while (op != NULL && op->id != id)
+        op = op->next;
+    return op != NULL;
+}
+
+/* With the lock: the first whose call no thread is at. Who is at it takes what is left. */
+static struct op *
+take(struct ledger *ledger)
+{
+    struct op **at = &ledger->first, *op;
+
+    while (*at != NULL && is_busy(ledger, (*at)->id))
+        at = &(*at)->next;
+    op = *at;
+    if (op == NULL)
+        return NULL;
+    *at = op->next;
+    if (op->next == NULL)
+        ledger->last = at;
+    ledger->queued--;
+    op->next = ledger->busy;
+    ledger->busy = op;
+    return op;
+}
+
+static void
+put_away(struct ledger *ledger, struct op *op)
+{
+    struct op **at = &ledger->busy;
+
+    while (*at != op)
+        at = &(*at)->next;
+    *at = op->next;
+    free(op);
+}
 
 static void *
 work(void *object)
@@ -286,22 +327,21 @@ work(void *object)
 
     (void)pthread_mutex_lock(&ledger->lock);
     for (;;) {
-        struct op *op = ledger->first;
+        struct op *op = take(ledger);
 
-        if (op == NULL && ledger->is_ending)
+        if (op == NULL && ledger->first == NULL && ledger->is_ending)
             break;
         if (op == NULL) {
             (void)pthread_cond_wait(&ledger->work, &ledger->lock);
             continue;
         }
-        ledger->first = op->next;
-        if (ledger->first == NULL)
-            ledger->last = NULL;
-        ledger->queued--;
         (void)pthread_mutex_unlock(&ledger->lock);
         carry_out(ledger, op);
         (void)pthread_mutex_lock(&ledger->lock);
+        put_away(ledger, op);
     }
+    /* Those that found only what another was at. */
+    (void)pthread_cond_broadcast(&ledger->work);
     (void)pthread_mutex_unlock(&ledger->lock);
     return NULL;
 }
@@ -348,6 +388,7 @@ ledger_open(const struct ledger_config *config, struct ledger **out, struct diag
     if (ledger == NULL)
         return diag_set(diag, -ENOMEM, "no memory for a ledger");
     ledger->config = *config;
+    ledger->last = &ledger->first;
     if (config->threads == 0)
         ledger->config.threads = LEDGER_THREADS_DEFAULT;
     (void)pthread_mutex_init(&ledger->lock, NULL);
@@ -405,11 +446,8 @@ ask(struct ledger *ledger, enum op_kind kind, const Ledger__Call *call, ledger_d
     /* An end is never refused for being one too many: it makes room elsewhere. */
     is_full = kind == OP_ACCEPT && ledger->queued >= LEDGER_QUEUE_MAX;
     if (!is_full) {
-        if (ledger->last != NULL)
-            ledger->last->next = op;
-        else
-            ledger->first = op;
-        ledger->last = op;
+        *ledger->last = op;
+        ledger->last = &op->next;
         ledger->queued++;
         (void)pthread_cond_signal(&ledger->work);
     }
@@ -688,6 +726,82 @@ ledger_bury(struct ledger *ledger, const char *tenant, uint64_t id, struct diag 
     err = remove_call(ledger, call, version, diag);
     ledger__call__free_unpacked(call, NULL);
     return err;
+}
+
+/* ------------------------------------------------------------------ removed tenants */
+
+struct forgetting {
+    struct ledger *ledger;
+    const char *tenant;
+    size_t count;
+    int err;
+    struct diag *diag;
+};
+
+/* One that is damaged stays: who reads it says so. */
+static bool
+forget_one(void *context, const struct store_record *record)
+{
+    struct forgetting *forgetting = context;
+    const uint8_t *key = record->key;
+    Ledger__Call *call;
+
+    if (record->key_count != strlen(forgetting->tenant) + 1 + ID_BYTES ||
+        unpack(record->value, record->value_count, forgetting->tenant,
+               number_at(key + record->key_count - ID_BYTES), &call, NULL) != 0)
+        return true;
+    if (call->state != LEDGER__STATE__STATE_OPEN) {
+        forgetting->err = remove_call(forgetting->ledger, call, record->version, forgetting->diag);
+        forgetting->count += forgetting->err == 0;
+    }
+    ledger__call__free_unpacked(call, NULL);
+    return forgetting->err == 0 && forgetting->count < LEDGER_COLLECT_MAX;
+}
+
+int
+ledger_forget(struct ledger *ledger, const char *tenant, size_t *count, struct diag *diag)
+{
+    struct forgetting forgetting = {.ledger = ledger, .tenant = tenant, .diag = diag};
+    struct store_range range = {.table = TABLE_CALL};
+    struct key from;
+    int err;
+
+    if (strlen(tenant) > LEDGER_TENANT_MAX || tenant[0] == '\0')
+        return -EINVAL;
+    from = key_of_call(tenant, 0);
+    range.prefix = from.bytes;
+    range.prefix_count = from.count - ID_BYTES;
+    err = store_list(ledger->config.store, &range, forget_one, &forgetting, diag);
+    *count = forgetting.count;
+    return err != 0 ? err : forgetting.err;
+}
+
+static bool
+note_tenant(void *context, const struct store_record *record)
+{
+    char *tenant = context;
+    const char *key = record->key;
+
+    if (record->key_count > ID_BYTES + 1 && record->key_count <= LEDGER_TENANT_MAX + 1 + ID_BYTES &&
+        key[record->key_count - ID_BYTES - 1] == '\0')
+        (void)memcpy(tenant, key, record->key_count - ID_BYTES);
+    return false;
+}
+
+int
+ledger_tenant_next(struct ledger *ledger, char tenant[LEDGER_TENANT_MAX + 1], struct diag *diag)
+{
+    struct key last = key_of_call(tenant, UINT64_MAX);
+    const struct store_range range = {.table = TABLE_CALL,
+                                      .after = tenant[0] != '\0' ? last.bytes : NULL,
+                                      .after_count = tenant[0] != '\0' ? last.count : 0,
+                                      .count_max = 1};
+    char next[LEDGER_TENANT_MAX + 1] = "";
+    int err = store_list(ledger->config.store, &range, note_tenant, next, diag);
+
+    if (err == 0)
+        (void)memcpy(tenant, next, sizeof(next));
+    return err != 0 ? err : next[0] != '\0' ? 0 : -ENOENT;
 }
 
 /* ----------------------------------------------------------------------- collecting */

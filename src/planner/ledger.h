@@ -11,7 +11,7 @@
  *
  * Every change has the planner's term as a condition: a planner that has lost its lease
  * without noticing changes nothing (-ESTALE). An end is written only over an OPEN call, so
- * there is one.
+ * there is one. Changes of one call happen in the order in which they were asked for.
  *
  * Changes are made by threads of the ledger, which wait for the disk together; who asks is
  * told by a callback on one of them. Reads are made at once.
@@ -86,6 +86,14 @@ int ledger_revive(struct ledger *ledger, const char *tenant, uint64_t id, Ledger
                   struct diag *diag) MUST_CHECK;
 int ledger_bury(struct ledger *ledger, const char *tenant, uint64_t id,
                 struct diag *diag) MUST_CHECK;
+
+/* Removes what a tenant has that is over or dead, LEDGER_COLLECT_MAX at most; *count of them.
+ * Waits for the disk. */
+int ledger_forget(struct ledger *ledger, const char *tenant, size_t *count,
+                  struct diag *diag) MUST_CHECK;
+/* The next tenant that has calls, in the order of names; after "": the first. -ENOENT. */
+int ledger_tenant_next(struct ledger *ledger, char tenant[LEDGER_TENANT_MAX + 1],
+                       struct diag *diag) MUST_CHECK;
 
 /* Removes ends that are older than they are to be kept, LEDGER_COLLECT_MAX at most; *count of
  * them. Waits for the disk. -EBADMSG: one is damaged (diag names it) and stays; the others

@@ -539,12 +539,84 @@ test_what_was_told_to_be_accepted_is_there_after_a_kill(void **state)
     world_fini(&w);
 }
 
+/* Threads commit side by side: what is asked of one call is done one after the other. */
+static void
+test_changes_of_one_call_happen_in_their_order(void **state)
+{
+    enum { CALLS = 64, ATTEMPTS = 8 };
+    static struct told told[CALLS][ATTEMPTS + 1];
+    struct asked asked;
+    struct seen seen;
+    struct world w;
+    uint64_t last;
+
+    (void)state;
+    world_init(&w);
+    for (uint64_t id = 1; id <= CALLS; id++)
+        assert_int_equal(accept_one(&w, "t", id, "", NULL), 0);
+    for (uint64_t id = 1; id <= CALLS; id++)
+        for (uint32_t i = 0; i <= ATTEMPTS; i++) {
+            Ledger__Call *call = &asked_init(&asked, "t", id, "")->call;
+            struct told *one = &told[id - 1][i];
+
+            call->result = &asked.result;
+            told_init(one);
+            if (i < ATTEMPTS)
+                assert_int_equal(ledger_attempt(w.ledger, call, i + 1, tell, one), 0);
+            else if (id % 2 == 0)
+                assert_int_equal(ledger_end(w.ledger, call, false, 1, tell, one), 0);
+        }
+    for (uint64_t id = 1; id <= CALLS; id++)
+        for (uint32_t i = 0; i <= ATTEMPTS; i++)
+            if (i < ATTEMPTS || id % 2 == 0)
+                assert_int_equal(await(&told[id - 1][i]), 0);
+    seen = restore(&w, &last);
+    assert_int_equal(seen.count, CALLS / 2);
+    for (unsigned i = 0; i < seen.count; i++)
+        assert_int_equal(seen.attempts_used[i], ATTEMPTS);
+    world_fini(&w);
+}
+
+static void
+test_what_a_removed_tenant_had_is_forgotten_but_what_is_open(void **state)
+{
+    char tenant[LEDGER_TENANT_MAX + 1] = "";
+    struct world w;
+    size_t count;
+
+    (void)state;
+    world_init(&w);
+    assert_int_equal(ledger_tenant_next(w.ledger, tenant, NULL), -ENOENT);
+    for (uint64_t id = 1; id <= 6; id++)
+        assert_int_equal(accept_one(&w, id <= 4 ? "a" : "ab", id, id == 1 ? "key" : "", NULL), 0);
+    assert_int_equal(end_one(&w, "a", 1, "key", 7, false), 0);
+    assert_int_equal(end_one(&w, "a", 2, "", 7, true), 0);
+    assert_int_equal(end_one(&w, "ab", 5, "", 7, false), 0);
+    assert_int_equal(ledger_forget(w.ledger, "a", &count, NULL), 0);
+    assert_int_equal(count, 2);
+    assert_int_equal(state_of(&w, "a", 1), LEDGER__STATE__STATE_NONE);
+    assert_int_equal(state_of(&w, "a", 2), LEDGER__STATE__STATE_NONE);
+    assert_int_equal(state_of(&w, "a", 3), LEDGER__STATE__STATE_OPEN);
+    assert_int_equal(state_of(&w, "ab", 5), LEDGER__STATE__STATE_OVER);
+    assert_int_equal(accept_one(&w, "a", 7, "key", NULL), 0); /* which was the first's */
+    assert_int_equal(ledger_collect(w.ledger, UINT64_C(1) << 40, &count, NULL), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(ledger_tenant_next(w.ledger, tenant, NULL), 0);
+    assert_string_equal(tenant, "a");
+    assert_int_equal(ledger_tenant_next(w.ledger, tenant, NULL), 0);
+    assert_string_equal(tenant, "ab");
+    assert_int_equal(ledger_tenant_next(w.ledger, tenant, NULL), -ENOENT);
+    world_fini(&w);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_open_calls_survive_and_ended_ones_are_not_run_again),
         cmocka_unit_test(test_a_call_has_one_end),
+        cmocka_unit_test(test_changes_of_one_call_happen_in_their_order),
+        cmocka_unit_test(test_what_a_removed_tenant_had_is_forgotten_but_what_is_open),
         cmocka_unit_test(test_a_key_names_one_call),
         cmocka_unit_test(test_whose_term_is_over_changes_nothing),
         cmocka_unit_test(test_dead_letters_wait_for_a_decision),

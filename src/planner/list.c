@@ -232,6 +232,64 @@ planner_bury(struct planner *planner, const char *tenant, uint64_t id, struct di
     return err;
 }
 
+/* ------------------------------------------------------------------ removed tenants */
+
+struct open_ones {
+    uint64_t ids[LEDGER_COLLECT_MAX], seen;
+    size_t count;
+};
+
+static bool
+note_open(void *context, const Ledger__Call *call)
+{
+    struct open_ones *open = context;
+
+    open->seen = call->id;
+    if (call->state == LEDGER__STATE__STATE_OPEN)
+        open->ids[open->count++] = call->id;
+    return true;
+}
+
+static int
+cancel_all(struct planner *planner, const char *tenant, struct diag *diag)
+{
+    struct open_ones open = {.seen = 0};
+    uint64_t after;
+    int err;
+
+    do {
+        after = open.seen;
+        open.count = 0;
+        err =
+            ledger_list(planner->ledger, tenant, after, LEDGER_COLLECT_MAX, note_open, &open, diag);
+        for (size_t i = 0; i < open.count; i++)
+            (void)!planner_cancel(planner, tenant, open.ids[i]); /* else it is over by now */
+    } while (err == 0 && open.seen != after);
+    return err;
+}
+
+int
+planner_forget(struct planner *planner, const char *tenant, struct diag *diag)
+{
+    size_t count = LEDGER_COLLECT_MAX;
+    int err = planner->is_leading ? cancel_all(planner, tenant, diag) : -ESHUTDOWN;
+
+    while (err == 0 && count == LEDGER_COLLECT_MAX)
+        err = ledger_forget(planner->ledger, tenant, &count, diag);
+    if (err == -ESTALE)
+        planner_lose(planner);
+    if (err == -ESTALE || err == -ESHUTDOWN)
+        return diag_set(diag, -ESHUTDOWN, "this planner does not lead");
+    return err;
+}
+
+int
+planner_tenant_next(struct planner *planner, char tenant[PLANNER_TENANT_BYTES_MAX + 1],
+                    struct diag *diag)
+{
+    return ledger_tenant_next(planner->ledger, tenant, diag);
+}
+
 /* ------------------------------------------------------------------------ collecting */
 
 /* What fails is tried again the next time. */

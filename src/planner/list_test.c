@@ -177,6 +177,62 @@ test_a_dead_letter_is_tried_again_with_all_its_attempts_or_buried(void **state)
 }
 
 static void
+test_of_a_removed_tenant_nothing_is_left(void **state)
+{
+    char tenant[PLANNER_TENANT_BYTES_MAX + 1] = "";
+    static struct host host;
+    struct asked asked, open;
+    struct world w;
+    uint64_t id;
+
+    (void)state;
+    world_init(&w);
+    host_up(&host, w.planner, "a", 1);
+    id = ask_async(&w, &asked, "", 1);
+    fail_once(&host, id, 1);
+    fail_once(&host, id, 2);
+    await_state(&w, id, LEDGER__STATE__STATE_DEAD);
+    planner_host_down(host.planner);
+    (void)ask_async(&w, &open, "", 0);
+    assert_int_equal(planner_forget(w.planner, "t", NULL), 0);
+    assert_int_equal(state_of(&w, id), LEDGER__STATE__STATE_NONE);
+    await_end(&open); /* nobody runs it: it was cancelled */
+    assert_int_equal(open.kind, LEDGER__KIND__KIND_CANCELLED);
+    while (planner_tenant_next(w.planner, tenant, NULL) == 0) {
+        assert_string_equal(tenant, "t");
+        assert_int_equal(planner_forget(w.planner, tenant, NULL), 0);
+        tenant[0] = '\0';
+    }
+    world_fini(&w);
+}
+
+/* Without a limit of its own it does not have the whole queue. */
+static void
+test_a_tenant_without_a_limit_leaves_room_for_others(void **state)
+{
+    const struct planner_share none = {.weight = 1};
+    struct wanted wanted;
+    struct asked *asked = calloc(1, sizeof(*asked)), other;
+    struct world w;
+    uint64_t id;
+
+    (void)state;
+    assert_non_null(asked);
+    world_init(&w);
+    asked_init(asked);
+    asked_init(&other);
+    assert_int_equal(planner_tenant_set(w.planner, "t", &none), 0);
+    (void)wanted_init(&wanted, "t", "", 0);
+    for (unsigned i = 0; i < PLANNER_WAITING_DEFAULT; i++)
+        assert_int_equal(planner_call(w.planner, &wanted.call, on_end, asked, &id), 0);
+    assert_int_equal(planner_call(w.planner, &wanted.call, on_end, asked, &id), -EAGAIN);
+    (void)wanted_init(&wanted, "u", "", 0);
+    assert_int_equal(planner_call(w.planner, &wanted.call, on_end, &other, &id), 0);
+    world_fini(&w);
+    free(asked);
+}
+
+static void
 test_a_dead_letter_that_cannot_be_queued_stays_one(void **state)
 {
     static struct host host;
@@ -396,6 +452,8 @@ main(void)
         cmocka_unit_test(test_of_calls_that_are_over_those_of_the_store_are_listed),
         cmocka_unit_test(test_a_list_without_memory_is_refused),
         cmocka_unit_test(test_a_dead_letter_is_tried_again_with_all_its_attempts_or_buried),
+        cmocka_unit_test(test_of_a_removed_tenant_nothing_is_left),
+        cmocka_unit_test(test_a_tenant_without_a_limit_leaves_room_for_others),
         cmocka_unit_test(test_a_dead_letter_that_cannot_be_queued_stays_one),
         cmocka_unit_test(test_an_end_is_removed_when_it_was_kept_for_long_enough),
         cmocka_unit_test(test_each_call_that_is_over_is_told_of_once_after_its_end),

@@ -370,7 +370,8 @@ add_tenant(struct planner *planner, const char *name, const struct queue_share *
 int
 planner_tenant(struct planner *planner, const char *name, struct tenant **out)
 {
-    static const struct queue_share usual = {.weight = PLANNER_WEIGHT_DEFAULT};
+    static const struct queue_share usual = {.weight = PLANNER_WEIGHT_DEFAULT,
+                                             .waiting_max = PLANNER_WAITING_DEFAULT};
     struct tenant *tenant = find_tenant(planner, name);
     int err = tenant != NULL ? 0 : add_tenant(planner, name, &usual, &tenant);
 
@@ -382,10 +383,10 @@ planner_tenant(struct planner *planner, const char *name, struct tenant **out)
 int
 planner_tenant_set(struct planner *planner, const char *name, const struct planner_share *share)
 {
-    const struct queue_share what = {.weight = share->weight != 0 ? share->weight
-                                                                  : PLANNER_WEIGHT_DEFAULT,
-                                     .running_max = share->running_max,
-                                     .waiting_max = share->waiting_max};
+    const struct queue_share what = {
+        .weight = share->weight != 0 ? share->weight : PLANNER_WEIGHT_DEFAULT,
+        .running_max = share->running_max,
+        .waiting_max = share->waiting_max != 0 ? share->waiting_max : PLANNER_WAITING_DEFAULT};
     struct tenant *tenant;
     int err = 0;
 

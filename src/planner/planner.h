@@ -29,6 +29,7 @@
 
 #define PLANNER_TENANT_BYTES_MAX 63u
 #define PLANNER_CALLS_MAX        (1u << 20)
+#define PLANNER_WAITING_DEFAULT  (PLANNER_CALLS_MAX / 16) /* of a tenant */
 #define PLANNER_ATTEMPTS_MAX     1000u
 #define PLANNER_SILENCE_NS       UINT64_C(5000000000)
 #define PLANNER_OUTPUT_BYTES_MAX (8u << 20) /* of an asynchronous call */
@@ -114,9 +115,9 @@ void planner_host_list(struct planner *planner, planner_host_fn visit, void *con
 struct planner_share {
     uint32_t weight;      /* 0: 100 */
     uint32_t running_max; /* members at one time; 0: no limit */
-    uint32_t waiting_max; /* calls; 0: no limit */
+    uint32_t waiting_max; /* calls; 0: PLANNER_WAITING_DEFAULT */
 };
-/* Tenants that nobody told of have a weight of 100 and no limits. */
+/* Tenants that nobody told of have the defaults. */
 int planner_tenant_set(struct planner *planner, const char *tenant,
                        const struct planner_share *share) MUST_CHECK;
 
@@ -159,6 +160,13 @@ int planner_retry(struct planner *planner, const char *tenant, uint64_t id,
                   struct diag *diag) MUST_CHECK;
 int planner_bury(struct planner *planner, const char *tenant, uint64_t id,
                  struct diag *diag) MUST_CHECK;
+
+/* Of a tenant that is removed: what is open is cancelled, all else is gone. What is cancelled
+ * ends a moment later, and is gone when it is done again. Waits for the disk. -ESHUTDOWN. */
+int planner_forget(struct planner *planner, const char *tenant, struct diag *diag) MUST_CHECK;
+/* The next tenant that the store has calls of; after "": the first. -ENOENT: it was the last. */
+int planner_tenant_next(struct planner *planner, char tenant[PLANNER_TENANT_BYTES_MAX + 1],
+                        struct diag *diag) MUST_CHECK;
 
 struct planner_usage {
     uint64_t waiting, running, started, ended, retried, lost; /* calls */

@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -149,34 +150,35 @@ sync_parent(const struct files *files, const char *path)
     return store_dir_sync(parent);
 }
 
-/* 0: it is there whole, and counts as put now. Otherwise it is to be written. */
+/* 0: it is there whole, and counts as put now. Otherwise it is to be written. *fd, perhaps
+ * -1, is the caller's to close when that is done: while it is open, nobody removes what is
+ * there for being old. */
 static int
-keep_old(struct files *files, const struct store_hash *hash, const char *path)
+keep_old(struct files *files, const struct store_hash *hash, const char *path, int *fd)
 {
     struct stat info;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    int err = fd < 0 ? -errno : check_content(files, fd, hash);
+    int err = 0;
 
-    if (err == 0 && futimens(fd, NULL) != 0)
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (*fd < 0 || flock(*fd, LOCK_SH) != 0 || fstat(*fd, &info) != 0)
+        return -errno;
+    if (info.st_nlink == 0) /* removed while we waited */
+        return -ENOENT;
+    err = check_content(files, *fd, hash);
+    if (err == 0 && futimens(*fd, NULL) != 0)
         err = -errno;
-    if (err == 0 && files->is_durable && fsync(fd) != 0)
+    if (err == 0 && files->is_durable && fsync(*fd) != 0)
         err = -errno;
-    if (err == 0 && fstat(fd, &info) == 0)
+    if (err == 0 && fstat(*fd, &info) == 0)
         checked_add(files, hash, &info);
-    file_close(&fd);
     return err == 0 ? sync_parent(files, path) : err;
 }
 
-/* Gives the new file its name. */
 static int
-name_new(struct files *files, int fd, const char *from, const struct store_hash *hash)
+write_new(struct files *files, int fd, const char *from, const char *path)
 {
-    char path[PATH_BYTES];
     int err;
 
-    blob_path(files, hash, path);
-    if (keep_old(files, hash, path) == 0)
-        return unlink(from) == 0 ? 0 : -errno;
     if (fchmod(fd, 0444) != 0)
         return -errno;
     err = fault_point("store.blob.sync");
@@ -187,6 +189,22 @@ name_new(struct files *files, int fd, const char *from, const struct store_hash 
     if (err == 0 && rename(from, path) != 0)
         err = -errno;
     return err == 0 ? sync_parent(files, path) : err;
+}
+
+/* Gives the new file its name. */
+static int
+name_new(struct files *files, int fd, const char *from, const struct store_hash *hash)
+{
+    char path[PATH_BYTES];
+    int old = -1, err;
+
+    blob_path(files, hash, path);
+    if (keep_old(files, hash, path, &old) == 0)
+        err = unlink(from) == 0 ? 0 : -errno;
+    else
+        err = write_new(files, fd, from, path);
+    file_close(&old);
+    return err;
 }
 
 static int
@@ -265,6 +283,38 @@ files_remove(void *self, const struct store_hash *hash, struct diag *diag)
     return err == 0 ? 0 : report(err, path, "sync the directory of", diag);
 }
 
+static uint64_t
+changed_ns(const struct stat *info)
+{
+    return (uint64_t)info->st_mtim.tv_sec * CLOCK_NS_PER_SECOND + (uint64_t)info->st_mtim.tv_nsec;
+}
+
+/* Who puts it has it locked from looking to renaming; then it is new, or not there any more. */
+static int
+files_remove_old(void *self, const struct store_hash *hash, uint64_t before_ns, struct diag *diag)
+{
+    char path[PATH_BYTES];
+    struct stat info;
+    int fd, err = 0;
+
+    blob_path(self, hash, path);
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : report(-errno, path, "open", diag);
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 || fstat(fd, &info) != 0)
+        err = errno == EWOULDBLOCK ? -EAGAIN : -errno;
+    else if (info.st_nlink != 0 && changed_ns(&info) >= before_ns)
+        err = -EAGAIN;
+    else if (info.st_nlink != 0 && unlink(path) != 0)
+        err = -errno;
+    (void)close(fd);
+    if (err == -EAGAIN)
+        return diag_set(diag, err, "%s was put again", path);
+    if (err == 0)
+        err = sync_parent(self, path);
+    return err == 0 ? 0 : report(err, path, "remove", diag);
+}
+
 /* ------------------------------------------------------------------------------ list */
 
 /* 1, or 0 when visit has had enough. What is not a blob by its name is not ours. */
@@ -284,11 +334,7 @@ tell(const struct files *files, const char *name, unsigned first, store_blob_vis
     blob_path(files, &hash, path);
     if (stat(path, &info) != 0)
         return errno == ENOENT ? 1 : -errno;
-    return visit(context, &hash, (uint64_t)info.st_size,
-                 (uint64_t)info.st_mtim.tv_sec * CLOCK_NS_PER_SECOND +
-                     (uint64_t)info.st_mtim.tv_nsec)
-               ? 1
-               : 0;
+    return visit(context, &hash, (uint64_t)info.st_size, changed_ns(&info)) ? 1 : 0;
 }
 
 static int
@@ -388,6 +434,7 @@ static const struct store_blobs_ops files_ops = {
     .get = files_get,
     .stat = files_stat,
     .remove = files_remove,
+    .remove_old = files_remove_old,
     .list = files_list,
     .close = files_close,
 };

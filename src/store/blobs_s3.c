@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "store/store_internal.h"
 
@@ -25,6 +26,7 @@
 
 struct s3_blobs {
     struct s3 *s3;
+    pthread_rwlock_t putting; /* for writing: what is old is removed */
 };
 
 static void
@@ -76,7 +78,9 @@ s3_put(void *self, int fd, struct store_hash *out, struct diag *diag)
         path_of(out, path);
         request.path = path;
         request.upload_hash = path + 1;
+        (void)pthread_rwlock_rdlock(&blobs->putting);
         err = s3_run(blobs->s3, &request, diag);
+        (void)pthread_rwlock_unlock(&blobs->putting);
     }
     file_close(&spool);
     return err;
@@ -190,6 +194,30 @@ s3_remove(void *self, const struct store_hash *hash, struct diag *diag)
     diag_init(&why);
     path_of(hash, path);
     err = s3_run(blobs->s3, &request, &why);
+    return err == 0 || err == -ENOENT ? 0 : diag_set(diag, err, "%s", diag_text(&why));
+}
+
+/* Between looking and removing nobody puts it. */
+static int
+s3_remove_old(void *self, const struct store_hash *hash, uint64_t before_ns, struct diag *diag)
+{
+    struct s3_blobs *blobs = self;
+    char path[STORE_HEX_BYTES + 1];
+    struct s3_request request = {.method = "HEAD", .path = path};
+    struct diag why;
+    int err;
+
+    diag_init(&why);
+    path_of(hash, path);
+    (void)pthread_rwlock_wrlock(&blobs->putting);
+    err = s3_run(blobs->s3, &request, &why);
+    /* Of a whole second only that much is known: it counts as its end. */
+    if (err == 0 && request.answer_changed_s >= before_ns / CLOCK_NS_PER_SECOND)
+        err = diag_set(&why, -EAGAIN, "%s%s was put again", s3_name(blobs->s3), path);
+    request.method = "DELETE";
+    if (err == 0)
+        err = s3_run(blobs->s3, &request, &why);
+    (void)pthread_rwlock_unlock(&blobs->putting);
     return err == 0 || err == -ENOENT ? 0 : diag_set(diag, err, "%s", diag_text(&why));
 }
 
@@ -309,6 +337,7 @@ s3_blobs_close(void *self)
     struct s3_blobs *blobs = self;
 
     s3_close(blobs->s3);
+    (void)pthread_rwlock_destroy(&blobs->putting);
     free(blobs);
 }
 
@@ -317,6 +346,7 @@ static const struct store_blobs_ops s3_ops = {
     .get = s3_get,
     .stat = s3_stat,
     .remove = s3_remove,
+    .remove_old = s3_remove_old,
     .list = s3_list,
     .close = s3_blobs_close,
 };
@@ -335,6 +365,7 @@ store_s3_open(const struct store_config *config, const struct store_address *add
         free(blobs);
         return err;
     }
+    (void)pthread_rwlock_init(&blobs->putting, NULL);
     *out = (struct store_blobs){.ops = &s3_ops, .self = blobs};
     return 0;
 }

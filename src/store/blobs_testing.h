@@ -134,6 +134,25 @@ test_what_is_not_there_or_was_removed_is_not_found(void **state)
     blob_expect(&hash, "to be removed", 13);
 }
 
+static uint64_t blob_changed_ns(const struct store_hash *hash);
+
+static void
+test_what_is_old_is_removed_and_what_was_put_again_is_not(void **state)
+{
+    struct store_hash hash = blob_put("to grow old", 11), none = {{9, 2, 3}};
+    uint64_t bytes, changed_ns = blob_changed_ns(&hash);
+
+    (void)state;
+    assert_int_equal(store_blob_remove_old(testing_store, &hash, changed_ns, NULL), -EAGAIN);
+    blob_expect(&hash, "to grow old", 11);
+    assert_int_equal(
+        store_blob_remove_old(testing_store, &hash, changed_ns + 2 * CLOCK_NS_PER_SECOND, NULL), 0);
+    assert_int_equal(store_blob_stat(testing_store, &hash, &bytes, NULL), -ENOENT);
+    assert_int_equal(store_blob_remove_old(testing_store, &none, changed_ns, NULL), 0);
+    hash = blob_put("to grow old", 11);
+    blob_expect(&hash, "to grow old", 11);
+}
+
 static void
 test_a_put_that_cannot_read_says_so(void **state)
 {
@@ -171,6 +190,16 @@ blob_list_add(void *context, const struct store_hash *hash, uint64_t bytes, uint
         list->wanted_changed_ns = changed_ns;
     }
     return list->count != list->stop_after;
+}
+
+static uint64_t
+blob_changed_ns(const struct store_hash *hash)
+{
+    struct blob_list list = {.wanted = *hash};
+
+    assert_int_equal(store_blob_list(testing_store, blob_list_add, &list, NULL), 0);
+    assert_true(list.has_wanted);
+    return list.wanted_changed_ns;
 }
 
 static void
@@ -251,10 +280,53 @@ test_many_threads_put_the_same_and_other_blobs(void **state)
     putters_run(testing_store);
 }
 
+/* Puts it again and again; what a put has said 0 to is there. */
+static void *
+putter_again(void *context)
+{
+    struct putter *putter = context;
+    struct store_hash hash;
+    uint64_t bytes;
+
+    for (unsigned i = 0; i < 100 && putter->err == 0; i++) {
+        putter->err = store_blob_put_bytes(putter->store, "again", 5, &hash, NULL);
+        if (putter->err == 0)
+            putter->err = store_blob_stat(putter->store, &hash, &bytes, NULL);
+    }
+    return NULL;
+}
+
+static void
+test_what_is_put_all_the_time_is_never_old(void **state)
+{
+    struct putter putter = {.store = testing_store, .number = 1};
+    struct store_hash hash = blob_put("again", 5);
+    uint64_t begin_ns = blob_changed_ns(&hash), bytes;
+    pthread_t thread;
+    unsigned removed = 0, kept = 0;
+
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, putter_again, &putter), 0);
+    for (unsigned i = 0; i < 100; i++) {
+        int err = store_blob_remove_old(testing_store, &hash, begin_ns, NULL);
+
+        assert_true(err == 0 || err == -EAGAIN);
+        kept += err == -EAGAIN;
+        removed += err == 0;
+    }
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(putter.err, 0);
+    assert_int_equal(store_blob_stat(testing_store, &hash, &bytes, NULL), 0);
+    assert_int_equal(removed, 0);
+    assert_int_equal(kept, 100);
+}
+
 #define BLOBS_TESTS \
     cmocka_unit_test(test_a_blob_comes_back_under_its_hash), \
         cmocka_unit_test(test_a_blob_is_put_from_the_offset_and_from_a_pipe), \
         cmocka_unit_test(test_what_is_not_there_or_was_removed_is_not_found), \
+        cmocka_unit_test(test_what_is_old_is_removed_and_what_was_put_again_is_not), \
+        cmocka_unit_test(test_what_is_put_all_the_time_is_never_old), \
         cmocka_unit_test(test_a_put_that_cannot_read_says_so), \
         cmocka_unit_test(test_a_list_has_all_blobs_in_order), \
         cmocka_unit_test(test_many_threads_put_the_same_and_other_blobs)

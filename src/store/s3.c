@@ -89,6 +89,15 @@ status_of(CURL *curl)
 }
 
 static uint64_t
+changed_of(CURL *curl)
+{
+    curl_off_t changed_s = -1;
+
+    (void)curl_easy_getinfo(curl, CURLINFO_FILETIME_T, &changed_s);
+    return changed_s < 0 ? UINT64_MAX : (uint64_t)changed_s;
+}
+
+static uint64_t
 length_of(CURL *curl)
 {
     curl_off_t length = -1;
@@ -173,6 +182,7 @@ set_method(struct attempt *attempt)
 
     if (strcmp(request->method, "HEAD") == 0) {
         SET(CURLOPT_NOBODY, 1L);
+        SET(CURLOPT_FILETIME, 1L);
     } else if (strcmp(request->method, "PUT") == 0) {
         SET(CURLOPT_UPLOAD, 1L);
         SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->upload_bytes);
@@ -244,6 +254,7 @@ judge(const struct s3 *s3, struct attempt *attempt, bool *is_passing, struct dia
     /* What comes with another status than 200 was not handed on. */
     if (status == 200 || (status > 200 && status < 300 && attempt->request->take == NULL)) {
         attempt->request->answer_bytes = length_of(attempt->curl);
+        attempt->request->answer_changed_s = changed_of(attempt->curl);
         /* An empty body was not either. */
         return attempt->is_started || status != 200 ? 0 : take(attempt, "", 0);
     }

@@ -161,6 +161,15 @@ store_blob_remove(struct store *store, const struct store_hash *hash, struct dia
 }
 
 int
+store_blob_remove_old(struct store *store, const struct store_hash *hash, uint64_t before_ns,
+                      struct diag *diag)
+{
+    int err = need_blobs(store, diag);
+
+    return err != 0 ? err : store->blobs.ops->remove_old(store->blobs.self, hash, before_ns, diag);
+}
+
+int
 store_blob_list(struct store *store, store_blob_visit_fn visit, void *context, struct diag *diag)
 {
     int err = need_blobs(store, diag);

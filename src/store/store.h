@@ -89,10 +89,15 @@ int store_blob_stat(struct store *store, const struct store_hash *hash, uint64_t
 int store_blob_remove(struct store *store, const struct store_hash *hash,
                       struct diag *diag) MUST_CHECK; /* none is fine */
 
+/* Unless it was put at this moment or later, by the clock of the store: -EAGAIN. A put that
+ * comes meanwhile puts it again (dir: from any process; S3: from this one). None is fine. */
+int store_blob_remove_old(struct store *store, const struct store_hash *hash, uint64_t before_ns,
+                          struct diag *diag) MUST_CHECK;
+
 /* In order of hashes, until visit says false; for collecting what nobody needs.
- * changed_ns: when it was put last, by the clock of the store (CLOCK_REALTIME). Removing
- * races with putting: leave alone what is newer than the longest way from a put to the
- * commit that names the blob. visit may use the store. */
+ * changed_ns: when it was put last, by the clock of the store (CLOCK_REALTIME). Leave alone
+ * what is newer than the longest way from a put to the commit that names the blob. visit may
+ * use the store. */
 typedef bool (*store_blob_visit_fn)(void *context, const struct store_hash *hash, uint64_t bytes,
                                     uint64_t changed_ns);
 int store_blob_list(struct store *store, store_blob_visit_fn visit, void *context,

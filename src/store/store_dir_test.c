@@ -191,6 +191,39 @@ test_what_is_put_again_is_kept_and_counts_as_new(void **state)
     assert_int_equal(after.st_mode & 0777, 0444);
 }
 
+static void *
+put_one(void *context)
+{
+    *(struct store_hash *)context = blob_put("meets", 5);
+    return NULL;
+}
+
+/* Whichever is first: what a put has said 0 to is there. */
+static void
+test_a_put_meets_the_removal_of_what_is_old(void **state)
+{
+    const struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    struct store_hash hash = blob_put("meets", 5), put;
+    unsigned removed = 0;
+    char path[256];
+
+    (void)state;
+    blob_path(&hash, path);
+    for (unsigned i = 0; i < 500; i++) {
+        pthread_t thread;
+
+        assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+        assert_int_equal(pthread_create(&thread, NULL, put_one, &put), 0);
+        for (unsigned k = 0; k < i % 50; k++)
+            (void)sched_yield();
+        removed += store_blob_remove_old(testing_store, &hash, UINT64_C(2000) * CLOCK_NS_PER_SECOND,
+                                         NULL) == 0;
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        blob_expect(&hash, "meets", 5);
+    }
+    assert_true(removed > 0);
+}
+
 /* ----------------------------------------------------------------------------- crashes */
 
 static void
@@ -495,6 +528,7 @@ main(void)
         cmocka_unit_test(test_addresses_that_are_no_directories_are_refused),
         cmocka_unit_test(test_a_damaged_blob_is_not_handed_out_and_a_put_mends_it),
         cmocka_unit_test(test_what_is_put_again_is_kept_and_counts_as_new),
+        cmocka_unit_test(test_a_put_meets_the_removal_of_what_is_old),
         cmocka_unit_test(test_killed_at_random_it_keeps_what_it_answered),
         cmocka_unit_test(test_what_a_crash_left_over_is_collected_by_who_is_alone),
         cmocka_unit_test(test_records_that_were_not_synced_do_not_outlive_the_machine),

@@ -74,6 +74,8 @@ struct store_blobs_ops {
     int (*get)(void *self, const struct store_hash *hash, int *fd, struct diag *diag);
     int (*stat)(void *self, const struct store_hash *hash, uint64_t *bytes, struct diag *diag);
     int (*remove)(void *self, const struct store_hash *hash, struct diag *diag);
+    int (*remove_old)(void *self, const struct store_hash *hash, uint64_t before_ns,
+                      struct diag *diag);
     int (*list)(void *self, store_blob_visit_fn visit, void *context, struct diag *diag);
     void (*close)(void *self);
 };
@@ -192,7 +194,8 @@ struct s3_request {
     int (*take)(void *context, const void *bytes, size_t count);
     void *context;
 
-    uint64_t answer_bytes; /* out: Content-Length */
+    uint64_t answer_bytes;     /* out: Content-Length */
+    uint64_t answer_changed_s; /* out: Last-Modified; UINT64_MAX: it does not say */
 };
 int s3_open(const struct store_config *config, const struct store_address *address, struct s3 **out,
             struct diag *diag) MUST_CHECK;

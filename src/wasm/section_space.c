@@ -161,146 +161,139 @@ read_space_count(struct wasm_reader *reader, uint32_t item_bytes, uint32_t have,
     return 0;
 }
 
-int
-wasm_section_function(struct wasm_decoder *decoder)
+/* What the module defines of one space, after what it imports. */
+struct space {
+    size_t size;         /* of one thing */
+    uint32_t item_bytes; /* that one has in the module, at least */
+    uint32_t limit;
+    const char *what;
+    int (*read)(struct wasm_reader *reader, void *item);
+};
+
+/* *items and *count are right also after a failure. */
+static int
+read_space(struct wasm_reader *reader, const struct space *space, void **items, uint32_t *count)
 {
-    struct wasm_module *module = decoder->module;
-    struct wasm_reader *reader = &decoder->reader;
+    uint32_t more;
     void *array;
-    uint32_t count;
     int err;
 
-    err = read_space_count(reader, 1, module->function_count, WASM_FUNCTIONS_MAX, "functions",
-                           &count);
+    err = read_space_count(reader, space->item_bytes, *count, space->limit, space->what, &more);
     if (err != 0)
         return err;
-    array = wasm_array_extend(module->functions, module->function_count, count,
-                              sizeof(*module->functions));
+    array = wasm_array_extend(*items, *count, more, space->size);
     if (array == NULL)
         return wasm_no_memory(reader->fail);
-    module->functions = array;
-    decoder->defined_count = count;
-    for (uint32_t i = 0; i < count; i++) {
-        err = wasm_read_u32(reader, &module->functions[module->function_count].type);
+    *items = array;
+    for (uint32_t i = 0; i < more; i++) {
+        err = space->read(reader, (uint8_t *)array + *count * space->size);
         if (err != 0)
             return err;
-        module->function_count++;
-    }
-    return 0;
-}
-
-int
-wasm_section_table(struct wasm_decoder *decoder)
-{
-    struct wasm_module *module = decoder->module;
-    struct wasm_reader *reader = &decoder->reader;
-    void *array;
-    uint32_t count;
-    int err;
-
-    err = read_space_count(reader, 3, module->table_count, WASM_TABLES_MAX, "tables", &count);
-    if (err != 0)
-        return err;
-    array = wasm_array_extend(module->tables, module->table_count, count, sizeof(*module->tables));
-    if (array == NULL)
-        return wasm_no_memory(reader->fail);
-    module->tables = array;
-    for (uint32_t i = 0; i < count; i++) {
-        err = wasm_read_table_type(reader, &module->tables[module->table_count]);
-        if (err != 0)
-            return err;
-        module->table_count++;
-    }
-    return 0;
-}
-
-int
-wasm_section_memory(struct wasm_decoder *decoder)
-{
-    struct wasm_module *module = decoder->module;
-    struct wasm_reader *reader = &decoder->reader;
-    void *array;
-    uint32_t count;
-    int err;
-
-    /* More than one is refused by validation, which names the feature. */
-    err = read_space_count(reader, 2, module->memory_count, WASM_IMPORTS_MAX, "memories", &count);
-    if (err != 0)
-        return err;
-    array =
-        wasm_array_extend(module->memories, module->memory_count, count, sizeof(*module->memories));
-    if (array == NULL)
-        return wasm_no_memory(reader->fail);
-    module->memories = array;
-    for (uint32_t i = 0; i < count; i++) {
-        err = wasm_read_memory_type(reader, &module->memories[module->memory_count]);
-        if (err != 0)
-            return err;
-        module->memory_count++;
-    }
-    return 0;
-}
-
-int
-wasm_section_tag(struct wasm_decoder *decoder)
-{
-    struct wasm_module *module = decoder->module;
-    struct wasm_reader *reader = &decoder->reader;
-    void *array;
-    uint32_t count;
-    int err;
-
-    err = read_space_count(reader, 2, module->tag_count, WASM_TAGS_MAX, "tags", &count);
-    if (err != 0)
-        return err;
-    array = wasm_array_extend(module->tags, module->tag_count, count, sizeof(*module->tags));
-    if (array == NULL)
-        return wasm_no_memory(reader->fail);
-    module->tags = array;
-    for (uint32_t i = 0; i < count; i++) {
-        err = wasm_read_tag_type(reader, &module->tags[module->tag_count]);
-        if (err != 0)
-            return err;
-        module->tag_count++;
+        ++*count;
     }
     return 0;
 }
 
 static int
-read_global(struct wasm_reader *reader, struct wasm_global *out)
+read_function(struct wasm_reader *reader, void *item)
 {
+    return wasm_read_u32(reader, &((struct wasm_function *)item)->type);
+}
+
+int
+wasm_section_function(struct wasm_decoder *decoder)
+{
+    static const struct space functions = {sizeof(struct wasm_function), 1, WASM_FUNCTIONS_MAX,
+                                           "functions", read_function};
+    struct wasm_module *module = decoder->module;
+    void *items = module->functions;
+    int err = read_space(&decoder->reader, &functions, &items, &module->function_count);
+
+    module->functions = items;
+    decoder->defined_count = module->function_count - module->imported_function_count;
+    return err;
+}
+
+static int
+read_table(struct wasm_reader *reader, void *item)
+{
+    return wasm_read_table_type(reader, item);
+}
+
+int
+wasm_section_table(struct wasm_decoder *decoder)
+{
+    static const struct space tables = {sizeof(struct wasm_table), 3, WASM_TABLES_MAX, "tables",
+                                        read_table};
+    struct wasm_module *module = decoder->module;
+    void *items = module->tables;
+    int err = read_space(&decoder->reader, &tables, &items, &module->table_count);
+
+    module->tables = items;
+    return err;
+}
+
+static int
+read_memory(struct wasm_reader *reader, void *item)
+{
+    return wasm_read_memory_type(reader, item);
+}
+
+int
+wasm_section_memory(struct wasm_decoder *decoder)
+{
+    /* More than one is refused by validation, which names the feature. */
+    static const struct space memories = {sizeof(struct wasm_memory), 2, WASM_IMPORTS_MAX,
+                                          "memories", read_memory};
+    struct wasm_module *module = decoder->module;
+    void *items = module->memories;
+    int err = read_space(&decoder->reader, &memories, &items, &module->memory_count);
+
+    module->memories = items;
+    return err;
+}
+
+static int
+read_tag(struct wasm_reader *reader, void *item)
+{
+    return wasm_read_tag_type(reader, item);
+}
+
+int
+wasm_section_tag(struct wasm_decoder *decoder)
+{
+    static const struct space tags = {sizeof(struct wasm_tag), 2, WASM_TAGS_MAX, "tags", read_tag};
+    struct wasm_module *module = decoder->module;
+    void *items = module->tags;
+    int err = read_space(&decoder->reader, &tags, &items, &module->tag_count);
+
+    module->tags = items;
+    return err;
+}
+
+static int
+read_global(struct wasm_reader *reader, void *item)
+{
+    struct wasm_global *global = item;
     int err;
 
-    err = wasm_read_global_type(reader, out);
+    err = wasm_read_global_type(reader, global);
     if (err != 0)
         return err;
-    return wasm_code_scan(reader, &out->init);
+    return wasm_code_scan(reader, &global->init);
 }
 
 int
 wasm_section_global(struct wasm_decoder *decoder)
 {
+    static const struct space globals = {sizeof(struct wasm_global), 3, WASM_GLOBALS_MAX, "globals",
+                                         read_global};
     struct wasm_module *module = decoder->module;
-    struct wasm_reader *reader = &decoder->reader;
-    void *array;
-    uint32_t count;
-    int err;
+    void *items = module->globals;
+    int err = read_space(&decoder->reader, &globals, &items, &module->global_count);
 
-    err = read_space_count(reader, 3, module->global_count, WASM_GLOBALS_MAX, "globals", &count);
-    if (err != 0)
-        return err;
-    array =
-        wasm_array_extend(module->globals, module->global_count, count, sizeof(*module->globals));
-    if (array == NULL)
-        return wasm_no_memory(reader->fail);
-    module->globals = array;
-    for (uint32_t i = 0; i < count; i++) {
-        err = read_global(reader, &module->globals[module->global_count]);
-        if (err != 0)
-            return err;
-        module->global_count++;
-    }
-    return 0;
+    module->globals = items;
+    return err;
 }
 
 static int

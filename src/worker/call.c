@@ -227,32 +227,41 @@ worker_call_end_all_of(struct worker_cell *cell, enum worker_end_kind kind, cons
     } while (call != NULL);
 }
 
-/* With the lock, taken out; NULL: there is none. */
+/* With the lock: all of them, taken out. A tenant may wait no more without one. */
 static struct worker_record *
 take_cancelled(struct worker *worker)
 {
-    for (struct worker_tenant *tenant = worker->waiting; tenant != NULL; tenant = tenant->waits)
-        for (struct worker_record *call = tenant->queue; call != NULL; call = call->next)
-            if (call->is_cancelled) {
-                worker_call_take(call);
-                return call;
-            }
-    return NULL;
+    struct worker_record *list = NULL, **end = &list, *next;
+    struct worker_tenant *other;
+
+    for (struct worker_tenant *tenant = worker->waiting; tenant != NULL; tenant = other) {
+        other = tenant->waits;
+        for (struct worker_record *call = tenant->queue; call != NULL; call = next) {
+            next = call->next;
+            if (!call->is_cancelled)
+                continue;
+            worker_call_take(call);
+            call->next = NULL;
+            *end = call;
+            end = &call->next;
+        }
+    }
+    return list;
 }
 
 void
 worker_call_end_cancelled(struct worker *worker)
 {
-    struct worker_record *call;
+    struct worker_record *call, *next;
 
-    do {
-        (void)pthread_mutex_lock(&worker->lock);
-        call = worker->is_cancel_due ? take_cancelled(worker) : NULL;
-        worker->is_cancel_due = call != NULL;
-        (void)pthread_mutex_unlock(&worker->lock);
-        if (call != NULL)
-            worker_call_end_as(call, WORKER_CANCELLED, 0, "cancelled");
-    } while (call != NULL);
+    (void)pthread_mutex_lock(&worker->lock);
+    call = worker->is_cancel_due ? take_cancelled(worker) : NULL;
+    worker->is_cancel_due = false;
+    (void)pthread_mutex_unlock(&worker->lock);
+    for (; call != NULL; call = next) {
+        next = call->next;
+        worker_call_end_as(call, WORKER_CANCELLED, 0, "cancelled");
+    }
 }
 
 /* ---------------------------------------------------------------------------- messages */

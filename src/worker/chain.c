@@ -9,10 +9,12 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/fault.h"
 #include "worker/worker_internal.h"
 
 #define BUCKET_BITS 12
+#define REFUSED_MAX 64u /* at a time */
 
 static_assert(WORKER_CHAIN_BUCKETS == 1u << BUCKET_BITS, "bits of a bucket");
 
@@ -214,16 +216,56 @@ parent_of(const struct worker_cell *cell, uint64_t id)
     return call != NULL && call->cell == cell ? id : 0;
 }
 
+/* On the loop. A cell that does not read now is told later. */
 static void
-refuse(struct worker *worker, uint64_t id, const char *reference)
+refuse(struct worker *worker, uint64_t id, const char *reason)
 {
-    char reason[WORKER_REASON_MAX];
-    struct worker_end end = {
+    const struct worker_end end = {
         .kind = WORKER_FAILED, .err = -ENOENT, .message = reason, .backtrace = ""};
+    struct worker_chained *chained;
 
-    worker_reason(reason, "there is no function \"%.256s\"", reference);
-    /* A cell that does not read so much waits until its call's time is up. */
-    (void)!worker_chain_end(worker, id, &end);
+    if (worker_chain_end(worker, id, &end) != -EAGAIN)
+        return;
+    (void)pthread_mutex_lock(&worker->lock);
+    chained = find_id(worker, id);
+    if (chained != NULL) {
+        chained->is_refused = true;
+        worker->refuse_at_ns = clock_now_ns() + WORKER_RETRY_NS;
+        worker_look_at(worker, worker->refuse_at_ns);
+    }
+    (void)pthread_mutex_unlock(&worker->lock);
+}
+
+/* With the lock: some of those that were not told, as if they had been. */
+static size_t
+take_refused(struct worker *worker, uint64_t ids[REFUSED_MAX])
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < WORKER_CHAIN_BUCKETS; i++)
+        for (struct worker_chained *chained = worker->chains_by_id[i];
+             chained != NULL && count < REFUSED_MAX; chained = chained->by_id)
+            if (chained->is_refused) {
+                chained->is_refused = false;
+                ids[count++] = chained->id;
+            }
+    return count;
+}
+
+void
+worker_chain_refuse_due(struct worker *worker)
+{
+    uint64_t ids[REFUSED_MAX], now_ns = clock_now_ns();
+    size_t count = 0;
+
+    (void)pthread_mutex_lock(&worker->lock);
+    if (worker->refuse_at_ns <= now_ns) {
+        count = take_refused(worker, ids);
+        worker->refuse_at_ns = count < REFUSED_MAX ? CLOCK_NEVER_NS : now_ns;
+    }
+    (void)pthread_mutex_unlock(&worker->lock);
+    for (size_t i = 0; i < count; i++)
+        refuse(worker, ids[i], "there is no function of this name");
 }
 
 static const char *
@@ -285,10 +327,14 @@ worker_chain_hear(struct worker_cell *cell, const Rpc__CellReply *reply)
     chain.id = keep(cell, wanted->chain, &wrong);
     if (chain.id == 0)
         return wrong;
-    if (worker->on_chain != NULL)
+    if (worker->on_chain != NULL) {
         worker->on_chain(worker->chain_context, &chain);
-    else
-        refuse(worker, chain.id, wanted->reference);
+    } else {
+        char reason[WORKER_REASON_MAX];
+
+        worker_reason(reason, "there is no function \"%.256s\"", wanted->reference);
+        refuse(worker, chain.id, reason);
+    }
     return NULL;
 }
 

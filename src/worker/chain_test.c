@@ -26,7 +26,8 @@ struct owner {
     uint8_t input[256];
     unsigned asked, cancelled;
     uint64_t cancelled_id;
-    const struct worker_end *answer;  /* or NULL */
+    const struct worker_end *answer; /* or NULL */
+    const struct worker_end *ends_cancelled;
     struct worker_function *function; /* it is to run there, or NULL */
 };
 
@@ -69,6 +70,8 @@ on_chain_cancel(void *context, uint64_t id)
 {
     struct owner *owner = context;
 
+    if (owner->ends_cancelled != NULL)
+        assert_int_equal(worker_chain_end(owner->worker, id, owner->ends_cancelled), 0);
     (void)pthread_mutex_lock(&owner->lock);
     owner->cancelled++;
     owner->cancelled_id = id;
@@ -269,6 +272,47 @@ test_who_is_cancelled_takes_his_wish_back(void **state)
     worker_destroy(owner.worker);
 }
 
+/* A cell may have so many at one time: those that were cancelled do not count. */
+static void
+test_nothing_is_left_of_what_was_cancelled(void **state)
+{
+    const struct worker_end end = {.kind = WORKER_CANCELLED, .message = ""};
+    struct worker_function *tell;
+    struct testing_end call;
+    struct owner owner;
+
+    (void)state;
+    owner_start(&owner);
+    owner.ends_cancelled = &end;
+    tell = add(testing_tenant(owner.worker, "a"), "tell");
+    for (unsigned i = 1; i <= 20; i++) {
+        begin(tell, 0, "elsewhere", &call);
+        owner_await(&owner, &owner.asked, i);
+        assert_int_equal(worker_cancel(owner.worker, call.id), 0);
+        testing_await(&call);
+        owner_await(&owner, &owner.cancelled, i);
+        assert_int_equal(worker_chain_end(owner.worker, owner.cancelled_id, &end), -ESRCH);
+    }
+    worker_destroy(owner.worker);
+}
+
+static void
+test_a_refusal_that_cannot_be_sent_is_sent_again(void **state)
+{
+    struct worker *worker = testing_worker_with((struct worker_config){.ready = 1}, "weft-cell");
+    struct worker_function *tell = add(testing_tenant(worker, "a"), "tell");
+    struct testing_end end;
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        fault_arm("worker.chain_end", 1, -ENOBUFS);
+        begin(tell, 0, "b/leaf", &end);
+        expect_told(&end, HOSTCALL_FAILED, WASI_ENOENT, "there is no function of this name");
+        assert_true(fault_disarm());
+    }
+    worker_destroy(worker);
+}
+
 static void
 test_a_cell_that_dies_takes_its_wishes_back(void **state)
 {
@@ -353,6 +397,8 @@ main(void)
         cmocka_unit_test(test_the_owner_is_asked_and_answers),
         cmocka_unit_test(test_a_chained_call_may_run_in_another_tenants_cell),
         cmocka_unit_test(test_who_is_cancelled_takes_his_wish_back),
+        cmocka_unit_test(test_nothing_is_left_of_what_was_cancelled),
+        cmocka_unit_test(test_a_refusal_that_cannot_be_sent_is_sent_again),
         cmocka_unit_test(test_a_cell_that_dies_takes_its_wishes_back),
         cmocka_unit_test(test_an_end_that_cannot_be_sent_is_sent_again_or_shorter),
         cmocka_unit_test(test_a_cell_that_chains_as_no_cell_does_is_ended),

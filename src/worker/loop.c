@@ -102,7 +102,7 @@ find_due(struct worker *worker, uint64_t now_ns)
 {
     struct worker_cell *const lists[] = {worker->cells, worker->leaving};
 
-    worker->look_at_ns = CLOCK_NEVER_NS;
+    worker->look_at_ns = worker->refuse_at_ns;
     for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
         for (struct worker_cell *cell = lists[i]; cell != NULL; cell = cell->next) {
             uint64_t at_ns = cell_deadline(cell);
@@ -198,6 +198,7 @@ do_chores(struct worker *worker)
     if (chores.is_stopping || (!chores.is_any && (chores.look_at_ns == CLOCK_NEVER_NS ||
                                                   clock_now_ns() < chores.look_at_ns)))
         return chores;
+    worker_chain_refuse_due(worker);
     look(worker);
     worker_tenant_remove_due(worker);
     worker_call_end_cancelled(worker);

@@ -260,6 +260,7 @@ allocate(const struct worker_config *config)
     worker->idle_ns = config->idle_ns == 0 ? WORKER_IDLE_NS_DEFAULT : config->idle_ns;
     worker->on_chain = config->on_chain;
     worker->on_chain_cancel = config->on_chain_cancel;
+    worker->refuse_at_ns = CLOCK_NEVER_NS;
     worker->chain_context = config->chain_context;
     (void)!getrandom(&worker->chain_key, sizeof(worker->chain_key), 0);
     worker->chain_key |= 1;
@@ -379,6 +380,17 @@ worker_destroy(struct worker *worker)
     free_tenants(worker);
     (void)pthread_mutex_unlock(&worker->lock);
     release(worker);
+}
+
+uint32_t
+worker_ready_cells(struct worker *worker)
+{
+    uint32_t count;
+
+    (void)pthread_mutex_lock(&worker->lock);
+    count = worker->ready;
+    (void)pthread_mutex_unlock(&worker->lock);
+    return count;
 }
 
 int

@@ -58,8 +58,9 @@ struct worker_chain { /* all valid during on_chain only */
  * worker_chain_end, before this returns or later. */
 typedef void (*worker_chain_fn)(void *context, const struct worker_chain *chain);
 
-/* Nobody waits for it any more: the guest cancelled it, or is over, or its cell is. Its
- * end may still be told, or not. */
+/* Nobody waits for it any more: the guest cancelled it, or is over, or its cell is. What is
+ * kept of it goes with worker_chain_end, which is to be called all the same, once, before
+ * this returns or later (kind WORKER_CANCELLED will do). */
 typedef void (*worker_chain_cancel_fn)(void *context, uint64_t id);
 
 struct worker_config {
@@ -84,6 +85,9 @@ void worker_destroy(struct worker *worker);
 /* Waits until the pool is full, or says why it cannot be filled. For tests and for
  * measuring. */
 int worker_await_ready(struct worker *worker, uint64_t deadline_ns, struct diag *diag) MUST_CHECK;
+
+/* Cells of the pool that stand ready now. */
+uint32_t worker_ready_cells(struct worker *worker);
 
 /* -------------------------------------------------------------------------- tenants */
 

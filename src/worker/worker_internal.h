@@ -160,6 +160,7 @@ struct worker_record {
 /* A call that a guest of a cell wants to have somewhere else. */
 struct worker_chained {
     uint64_t id, number; /* the worker's; the cell's */
+    bool is_refused;     /* its cell could not be told so far */
     struct worker_cell *cell;
     struct worker_chained *by_id, *by_number; /* the next of the same bucket */
     struct worker_chained *next, **link;      /* of the cell's */
@@ -194,7 +195,8 @@ struct worker {
     uint32_t call_count;
     _Atomic uint64_t next_id;
     uint64_t next_serial, next_function;
-    uint64_t look_at_ns; /* when the loop looks at all deadlines */
+    uint64_t look_at_ns;   /* when the loop looks at all deadlines */
+    uint64_t refuse_at_ns; /* when it tells cells again what they did not hear */
     worker_chain_fn on_chain;
     worker_chain_cancel_fn on_chain_cancel;
     void *chain_context;
@@ -274,6 +276,8 @@ bool worker_hear_cell(struct worker_cell *cell);
 /* What a cell says. NULL: fine; else what is wrong with it. */
 const char *worker_chain_hear(struct worker_cell *cell, const Rpc__CellReply *reply);
 const char *worker_chain_hear_cancel(struct worker_cell *cell, const Rpc__CellReply *reply);
+/* On the loop: refusals for which their cells had no room. */
+void worker_chain_refuse_due(struct worker *worker);
 /* On the loop: nobody waits for what this cell chained. */
 void worker_chain_cancel_all_of(struct worker_cell *cell);
 

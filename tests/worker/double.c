@@ -355,6 +355,13 @@ do_chain_twice(const Rpc__CellCall *call)
     do_chain(5);
 }
 
+/* A call by the number of its own, whose end it does not look at. */
+static void
+do_chain_once(const Rpc__CellCall *call)
+{
+    do_chain(call->call);
+}
+
 static void
 do_chain_many(const Rpc__CellCall *call)
 {
@@ -418,6 +425,17 @@ do_lock(const Rpc__CellCall *call)
     say_end(end_of(call->call, RPC__CELL_END_KIND__CELL_END_DONE));
 }
 
+/* As a cell saves, but for what it saves. */
+static void
+do_save(const Rpc__CellCall *call)
+{
+    (void)!ftruncate(saving, 4096);
+    if (saving >= 0)
+        (void)close(saving);
+    saving = -1;
+    say_end(end_of(call->call, RPC__CELL_END_KIND__CELL_END_DONE));
+}
+
 /* Ends nothing, and hears no cancel. */
 static void
 do_nothing(const Rpc__CellCall *call)
@@ -471,6 +489,8 @@ static const struct {
     {"flood", do_flood},
     {"deaf", do_deaf},
     {"lost", do_lost},
+    {"chain", do_chain_once},
+    {"save", do_save},
     {"chain-twice", do_chain_twice},
     {"chain-many", do_chain_many},
 };

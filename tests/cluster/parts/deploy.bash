@@ -4,11 +4,17 @@
 
 project c Ada '^ADA$'
 project cpp Ada '^Ada$'
-if [ -d "$(rustc --print sysroot 2>/dev/null)/lib/rustlib/wasm32-wasi" ]; then
-    project rust '20 22' '^42$'
-else
-    echo "skipped: no rustc with wasm32-wasi (packages rustc, libstd-rust-dev-wasm32)"
-fi
+project rust '20 22' '^42$'
+# Whatever comes first in PATH: one without the target is passed over, unless it was named.
+mkdir -p "$work/rustup"
+printf '#!/bin/sh\nexit 1\n' >"$work/rustup/rustc"
+chmod +x "$work/rustup/rustc"
+expect "deploy of Rust, another rustc first in PATH" 0 '^my-rust version 2 ' \
+    env PATH="$work/rustup:$PATH" "$weft" deploy "$work/my-rust"
+expect "deploy of Rust, a compiler that RUSTC names" 0 '^my-rust version 3 ' \
+    env RUSTC=/usr/bin/rustc PATH="$work/rustup:$PATH" "$weft" deploy "$work/my-rust"
+expect "deploy of Rust, RUSTC has not the target" 2 'which RUSTC names.*wasm32-wasi' \
+    env RUSTC="$work/rustup/rustc" "$weft" deploy "$work/my-rust"
 expect "weft new, a language that is none" 2 'no template for cobol' "$weft" new cobol thing
 expect "weft new, a name that is none" 2 'a letter, then' "$weft" new c ../thing
 
