@@ -197,6 +197,7 @@ start_worker(struct agent *agent, const struct agent_config *config, struct diag
                                          .is_strict = config->is_strict,
                                          .on_chain = agent_chain_heard,
                                          .on_chain_cancel = agent_chain_cancelled,
+                                         .on_state = agent_state_heard,
                                          .chain_context = agent};
     size_t at = strlen(name);
 

@@ -454,4 +454,11 @@ int agent_files_make(struct agent *agent, uint64_t serial, const Rpc__HostFuncti
                      int *fd, struct diag *diag) MUST_CHECK;
 void agent_files_remove(struct agent *agent, uint64_t serial);
 
+/* ----------------------------------------------------------------------------- state.c */
+
+/* worker_state_fn. */
+void agent_state_heard(void *agent, const struct worker_state *words);
+/* On the link. */
+void agent_hear_state(struct agent *agent, const Rpc__HostState *state);
+
 #endif

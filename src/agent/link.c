@@ -261,6 +261,7 @@ hear_welcome(struct agent *agent, const Rpc__HostDown *down, struct diag *diag)
     agent->is_told_leaving = false;
     net_backoff_reset(&agent->backoff);
     set_registered(agent);
+    worker_state_renew(agent->worker);
     agent_beat(agent, now_ns);
     agent_run_tell_all(agent);
     return 0;

@@ -141,6 +141,9 @@ agent_hear(struct agent *agent, Rpc__HostDown *down)
     case RPC__HOST_DOWN__IS_BLOB:
         agent_hear_blob(agent, down->blob);
         break;
+    case RPC__HOST_DOWN__IS_STATE:
+        agent_hear_state(agent, down->state);
+        break;
     case RPC__HOST_DOWN__IS_DRAIN:
         agent->is_draining = down->drain->is_draining;
         break;

@@ -129,6 +129,9 @@ set_up(struct serve *serve, const Rpc__CellSetup *setup, struct diag *diag)
     err = cell_create(&config, &serve->cell, diag);
     if (err != 0)
         return err;
+    err = serve_state_start(serve);
+    if (err != 0)
+        return diag_set(diag, err, "no memory for state");
     serve->tenant = strdup(setup->tenant);
     serve->calls_max = setup->calls_max != 0 ? setup->calls_max : SERVE_CALLS_MAX;
     reply_ready(serve, true, "");
@@ -163,6 +166,9 @@ obey(struct serve *serve, Rpc__CellRequest **request, struct net_frame *frame, s
         return serve_drop(serve, (*request)->drop->function, diag);
     case RPC__CELL_REQUEST__IS_CALL:
         return serve_call(serve, request, frame, diag);
+    case RPC__CELL_REQUEST__IS_STATE:
+        serve_state_hear(serve, &(*request)->state);
+        return 0;
     case RPC__CELL_REQUEST__IS_CHAIN_END:
         return serve_chain_end(serve, (*request)->chain_end, diag);
     case RPC__CELL_REQUEST__IS_CANCEL:
@@ -235,7 +241,7 @@ listen_to_worker(struct serve *serve, struct diag *diag)
     int err;
 
     do {
-        int count = epoll_wait(serve->epoll, events, 2, -1);
+        int count = epoll_wait(serve->epoll, events, 2, serve_state_timeout_ms(serve));
         ssize_t done = read(serve->event, &value, sizeof(value));
 
         (void)count; /* interrupted is as good: it looks at everything */
@@ -322,6 +328,7 @@ serve_destroy(struct serve *serve)
     cell_destroy(serve->cell);
     ASSERT(serve->call_count == 0 && serve->function_count == 0);
     serve_chain_fini(serve);
+    state_destroy(serve->chain.state);
     free(serve->tenant);
     close_one(serve->epoll);
     close_one(serve->cell_epoll);

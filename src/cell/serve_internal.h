@@ -19,6 +19,7 @@
 #include "cell/cell_internal.h"
 #include "hostcall/hostcall.h"
 #include "rpc/rpc.h"
+#include "state/state.h"
 
 #define SERVE_FUNCTIONS_MAX    4096u
 #define SERVE_FUNCTION_BUCKETS 1024u
@@ -186,5 +187,10 @@ void serve_chain_fini(struct serve *serve);
 
 /* Without: it ends without having been started. */
 void serve_call_fail(struct serve_call *call, int err, const char *message);
+
+/* serve_state.c; hearing and the time are the socket's thread's. */
+int serve_state_start(struct serve *serve) MUST_CHECK;
+void serve_state_hear(struct serve *serve, const ProtobufCBinaryData *word);
+int serve_state_timeout_ms(const struct serve *serve);
 
 #endif

@@ -108,6 +108,7 @@ struct hostcall_chain_ops {
 struct hostcall_chain {
     const struct hostcall_chain_ops *ops;
     void *context;
+    struct state *state;         /* of the guests that have this; borrowed; NULL: none */
     uint64_t number;             /* register writes it */
     struct hostcall_chain *next; /* of the registered ones */
 };

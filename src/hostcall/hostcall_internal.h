@@ -14,6 +14,7 @@
 
 #include "files/files.h"
 #include "hostcall/hostcall.h"
+#include "state/state.h"
 
 /* --------------------------------------------------------------- the process */
 
@@ -65,7 +66,21 @@ struct hostcall_process {
     uint32_t pointer;
     const struct hostcall_chain *chain; /* registered; NULL: none */
     struct hostcall_device device;
+    struct hostcall_map *maps; /* owned */
+    uint32_t map_count;
 };
+
+/* State that is mapped. */
+struct hostcall_map {
+    uint64_t entry;
+    struct mem_share *share; /* a reference; NULL: not mapped now */
+    uint64_t at, bytes;      /* in linear memory */
+    uint64_t offset, size;   /* in the value; of the value */
+    uint32_t flags;
+    char key[STATE_KEY_BYTES_MAX + 1];
+};
+void state_map_fini(const struct hostcall_process *process, struct hostcall_map *map);
+void state_maps_fini(struct hostcall_process *process);
 
 /* The registered one of this number, or NULL. */
 const struct hostcall_chain *chain_find(uint64_t number);
@@ -463,5 +478,25 @@ enum faaslet_verdict weft_await(struct faaslet_call *call);
 enum faaslet_verdict weft_read(struct faaslet_call *call);
 enum faaslet_verdict weft_cancel(struct faaslet_call *call);
 enum faaslet_verdict weft_forget(struct faaslet_call *call);
+enum faaslet_verdict weft_state_stat(struct faaslet_call *call);
+enum faaslet_verdict weft_state_get(struct faaslet_call *call);
+enum faaslet_verdict weft_state_set(struct faaslet_call *call);
+enum faaslet_verdict weft_state_cas(struct faaslet_call *call);
+enum faaslet_verdict weft_state_add(struct faaslet_call *call);
+enum faaslet_verdict weft_state_add_double(struct faaslet_call *call);
+enum faaslet_verdict weft_state_remove(struct faaslet_call *call);
+enum faaslet_verdict weft_state_expire(struct faaslet_call *call);
+enum faaslet_verdict weft_state_list(struct faaslet_call *call);
+enum faaslet_verdict weft_state_watch(struct faaslet_call *call);
+enum faaslet_verdict weft_state_map(struct faaslet_call *call);
+enum faaslet_verdict weft_state_unmap(struct faaslet_call *call);
+enum faaslet_verdict weft_state_pull(struct faaslet_call *call);
+enum faaslet_verdict weft_state_push(struct faaslet_call *call);
+enum faaslet_verdict weft_state_push_if(struct faaslet_call *call);
+enum faaslet_verdict weft_state_lock(struct faaslet_call *call);
+enum faaslet_verdict weft_state_unlock(struct faaslet_call *call);
+enum faaslet_verdict weft_state_append(struct faaslet_call *call);
+enum faaslet_verdict weft_state_read(struct faaslet_call *call);
+enum faaslet_verdict weft_state_trim(struct faaslet_call *call);
 
 #endif

@@ -109,6 +109,12 @@ find_tenant(struct host *host, const char *name)
     return at;
 }
 
+bool
+hosts_function_has_tenant(const struct host *host, const char *tenant)
+{
+    return *find_tenant((struct host *)(uintptr_t)host, tenant) != NULL;
+}
+
 static int
 say_tenant(struct host *host, const char *name, const struct catalog_tenant *tenant)
 {

@@ -26,6 +26,7 @@
 #include "net/net.h"
 #include "planner/planner.h"
 #include "store/store.h"
+#include "tier/tier.h"
 
 #define HOSTS_MAX            4096u
 #define HOSTS_NAME_BYTES_MAX 63u
@@ -36,6 +37,7 @@ struct hosts_config {
     struct planner *planner; /* all borrowed; live longer */
     struct catalog *catalog;
     struct store *store;
+    struct tier *tier;   /* of state; NULL: there is none */
     const uint8_t *key;  /* NET_SECRET_BYTES */
     const char *name;    /* of this planner, in the hello; unlike any host's */
     const char *address; /* to listen at: net.h */

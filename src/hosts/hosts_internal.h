@@ -32,6 +32,7 @@
 #define HOSTS_KNOWN_BUCKETS  256u
 #define HOSTS_KNOWN_MAX      8192u /* functions, and tenants, that a worker is told of */
 #define HOSTS_CHAIN_BUCKETS  64u
+#define HOSTS_SESSION_BUCKETS 64u
 #define HOSTS_CHAINS_MAX     65536u /* of one worker */
 #define HOSTS_DEPTH_MAX      256u   /* of calls that chained calls */
 #define HOSTS_WANTS_MAX      1024u  /* blobs that one worker asks for at one time */
@@ -90,6 +91,8 @@ struct peer {
     uint64_t answer_at_ns;  /* where there are ends */
     struct upload *uploads; /* the loop's */
     uint32_t upload_count;
+    struct session *sessions[HOSTS_SESSION_BUCKETS]; /* the loop's */
+    uint32_t session_count;
 
     /* With the lock. */
     uint32_t references;
@@ -247,6 +250,12 @@ void hosts_function_gone(struct host *host, uint64_t number);
 void hosts_function_changed(struct host *host, const char *tenant, const char *function,
                             const struct catalog_tenant *now);
 void hosts_function_forget(struct host *host, bool is_told);
+/* Whether the worker was told of that tenant. */
+bool hosts_function_has_tenant(const struct host *host, const char *tenant);
+
+/* state.c; the loop's */
+void hosts_state_hear(struct peer *peer, const Rpc__HostState *words);
+void hosts_state_end_all(struct peer *peer);
 
 /* chain.c; the loop's */
 void hosts_chain_start(struct peer *peer, const Rpc__HostChain *message);

@@ -171,6 +171,7 @@ hosts_peer_close(struct peer *peer)
     (void)pthread_mutex_unlock(&hosts->lock);
     hosts_upload_end_all(peer);
     hosts_chain_end_all(peer);
+    hosts_state_end_all(peer);
     if (host != NULL)
         hosts_host_drain(host);
     peer->next = hosts->ended;
@@ -254,6 +255,9 @@ obey(struct peer *peer, const Rpc__HostUp *up)
         return true;
     case RPC__HOST_UP__IS_BLOB:
         hosts_upload_hear(peer, up->blob);
+        return true;
+    case RPC__HOST_UP__IS_STATE:
+        hosts_state_hear(peer, up->state);
         return true;
     default: /* a second register, or nothing */
         return false;

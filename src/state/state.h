@@ -34,6 +34,9 @@ struct state;
 struct state_config {
     /* Says it to the tier, borrowed; without locks; may be called on any thread, one at a time. */
     void (*say)(void *context, const Rpc__StateUp *up);
+    /* A session is wanted: the first time, and whenever one was lost and there is something to
+     * ask. The welcome is the answer. Without locks. */
+    void (*want)(void *context);
     /* What this waiter has started may be over: state_finish. Without locks. */
     void (*wake)(void *context, uint64_t waiter);
     void *context;

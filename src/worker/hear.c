@@ -171,6 +171,7 @@ hear_reply(struct worker_cell *cell, const Rpc__CellReply *reply)
         [RPC__CELL_REPLY__IS_USAGE] = hear_usage,
         [RPC__CELL_REPLY__IS_CHAIN] = worker_chain_hear,
         [RPC__CELL_REPLY__IS_CHAIN_CANCEL] = worker_chain_hear_cancel,
+        [RPC__CELL_REPLY__IS_STATE] = worker_state_hear,
     };
 
     if (reply->is_case >= ARRAY_COUNT(words) || words[reply->is_case] == NULL)

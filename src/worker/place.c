@@ -281,6 +281,7 @@ finish(struct worker_cell *cell, enum worker_end_kind kind, const char *reason)
 
     worker_call_end_all_of(cell, kind, reason);
     worker_chain_cancel_all_of(cell);
+    worker_state_end(cell);
     (void)pthread_mutex_lock(&worker->lock);
     hand_over(cell);
     (void)pthread_mutex_unlock(&worker->lock);

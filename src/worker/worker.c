@@ -260,6 +260,7 @@ allocate(const struct worker_config *config)
     worker->idle_ns = config->idle_ns == 0 ? WORKER_IDLE_NS_DEFAULT : config->idle_ns;
     worker->on_chain = config->on_chain;
     worker->on_chain_cancel = config->on_chain_cancel;
+    worker->on_state = config->on_state;
     worker->refuse_at_ns = CLOCK_NEVER_NS;
     worker->chain_context = config->chain_context;
     (void)!getrandom(&worker->chain_key, sizeof(worker->chain_key), 0);

@@ -63,6 +63,19 @@ typedef void (*worker_chain_fn)(void *context, const struct worker_chain *chain)
  * this returns or later (kind WORKER_CANCELLED will do). */
 typedef void (*worker_chain_cancel_fn)(void *context, uint64_t id);
 
+/* ---------------------------------------------------------------------------- state */
+
+/* What a cell says to the global tier (rpc/state.proto): passed on as it is. */
+struct worker_state { /* all valid during on_state only */
+    uint64_t session;   /* the cell; never used again */
+    const char *tenant;
+    const uint8_t *bytes; /* of a packed StateUp */
+    size_t count;         /* 0: a session is wanted, whatever was before */
+    bool is_over;         /* the cell is gone */
+};
+/* On a thread of the worker; short. */
+typedef void (*worker_state_fn)(void *context, const struct worker_state *words);
+
 struct worker_config {
     const char *cell_program; /* NULL: weft-cell beside the program that runs */
     const char *name;         /* of this worker, in the names of its jails: letters, digits, - */
@@ -71,7 +84,8 @@ struct worker_config {
     bool is_strict;           /* refuse where the machine lacks a protection */
     worker_chain_fn on_chain; /* NULL: there is no function but those of the cell: ENOENT */
     worker_chain_cancel_fn on_chain_cancel; /* or NULL */
-    void *chain_context;
+    worker_state_fn on_state;               /* NULL: guests have no state */
+    void *chain_context;                    /* of all of these */
 };
 #define WORKER_NO_POOL UINT32_MAX
 
@@ -251,5 +265,12 @@ int worker_cancel(struct worker *worker, uint64_t id) MUST_CHECK;
  * result, output and log are used. -ESRCH: its cell is over, or it has ended before.
  * -EAGAIN: the cell does not read now; to be tried again later. */
 int worker_chain_end(struct worker *worker, uint64_t id, const struct worker_end *end) MUST_CHECK;
+
+/* Says it to the cell of this session: a packed StateDown. count 0: the connection is new, what
+ * was under way is lost. -ESRCH: it is gone. -EAGAIN: it does not read now. */
+int worker_state_say(struct worker *worker, uint64_t session, const uint8_t *bytes,
+                     size_t count) MUST_CHECK;
+/* The same with nothing, to all that ever wanted a session. */
+void worker_state_renew(struct worker *worker);
 
 #endif

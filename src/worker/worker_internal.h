@@ -28,6 +28,7 @@
 #define WORKER_REASON_MAX      512
 #define WORKER_CHAINS_MAX      65536u /* of one cell, that have not ended */
 #define WORKER_CHAIN_BUCKETS   4096u
+#define WORKER_STATE_BUCKETS   256u
 #define WORKER_NAME_MAX        40u /* of a worker: it is a part of the names of jails */
 #define WORKER_TENANT_NAME_MAX 63u
 #define WORKER_TENANTS_MAX     65536u
@@ -78,6 +79,8 @@ struct worker_cell {
     uint32_t chain_count;
     uint64_t deadline_ns;      /* of GREETING and of LEAVING */
     uint64_t given_ns;         /* when it became its tenant's */
+    bool has_state;            /* it has wanted a session */
+    struct worker_cell *by_serial; /* of those, the next of the bucket */
     pthread_mutex_t send_lock; /* one sender at a time: a put before its calls */
     struct net_connection *connection;
     pthread_mutex_t jail_lock; /* guards what jail points to */
@@ -203,7 +206,9 @@ struct worker {
     uint64_t chain_key; /* odd, and not known to cells: they cannot choose a bucket */
     struct worker_chained *chains_by_id[WORKER_CHAIN_BUCKETS];
     struct worker_chained *chains_by_number[WORKER_CHAIN_BUCKETS];
-    uint32_t failures; /* of starts for the pool, in a row */
+    worker_state_fn on_state;
+    struct worker_cell *states[WORKER_STATE_BUCKETS]; /* cells with sessions, by serial */
+    uint32_t failures;                                /* of starts for the pool, in a row */
     uint64_t retry_at_ns;
     char reason[WORKER_REASON_MAX];
 };
@@ -326,5 +331,11 @@ int worker_call_begin_send(struct worker_cell *cell, uint64_t id, bool *is_cance
 /* With the send_lock, after it was sent. */
 void worker_call_sent(struct worker_cell *cell, uint64_t id, bool is_cancelled);
 void worker_call_free(struct worker_record *call);
+
+/* --------------------------------------------------------------------------- state.c */
+
+const char *worker_state_hear(struct worker_cell *cell, const Rpc__CellReply *reply);
+/* On the loop, without the lock: the cell is about to go. */
+void worker_state_end(struct worker_cell *cell);
 
 #endif
