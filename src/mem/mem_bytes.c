@@ -14,8 +14,10 @@
 #define BLOCK 64u /* bytes; as many bits as a word */
 #define WORD  8u
 
-#define INLINE static inline __attribute__((always_inline))
-#define AVX2   __attribute__((target("avx2")))
+/* Guests write meanwhile, and are meant to: whoever compares or merges gets what is there. */
+#define RACY   __attribute__((no_sanitize("thread")))
+#define INLINE static inline RACY __attribute__((always_inline))
+#define AVX2   RACY __attribute__((target("avx2")))
 
 /* A bit a byte of a word: set where it is not zero. */
 INLINE uint64_t
@@ -87,7 +89,7 @@ add_bits(struct telling *telling, uint64_t at, uint64_t bits)
     }
 }
 
-static void
+RACY static void
 compare_any(const uint8_t *now, const uint8_t *base, uint64_t bytes, struct telling *telling)
 {
     for (uint64_t at = 0; at + BLOCK <= bytes; at += BLOCK) {
@@ -102,13 +104,13 @@ compare_any(const uint8_t *now, const uint8_t *base, uint64_t bytes, struct tell
 }
 
 /* A bit a byte of 32: set where they are the same. */
-AVX2 INLINE uint32_t
+__attribute__((target("avx2"))) INLINE uint32_t
 same_bits(__m256i a, __m256i b)
 {
     return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(a, b));
 }
 
-AVX2 INLINE __m256i
+__attribute__((target("avx2"))) INLINE __m256i
 vector_at(const uint8_t *bytes)
 {
     return _mm256_loadu_si256((const __m256i *)(const void *)bytes);
@@ -131,7 +133,7 @@ compare_avx2(const uint8_t *now, const uint8_t *base, uint64_t bytes, struct tel
 
 /* Only bytes that become others are written, each piece at once: what somebody writes beside
  * them at this moment is not overwritten. */
-static void
+RACY static void
 store_bytes(uint8_t *to, const uint8_t *from, uint64_t mask)
 {
     while (mask != 0) {
@@ -173,7 +175,7 @@ merge_word(uint8_t *now, const uint8_t *base, const uint8_t *theirs)
     store_bytes(now, theirs, nonzero_bytes(change) & ~nonzero_bytes(n ^ b));
 }
 
-static void
+RACY static void
 merge_any(uint8_t *now, uint8_t *base, const uint8_t *theirs, uint64_t bytes)
 {
     for (uint64_t at = 0; at + BLOCK <= bytes; at += BLOCK) {
@@ -233,7 +235,7 @@ choose(void)
 
 /* --------------------------------------------------------------------------- the door */
 
-void
+RACY void
 mem_compare(const uint8_t *now, const uint8_t *base, uint64_t bytes, uint64_t gap, mem_run_fn visit,
             void *context)
 {
@@ -247,7 +249,7 @@ mem_compare(const uint8_t *now, const uint8_t *base, uint64_t bytes, uint64_t ga
     tell(&telling);
 }
 
-void
+RACY void
 mem_merge(uint8_t *now, uint8_t *base, const uint8_t *theirs, uint64_t bytes)
 {
     uint64_t at = 0;

@@ -112,6 +112,43 @@ mem_share_fault(const struct mem_slot *slot, uintptr_t address, struct mem_share
     return true;
 }
 
+bool
+mem_share_is_read_only(const struct mem_slot *slot, uintptr_t address)
+{
+    int64_t at = (int64_t)(address - (uintptr_t)slot->origin);
+    const struct mem_map *map = find_from(slot, at);
+
+    return map != NULL && map->offset <= at && !map->is_writable;
+}
+
+bool
+mem_slot_share(const struct mem_slot *slot, unsigned number, struct mem_place *out)
+{
+    const struct mem_map *map = slot->shares;
+
+    for (; map != NULL && number > 0; number--)
+        map = map->next;
+    if (map == NULL)
+        return false;
+    *out = (struct mem_place){
+        .share = map->share,
+        .share_offset = map->share_offset,
+        .window = (unsigned)(map->offset / mem_window_offset(1)),
+        .offset = (uint64_t)(map->offset % mem_window_offset(1)),
+        .bytes = map->bytes,
+        .is_writable = map->is_writable,
+    };
+    return true;
+}
+
+static bool
+has_room(const struct mem_slot *slot)
+{
+    struct mem_place place;
+
+    return !mem_slot_share(slot, MEM_SHARES_MAX - 1, &place);
+}
+
 /* ------------------------------------------------------------------------- mapping */
 
 static bool
@@ -220,6 +257,8 @@ mem_window_share(struct mem_slot *slot, unsigned window, uint64_t offset, uint64
     if (!is_range(slot, window, offset, bytes) || share_offset % MEM_PAGE_BYTES != 0 ||
         share_offset > share->bytes || bytes > share->bytes - share_offset)
         return -EINVAL;
+    if (!has_room(slot))
+        return -ENOSPC;
     map = calloc(1, sizeof(*map));
     if (map == NULL)
         return -ENOMEM;
