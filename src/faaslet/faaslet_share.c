@@ -48,12 +48,13 @@ bool
 share_may_touch(struct faaslet *faaslet, const struct abi_memory *memory, uint64_t offset,
                 uint64_t bytes, bool is_write)
 {
-    unsigned window = window_of(memory);
     struct mem_share *share;
+    unsigned window;
     uint64_t at;
 
-    if (bytes == 0)
+    if (bytes == 0) /* there may be no memory */
         return true;
+    window = window_of(memory);
     if (is_write && !mem_window_is_writable(faaslet->slot, window, offset, bytes))
         return false;
     at = mem_window_absent(faaslet->slot, window, offset, bytes, &share);
