@@ -4,7 +4,7 @@
  *
  *   image --create--> Faaslet --invoke, run--> outcome
  *                     |  ^  ^                  DONE EXIT TRAP PENDING PREEMPTED
- *                freeze thaw reset             SNAPSHOT KILLED
+ *                freeze thaw reset             SNAPSHOT KILLED ABSENT
  *                     v  |  |
  *                   frozen (plain data; a Proto-Faaslet is one to start from)
  *                     |  ^
@@ -25,7 +25,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 #include "abi/abi.h"
 #include "base/diag.h"
@@ -35,6 +34,8 @@
 #define FAASLET_STACK_BYTES_DEFAULT (8u << 20)
 #define FAASLET_SCRATCH_COUNT       8u
 #define FAASLET_WAIT_FDS_MAX        64u
+#define FAASLET_ARGS_KEPT           32u /* argument slots of a call that is made again: absent */
+#define FAASLET_GIVEN_BACK_MAX      16u /* ranges of linear memory, for shares to come */
 
 /* ------------------------------------------------------------- host functions */
 
@@ -45,6 +46,7 @@ enum faaslet_verdict {
     FAASLET_CALL_EXIT,     /* call->exit_code: the process ends */
     FAASLET_CALL_SNAPSHOT, /* as PENDING, but for nothing: a good place to freeze */
     FAASLET_CALL_LIMIT,    /* call->limit: the process ends, killed */
+    FAASLET_CALL_ABSENT,   /* faaslet_call_absent said so: called again when it is there */
 };
 
 struct faaslet_wait_fd {
@@ -70,10 +72,12 @@ enum faaslet_limit {
     FAASLET_LIMIT_CALLS,  /* of calls that a call starts: likewise */
 };
 
-/* One host call. Guest pointers are checked with faaslet_call_range before use
- * and never kept. A function that cannot finish now says PENDING, and keeps what
+/* One host call. Guest pointers are checked with faaslet_call_range or faaslet_call_view before
+ * use and never kept. A function that cannot finish now says PENDING, and keeps what
  * is half done in scratch (zero at the first call; frozen with the Faaslet) or
- * in its process record. */
+ * in its process record. It checks all pointers before it does what cannot be done twice. */
+struct mem_share;
+struct faaslet;
 struct faaslet_call {
     uint64_t *args;  /* argument slots as abi.h lays them out */
     uint8_t *memory; /* linear memory, or NULL; valid during this call only */
@@ -85,18 +89,39 @@ struct faaslet_call {
     int exit_code;
     enum abi_trap trap;
     enum faaslet_limit limit;
-    const char *message; /* static text for ABI_TRAP_HOST */
+    const char *message;     /* static text for ABI_TRAP_HOST */
+    struct faaslet *faaslet; /* who calls */
+    bool has_shares;         /* it has: some memory may be absent or read-only */
 };
 
-/* The host address of guest bytes [offset, offset + bytes), or NULL where any of
- * them is outside linear memory. bytes 0 is valid up to and at the end. */
+/* Of shares: whether the host may touch them. */
+bool faaslet_call_may_touch(const struct faaslet_call *call, uint64_t offset, uint64_t bytes,
+                            bool is_write);
+/* The host address of guest bytes [offset, offset + bytes), to be read and written, or NULL
+ * where any of them is outside linear memory, or in a share that is read-only or absent. bytes 0
+ * is valid up to and at the end. Where they are absent, whatever the function returns then is
+ * forgotten, and the same call is made again when they are there: same arguments and scratch. */
 static inline void *
 faaslet_call_range(const struct faaslet_call *call, uint64_t offset, uint64_t bytes)
 {
-    if (offset > call->memory_bytes || bytes > call->memory_bytes - offset)
+    if (offset > call->memory_bytes || bytes > call->memory_bytes - offset ||
+        (call->has_shares && !faaslet_call_may_touch(call, offset, bytes, true)))
         return NULL;
     return call->memory + offset;
 }
+/* The same, to be read only. */
+const void *faaslet_call_view(const struct faaslet_call *call, uint64_t offset, uint64_t bytes);
+/* Whether any of them is absent: then the function is to return FAASLET_CALL_ABSENT. */
+bool faaslet_call_absent(struct faaslet_call *call, uint64_t offset, uint64_t bytes);
+
+/* Maps a share: linear memory grows by the WebAssembly pages that it needs, or a range that was
+ * given back is used again. *offset: where. call->memory_bytes is right then. share_offset: of
+ * the host page. A function that maps does not touch absent pages in the same call. -EINVAL,
+ * -ENOSPC (too many shares), -ENOMEM (memory may not grow so far: noted as refused). */
+int faaslet_call_share(struct faaslet_call *call, struct mem_share *share, uint64_t share_offset,
+                       uint64_t bytes, bool is_writable, uint64_t *offset) MUST_CHECK;
+/* What was mapped there (its first byte); the range is given back, and zero. -EINVAL, -ENOMEM. */
+int faaslet_call_unshare(struct faaslet_call *call, uint64_t offset) MUST_CHECK;
 
 typedef enum faaslet_verdict (*faaslet_host_fn)(struct faaslet_call *call);
 
@@ -108,24 +133,16 @@ struct faaslet_host_function {
     faaslet_host_fn function;
 };
 
-/* Finds a host function. NULL: there is none of that name. Strings are not
- * terminated. */
+/* Finds a host function. NULL: there is none of that name. Strings are not terminated. */
 typedef const struct faaslet_host_function *(*faaslet_resolve_fn)(const char *module,
                                                                   size_t module_bytes,
                                                                   const char *name,
                                                                   size_t name_bytes);
 
 /* The function of a name in such a table, or NULL. */
-static inline const struct faaslet_host_function *
-faaslet_host_find(const struct faaslet_host_function *functions, size_t count, const char *name,
-                  size_t name_bytes)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strlen(functions[i].name) == name_bytes &&
-            memcmp(functions[i].name, name, name_bytes) == 0)
-            return &functions[i];
-    return NULL;
-}
+const struct faaslet_host_function *faaslet_host_find(const struct faaslet_host_function *functions,
+                                                      size_t count, const char *name,
+                                                      size_t name_bytes);
 
 /* How the record of host functions (open files and the like) goes with a frozen
  * Faaslet. freeze appends plain data without pointers; thaw makes a new record. */
@@ -170,9 +187,8 @@ struct faaslet_config {
 
 struct faaslet;
 
-/* Links the image and lays out its slot; no guest code runs yet. Takes a
- * reference on the image. -ENOENT (an import is missing or has another type:
- * diag names it), -ENOMEM. */
+/* Links the image and lays out its slot; no guest code runs yet. Takes a reference on the image.
+ * -ENOENT (an import is missing or has another type: diag names it), -ENOMEM. */
 int faaslet_create(struct faaslet_image *image, const struct faaslet_config *config,
                    struct faaslet **out, struct diag *diag) MUST_CHECK;
 void faaslet_destroy(struct faaslet *faaslet); /* NULL is fine */
@@ -196,6 +212,12 @@ enum faaslet_outcome_kind {
     FAASLET_PREEMPTED, /* it computes; run goes on. Cannot be frozen now: -EBUSY */
     FAASLET_SNAPSHOT,  /* at a snapshot point or where faaslet_stop_at wanted; run goes on */
     FAASLET_KILLED,    /* limit */
+    FAASLET_ABSENT,    /* absent: is to be filled, run goes on. Frozen, in its code: -EBUSY */
+};
+
+struct faaslet_absent {      /* what of a share it touches; some of it may be there */
+    struct mem_share *share; /* borrowed until it runs, is reset or destroyed */
+    uint64_t offset, bytes;  /* in the share; whole pages, at the first absent one */
 };
 
 struct faaslet_outcome {
@@ -205,6 +227,7 @@ struct faaslet_outcome {
     enum faaslet_limit limit;
     bool at_named;       /* SNAPSHOT: where faaslet_stop_at wanted, not a snapshot point */
     const char *message; /* static, or "" */
+    struct faaslet_absent absent;
     struct faaslet_wait wait;
 };
 
@@ -229,21 +252,19 @@ int faaslet_invoke_export(struct faaslet *faaslet, uint32_t instance, uint32_t n
 int faaslet_export_find(const struct faaslet *faaslet, uint32_t instance, const char *name,
                         size_t name_bytes, uint32_t *number) MUST_CHECK;
 
-/* Runs until something is to be said. After PENDING, run again goes on (calling
- * the host function again). deadline_ns: CLOCK_NEVER_NS for none. After DONE a
- * new call may be prepared; after TRAP too (the specification's tests do);
- * after EXIT and KILLED not. */
+/* Runs until something is to be said. After PENDING, run again goes on (calling the host function
+ * again). deadline_ns: CLOCK_NEVER_NS for none. After DONE a new call may be prepared; after TRAP
+ * too (the specification's tests do); after EXIT and KILLED not. */
 void faaslet_run(struct faaslet *faaslet, uint64_t deadline_ns, struct faaslet_outcome *out);
 
 /* Copies the results of the call that was DONE: slots as abi.h says. */
 int faaslet_results(const struct faaslet *faaslet, uint32_t instance, uint64_t *slots,
                     size_t slot_count) MUST_CHECK;
 
-/* Preemption on this thread, until called again with 0: every tick_ns a timer looks
- * at what runs. A guest that was running at the last tick too, in the same
- * faaslet_run, leaves as PREEMPTED: a quantum is one to two ticks. Deadlines are then
- * looked at with the tick only, and faaslet_run makes no system call for them. -ENOMEM:
- * all is as before. */
+/* Preemption on this thread, until called again with 0: every tick_ns a timer looks at what runs.
+ * A guest that was running at the last tick too, in the same faaslet_run, leaves as PREEMPTED: a
+ * quantum is one to two ticks. Deadlines are then looked at with the tick only, and faaslet_run
+ * makes no system call for them. -ENOMEM: all is as before. */
 int faaslet_thread_tick(uint64_t tick_ns) MUST_CHECK;
 
 /* Makes the next call of this import end the run as SNAPSHOT before the host
@@ -263,8 +284,7 @@ int faaslet_global(const struct faaslet *faaslet, uint32_t instance, const char 
 /* The image of an instance; borrowed. */
 struct faaslet_image *faaslet_image(const struct faaslet *faaslet, uint32_t instance);
 
-/* What an export is (enum abi_kind), and its type's index where it is a function.
- * -ENOENT. */
+/* What an export is (enum abi_kind), and its type's index where it is a function. -ENOENT. */
 int faaslet_export_kind(const struct faaslet *faaslet, uint32_t instance, const char *name,
                         uint32_t *kind, uint32_t *type) MUST_CHECK;
 
@@ -293,10 +313,9 @@ void faaslet_frozen_destroy(struct faaslet_frozen *frozen);
 int faaslet_reset(struct faaslet *faaslet, const struct faaslet_frozen *frozen, void *process,
                   struct diag *diag) MUST_CHECK;
 
-/* A Faaslet that is pending, without slot and stack: what differs from the frozen
- * one that it was thawed from, in plain memory, and its process record, which is
- * handed over. The Faaslet is good only for a reset then. Unchanged on failure.
- * -EBUSY: preempted. */
+/* A Faaslet that is pending, without slot and stack: what differs from the frozen one that it was
+ * thawed from, in plain memory, and its process record, which is handed over. The Faaslet is good
+ * only for a reset then. Unchanged on failure. -EBUSY: preempted. */
 struct faaslet_parked; /* borrows the frozen one */
 int faaslet_park(struct faaslet *faaslet, const struct faaslet_frozen *frozen,
                  struct faaslet_parked **out, struct diag *diag) MUST_CHECK;
@@ -324,6 +343,21 @@ struct faaslet_load {
 };
 int faaslet_frozen_load(const uint8_t *bytes, size_t count, const struct faaslet_load *load,
                         struct faaslet_frozen **out, struct diag *diag) MUST_CHECK;
+
+/* A share in linear memory. Thawed, unparked or reset, a Faaslet has none: there are zeros, and
+ * who keeps the process record maps them again before it runs (a move of stress mode does it). */
+struct faaslet_share {
+    struct mem_share *share; /* borrowed */
+    uint64_t share_offset;
+    uint64_t offset, bytes; /* in linear memory; of the host page */
+    bool is_writable;
+    uint32_t instance; /* whose memory it is */
+};
+/* By place, from number 0. False: there are not so many. */
+bool faaslet_share_get(const struct faaslet *faaslet, unsigned number, struct faaslet_share *out);
+/* Maps one where linear memory is already. Not while it runs. -EINVAL (outside, or something is
+ * shared there), -ENOSPC, -ENOMEM. */
+int faaslet_share_at(struct faaslet *faaslet, const struct faaslet_share *share) MUST_CHECK;
 
 /* Another reference; faaslet_frozen_destroy gives one back. */
 struct faaslet_frozen *faaslet_frozen_get(struct faaslet_frozen *frozen);
@@ -356,11 +390,10 @@ void *faaslet_process(const struct faaslet *faaslet);
 int faaslet_clone(struct faaslet *faaslet, const struct faaslet_config *config,
                   struct faaslet **out, struct diag *diag) MUST_CHECK;
 
-/* Stress mode: at every n-th host call of every Faaslet, freeze it, unmap its
- * slot and stacks, thaw it elsewhere and go on; 0: off. Frozen data is scanned
- * for words that point into the old slot, the old stack or host memory; one
- * found is a broken promise (ASSERT with a report). WEFT_STRESS=move=N sets it
- * at the first faaslet_thread_init. faaslet_stress_moves counts. */
+/* Stress mode: at every n-th host call of every Faaslet, freeze it, unmap its slot and stacks,
+ * thaw it elsewhere and go on; 0: off. Frozen data is scanned for words that point into the old
+ * slot, the old stack or host memory; one found is a broken promise (ASSERT with a report).
+ * WEFT_STRESS=move=N sets it at the first faaslet_thread_init. faaslet_stress_moves counts. */
 void faaslet_stress(unsigned every_calls);
 uint64_t faaslet_stress_moves(void);
 

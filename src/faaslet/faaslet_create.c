@@ -234,6 +234,7 @@ faaslet_destroy(struct faaslet *faaslet)
     if (faaslet->process_is_own)
         faaslet->config.ops->destroy(faaslet->config.process);
     free(faaslet->machine);
+    share_forget(faaslet);
     state_fini(faaslet);
     free(faaslet);
 }

@@ -49,6 +49,8 @@ forget_place(struct faaslet *faaslet)
     faaslet->call = (struct faaslet_call){0};
     faaslet->has_registers = false;
     faaslet->machine = NULL;
+    faaslet->kept = NULL;
+    faaslet->absent = (struct faaslet_absent){0};
     faaslet->stand.cpu_ns = 0;
     faaslet->stand.refused = 0;
     faaslet->deadline_ns = 0;

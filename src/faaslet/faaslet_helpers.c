@@ -10,6 +10,7 @@
 #include "faaslet/faaslet_internal.h"
 
 #define REFUSED 0xffffffffu
+#define LEAVES  2u /* faaslet_thunks.S */
 
 uint64_t faaslet_helper_memory_grow(int64_t context, uint64_t delta);
 uint64_t faaslet_helper_memory_copy(int64_t context, uint64_t to, uint64_t from, uint64_t bytes);
@@ -55,69 +56,156 @@ pages_limit(const struct faaslet *faaslet, const struct abi_memory *memory)
 }
 
 uint64_t
-faaslet_helper_memory_grow(int64_t context, uint64_t delta)
+memory_grow(struct faaslet *faaslet, struct abi_memory *memory, uint64_t delta)
 {
-    struct faaslet *faaslet = current();
-    struct abi_memory *memory = memory_of(faaslet, context_at(faaslet, context));
     uint64_t old = memory->pages;
     uint64_t limit = pages_limit(faaslet, memory);
-    unsigned window = (unsigned)(memory->base / mem_window_offset(1));
 
     if (old > limit || delta > limit - old) {
         if (delta <= memory->pages_max - old) /* the module itself would allow it */
             faaslet->stand.refused |= 1u << FAASLET_LIMIT_MEMORY;
-        return REFUSED;
+        return UINT64_MAX;
     }
-    if (mem_window_grow(faaslet->slot, window, (old + delta) * ABI_PAGE_BYTES) != 0)
-        return REFUSED;
+    if (mem_window_grow(faaslet->slot, window_of(memory), (old + delta) * ABI_PAGE_BYTES) != 0)
+        return UINT64_MAX;
     memory->pages = old + delta;
     return old;
 }
 
 uint64_t
-faaslet_helper_memory_copy(int64_t context, uint64_t to, uint64_t from, uint64_t bytes)
+faaslet_helper_memory_grow(int64_t context, uint64_t delta)
 {
     struct faaslet *faaslet = current();
-    struct abi_memory *memory = memory_of(faaslet, context_at(faaslet, context));
+
+    return (uint32_t)memory_grow(faaslet, memory_of(faaslet, context_at(faaslet, context)), delta);
+}
+
+/* What a memory instruction does: bytes go `to`, from memory, from a segment, or a value. */
+struct transfer {
+    enum abi_helper helper;
+    uint64_t to, from, bytes;
+    uint64_t segment;
+};
+
+/* Where the bytes of a segment are; NULL: some are outside. */
+static const uint8_t *
+segment_at(const struct faaslet *faaslet, const struct abi_context *context,
+           const struct transfer *t)
+{
+    const struct abi_image *image = image_of(faaslet, context);
+    const struct abi_meta_data *data = abi_image_range(image, image->meta->data);
+    const uint32_t *usable = (const void *)((uint8_t *)context + image->meta->layout.data_bytes);
+
+    DEBUG_ASSERT(t->segment < image->meta->data.count);
+    if (is_outside(t->from, t->bytes, usable[t->segment]))
+        return NULL;
+    return (const uint8_t *)abi_image_range(image, data[t->segment].bytes) + t->from;
+}
+
+/* False: outside, nothing is changed. The pages are there. */
+static bool
+transfer(struct faaslet *faaslet, const struct abi_context *context, const struct transfer *t)
+{
+    const struct abi_memory *memory = memory_of(faaslet, context);
     uint64_t size = memory->pages * ABI_PAGE_BYTES;
     uint8_t *base = offset_at(faaslet, memory->base);
+    const uint8_t *segment;
 
-    if (is_outside(to, bytes, size) || is_outside(from, bytes, size))
-        return 1;
-    (void)memmove(base + to, base + from, bytes);
-    return 0;
+    if (is_outside(t->to, t->bytes, size))
+        return false;
+    switch (t->helper) {
+    case ABI_HELPER_MEMORY_COPY:
+        if (is_outside(t->from, t->bytes, size))
+            return false;
+        (void)memmove(base + t->to, base + t->from, t->bytes);
+        return true;
+    case ABI_HELPER_MEMORY_FILL:
+        (void)memset(base + t->to, (uint8_t)t->from, t->bytes);
+        return true;
+    default:
+        segment = segment_at(faaslet, context, t);
+        if (segment == NULL)
+            return false;
+        (void)memcpy(base + t->to, segment, t->bytes);
+        return true;
+    }
+}
+
+/* Whether all of it is there and may be written. What is outside is not looked at: the
+ * transfer says so. */
+static bool
+is_ready(struct faaslet *faaslet, const struct abi_context *context, const struct transfer *t)
+{
+    const struct abi_memory *memory = memory_of(faaslet, context);
+    uint64_t size = memory->pages * ABI_PAGE_BYTES;
+
+    if (is_outside(t->to, t->bytes, size) ||
+        (t->helper == ABI_HELPER_MEMORY_COPY && is_outside(t->from, t->bytes, size)))
+        return true;
+    if (t->helper == ABI_HELPER_MEMORY_INIT && segment_at(faaslet, context, t) == NULL)
+        return true;
+    return share_may_touch(faaslet, memory, t->to, t->bytes, true) &&
+           (t->helper != ABI_HELPER_MEMORY_COPY ||
+            share_may_touch(faaslet, memory, t->from, t->bytes, false));
+}
+
+/* Without shares this is all that happens. With them the guest leaves where something is not
+ * as it must be, and helper_call looks again until it is. */
+static inline uint64_t
+do_transfer(int64_t offset, const struct transfer *t)
+{
+    struct faaslet *faaslet = current();
+    struct abi_context *context = context_at(faaslet, offset);
+
+    if (__builtin_expect(faaslet->call.has_shares, 0) && !is_ready(faaslet, context, t)) {
+        context->args[0] = t->to;
+        context->args[1] = t->from;
+        context->args[2] = t->bytes;
+        context->args[3] = t->segment;
+        context->call = CALL_HELPER(t->helper);
+        return LEAVES;
+    }
+    return transfer(faaslet, context, t) ? 0 : 1;
+}
+
+enum faaslet_verdict
+helper_call(struct faaslet *faaslet, uint32_t helper)
+{
+    const struct abi_context *context = context_at(faaslet, faaslet->stand.stop_context);
+    struct transfer t = {.helper = (enum abi_helper)helper,
+                         .to = context->args[0],
+                         .from = context->args[1],
+                         .bytes = context->args[2],
+                         .segment = context->args[3]};
+
+    faaslet->call.trap = ABI_TRAP_MEMORY_BOUNDS;
+    faaslet->call.message = NULL;
+    if (is_ready(faaslet, context, &t))
+        return transfer(faaslet, context, &t) ? FAASLET_CALL_DONE : FAASLET_CALL_TRAP;
+    if (faaslet->absent.share != NULL)
+        return FAASLET_CALL_ABSENT;
+    faaslet->call.message = share_read_only;
+    return FAASLET_CALL_TRAP;
+}
+
+uint64_t
+faaslet_helper_memory_copy(int64_t context, uint64_t to, uint64_t from, uint64_t bytes)
+{
+    return do_transfer(context, &(struct transfer){ABI_HELPER_MEMORY_COPY, to, from, bytes, 0});
 }
 
 uint64_t
 faaslet_helper_memory_fill(int64_t context, uint64_t to, uint64_t value, uint64_t bytes)
 {
-    struct faaslet *faaslet = current();
-    struct abi_memory *memory = memory_of(faaslet, context_at(faaslet, context));
-
-    if (is_outside(to, bytes, memory->pages * ABI_PAGE_BYTES))
-        return 1;
-    (void)memset((uint8_t *)offset_at(faaslet, memory->base) + to, (uint8_t)value, bytes);
-    return 0;
+    return do_transfer(context, &(struct transfer){ABI_HELPER_MEMORY_FILL, to, value, bytes, 0});
 }
 
 uint64_t
 faaslet_helper_memory_init(int64_t context, uint64_t segment, uint64_t to, uint64_t from,
                            uint64_t bytes)
 {
-    struct faaslet *faaslet = current();
-    struct abi_context *c = context_at(faaslet, context);
-    const struct abi_image *image = image_of(faaslet, c);
-    const struct abi_meta_data *data = abi_image_range(image, image->meta->data);
-    struct abi_memory *memory = memory_of(faaslet, c);
-    const uint32_t *usable = (const void *)((uint8_t *)c + image->meta->layout.data_bytes);
-
-    DEBUG_ASSERT(segment < image->meta->data.count);
-    if (is_outside(to, bytes, memory->pages * ABI_PAGE_BYTES) ||
-        is_outside(from, bytes, usable[segment]))
-        return 1;
-    (void)memcpy((uint8_t *)offset_at(faaslet, memory->base) + to,
-                 (const uint8_t *)abi_image_range(image, data[segment].bytes) + from, bytes);
-    return 0;
+    return do_transfer(context,
+                       &(struct transfer){ABI_HELPER_MEMORY_INIT, to, from, bytes, segment});
 }
 
 /* ---------------------------------------------------------------------- tables */

@@ -14,6 +14,8 @@
 
 /* In context.call beside enum abi_call: a signal handler made the guest leave. */
 #define CALL_STOPPED 0x50000000u
+/* A helper found that it cannot touch what it is to: it is made as a host call is. */
+#define CALL_HELPER(helper) (0x50000100u + (unsigned)(helper))
 
 /* ---------------------------------------------------------------------- images */
 
@@ -113,6 +115,11 @@ struct machine;
 
 /* Where a Faaslet stands, in plain values. As a whole it is frozen, saved, parked and
  * set back, so that no part of it is forgotten. Saved bytes have it as it is here. */
+struct given_back {
+    uint32_t window;
+    uint32_t page, page_count; /* of WebAssembly's */
+};
+
 struct stand {
     int64_t call_context; /* of the call that was prepared */
     int64_t stop_context; /* through which it stopped; guest_sp is there */
@@ -124,8 +131,11 @@ struct stand {
     enum faaslet_outcome_kind last; /* what the last run came to */
     uint32_t is_init;               /* the prepared call is INIT */
     uint32_t refused;               /* 1 << enum faaslet_limit */
+    uint32_t given_back_count, pad;
+    struct given_back given_back[FAASLET_GIVEN_BACK_MAX]; /* where shares may go */
 };
-static_assert(sizeof(struct stand) == 3 * 8 + FAASLET_SCRATCH_COUNT * 8 + 6 * 4,
+static_assert(sizeof(struct stand) ==
+                  3 * 8 + FAASLET_SCRATCH_COUNT * 8 + 8 * 4 + FAASLET_GIVEN_BACK_MAX * 12,
               "no gaps: it is saved");
 
 struct faaslet {
@@ -148,7 +158,10 @@ struct faaslet {
     uint32_t type_count;
 
     struct stand stand;
-    enum abi_trap trap; /* by a signal handler */
+    enum abi_trap trap;           /* by a signal handler */
+    const char *trap_message;     /* likewise; static, or NULL */
+    struct faaslet_absent absent; /* what it cannot touch now; share NULL: nothing */
+    struct kept_call *kept;       /* owned; NULL before it has shares */
     struct guest_registers stopped;
     struct faaslet_call call;
     struct faaslet_outcome outcome;
@@ -258,6 +271,39 @@ bool throw_exception(struct faaslet *faaslet, int64_t context);
 
 enum faaslet_verdict wait_call(struct faaslet *faaslet, uint32_t call);
 
+/* ------------------------------------------------------------------------- shares */
+
+extern const char share_read_only[]; /* why a write trapped */
+
+/* What a host call that is made again must find as it was. */
+struct kept_call {
+    uint64_t args[FAASLET_ARGS_KEPT];
+    uint64_t scratch[FAASLET_SCRATCH_COUNT];
+};
+/* Before a host call of a Faaslet with shares; and after it: true where it is to be made again,
+ * and all is as it was. */
+void share_keep_call(struct faaslet *faaslet, const struct abi_context *context);
+bool share_undo_call(struct faaslet *faaslet, struct abi_context *context);
+
+/* Whether a helper may touch both; bytes 0: it may. Else absent or trap_message say why not. */
+bool share_may_touch(struct faaslet *faaslet, const struct abi_memory *memory, uint64_t offset,
+                     uint64_t bytes, bool is_write);
+/* The helper at which the Faaslet stands. */
+enum faaslet_verdict helper_call(struct faaslet *faaslet, uint32_t helper);
+/* The same shares in the slot that it has now. */
+int share_move(struct faaslet *faaslet, const struct mem_slot *from) MUST_CHECK;
+/* All of them are gone. */
+void share_forget(struct faaslet *faaslet);
+
+/* As memory.grow: old pages, or UINT64_MAX. */
+uint64_t memory_grow(struct faaslet *faaslet, struct abi_memory *memory, uint64_t delta);
+
+static inline unsigned
+window_of(const struct abi_memory *memory)
+{
+    return (unsigned)(memory->base / mem_window_offset(1));
+}
+
 /* ------------------------------------------------------------------------ stress */
 
 extern unsigned stress_every;
@@ -303,5 +349,8 @@ void faaslet_thunk_table_grow(void);
 void faaslet_thunk_table_fill(void);
 void faaslet_thunk_table_copy(void);
 void faaslet_thunk_table_init(void);
+/* The code with which a helper makes the guest leave: on the guest's stack, as guest code. */
+void faaslet_thunk_leave(void);
+void faaslet_thunk_end(void);
 
 #endif

@@ -79,6 +79,17 @@ append_letters(const struct abi_image *image, struct abi_range values, struct bu
     }
 }
 
+const struct faaslet_host_function *
+faaslet_host_find(const struct faaslet_host_function *functions, size_t count, const char *name,
+                  size_t name_bytes)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strlen(functions[i].name) == name_bytes &&
+            memcmp(functions[i].name, name, name_bytes) == 0)
+            return &functions[i];
+    return NULL;
+}
+
 void
 link_type_letters(const struct abi_image *image, uint32_t type, struct buffer *out)
 {

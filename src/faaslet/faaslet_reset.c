@@ -33,6 +33,7 @@ state_reset(struct faaslet *faaslet, const struct faaslet *from)
 {
     free(faaslet->machine);
     faaslet->machine = NULL;
+    share_forget(faaslet);
     faaslet->stand = from->stand;
     faaslet->is_dead[0] = from->is_dead[0];
     faaslet->trap = ABI_TRAP_NONE;
@@ -54,6 +55,7 @@ replace_all(struct faaslet *faaslet, const struct faaslet_frozen *frozen)
     faaslet->slot = NULL;
     free(faaslet->machine);
     faaslet->machine = NULL;
+    share_forget(faaslet);
     state_fini(faaslet);
     err = state_copy(&frozen->state, faaslet);
     faaslet->config = config;

@@ -195,6 +195,15 @@ end_with_trap(struct faaslet *faaslet, enum abi_trap trap, const char *message)
 }
 
 static void
+end_with_absent(struct faaslet *faaslet, enum state state)
+{
+    ASSERT(faaslet->absent.share != NULL);
+    end_with(faaslet, FAASLET_ABSENT, state);
+    faaslet->outcome.absent = faaslet->absent;
+    faaslet->absent = (struct faaslet_absent){0};
+}
+
+static void
 end_with_stop(struct faaslet *faaslet, unsigned stop)
 {
     end_with(faaslet, FAASLET_KILLED, STATE_OVER);
@@ -227,6 +236,9 @@ apply_verdict(struct faaslet *faaslet, enum faaslet_verdict verdict)
     case FAASLET_CALL_SNAPSHOT:
         end_with(faaslet, FAASLET_SNAPSHOT, STATE_CALLING);
         return false;
+    case FAASLET_CALL_ABSENT:
+        end_with_absent(faaslet, STATE_CALLING);
+        return false;
     case FAASLET_CALL_LIMIT:
         registers_of_frame(faaslet, faaslet->stand.stop_context, &faaslet->stopped);
         faaslet->has_registers = true;
@@ -234,8 +246,20 @@ apply_verdict(struct faaslet *faaslet, enum faaslet_verdict verdict)
         faaslet->outcome.limit = faaslet->call.limit;
         return false;
     }
-    ASSERT(verdict <= FAASLET_CALL_LIMIT);
+    ASSERT(verdict <= FAASLET_CALL_ABSENT);
     return false;
+}
+
+/* With shares: the function may come upon pages that are not there. */
+static enum faaslet_verdict
+call_host_again_if_absent(struct faaslet *faaslet, struct abi_context *context,
+                          faaslet_host_fn function)
+{
+    enum faaslet_verdict verdict;
+
+    share_keep_call(faaslet, context);
+    verdict = function(&faaslet->call);
+    return share_undo_call(faaslet, context) ? FAASLET_CALL_ABSENT : verdict;
 }
 
 static inline enum faaslet_verdict
@@ -251,6 +275,8 @@ call_host(struct faaslet *faaslet, struct abi_context *context, faaslet_host_fn 
     call->wait->fd_count = 0;
     call->memory = memory == NULL ? NULL : (uint8_t *)offset_at(faaslet, memory->base);
     call->memory_bytes = memory == NULL ? 0 : memory->pages * ABI_PAGE_BYTES;
+    if (!LIKELY(!call->has_shares))
+        return call_host_again_if_absent(faaslet, context, function);
     return function(call);
 }
 
@@ -268,8 +294,11 @@ call_again(struct faaslet *faaslet)
     const struct instance *instance = faaslet->instances[context->instance];
     enum faaslet_verdict verdict;
 
+    faaslet->absent = (struct faaslet_absent){0};
     if (context->call < instance->host_count)
         verdict = call_host(faaslet, context, instance->hosts[context->call]);
+    else if (context->call >= CALL_HELPER(0) && context->call < CALL_HELPER(ABI_HELPER_COUNT))
+        verdict = helper_call(faaslet, context->call - CALL_HELPER(0));
     else
         verdict = wait_call(faaslet, context->call);
     return apply_verdict(faaslet, verdict);
@@ -287,15 +316,35 @@ preempt(struct faaslet *faaslet)
 
 /* The handler left all registers in this thread's record; another takes its place. */
 static void
-preempt_in_code(struct faaslet *faaslet)
+take_machine(struct faaslet *faaslet)
 {
     struct runner *runner = runner_here();
 
-    ASSERT(faaslet->machine == NULL);
+    ASSERT(faaslet->machine == NULL && runner->machine != NULL);
     faaslet->machine = runner->machine;
     runner->machine = NULL;
     faaslet->stand.state = STATE_READY;
-    preempt(faaslet);
+}
+
+/* A signal handler made the guest leave. */
+static void
+stopped_in_code(struct faaslet *faaslet)
+{
+    unsigned stop = atomic_load(&faaslet->stop);
+
+    faaslet->has_registers = true;
+    if (faaslet->trap != ABI_TRAP_NONE) {
+        end_with_trap(faaslet, faaslet->trap, faaslet->trap_message);
+    } else if (stop != STOP_NONE && stop != STOP_PREEMPT) {
+        faaslet->absent = (struct faaslet_absent){0};
+        end_with_stop(faaslet, stop);
+    } else if (faaslet->absent.share != NULL) {
+        take_machine(faaslet);
+        end_with_absent(faaslet, STATE_READY);
+    } else {
+        take_machine(faaslet);
+        preempt(faaslet);
+    }
 }
 
 /* The guest left for another reason than a host function. */
@@ -316,15 +365,7 @@ dispatch_special(struct faaslet *faaslet, int64_t context, uint32_t call)
         end_with_trap(faaslet, ABI_TRAP_UNCAUGHT_EXCEPTION, NULL);
         return 0;
     case CALL_STOPPED:
-        faaslet->has_registers = true;
-        if (stop == STOP_PREEMPT && faaslet->trap == ABI_TRAP_NONE) {
-            preempt_in_code(faaslet);
-            return 0;
-        }
-        if (faaslet->trap != ABI_TRAP_NONE)
-            end_with_trap(faaslet, faaslet->trap, NULL);
-        else
-            end_with_stop(faaslet, stop);
+        stopped_in_code(faaslet);
         return 0;
     default:
         clear_scratch(faaslet);
@@ -418,6 +459,17 @@ run_until_said(struct faaslet *faaslet)
     }
 }
 
+/* What is the same for all host calls of a run. */
+static void
+set_call(struct faaslet *faaslet)
+{
+    faaslet->call.faaslet = faaslet;
+    faaslet->call.process = faaslet->config.process;
+    faaslet->call.scratch = faaslet->stand.scratch;
+    faaslet->call.refused = &faaslet->stand.refused;
+    faaslet->call.wait = &faaslet->outcome.wait;
+}
+
 void
 faaslet_run(struct faaslet *faaslet, uint64_t deadline_ns, struct faaslet_outcome *out)
 {
@@ -433,15 +485,12 @@ faaslet_run(struct faaslet *faaslet, uint64_t deadline_ns, struct faaslet_outcom
     if (stop == STOP_TIME || stop == STOP_PREEMPT)
         (void)atomic_compare_exchange_strong(&faaslet->stop, &stop, STOP_NONE);
     runner->run_count++;
-    if (runner->tick_ns != 0 && runner->machine == NULL)
+    if ((runner->tick_ns != 0 || faaslet->call.has_shares) && runner->machine == NULL)
         (void)runner_can_preempt(runner); /* without one it runs on */
     /* Pairs with faaslet_kill: either it sees this thread, or we see its wish. */
     atomic_store(&faaslet->runner, (int)runner->tid);
     runner->current = faaslet;
-    faaslet->call.process = faaslet->config.process;
-    faaslet->call.scratch = faaslet->stand.scratch;
-    faaslet->call.refused = &faaslet->stand.refused;
-    faaslet->call.wait = &faaslet->outcome.wait;
+    set_call(faaslet);
     runner_arm(runner, deadline_ns);
     runner_set_gs(faaslet->origin);
     /* Programs without host calls, as most of the specification's tests are, move

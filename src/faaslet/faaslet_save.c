@@ -18,7 +18,7 @@
 #include "faaslet/faaslet_internal.h"
 
 #define MAGIC       UINT64_C(0x4c53465446455700) /* "\0WEFTFSL", read from its end */
-#define VERSION     2u
+#define VERSION     3u
 #define STACK_MAX   (UINT64_C(1) << 30)
 #define PROCESS_MAX (UINT64_C(1) << 26)
 
@@ -85,7 +85,8 @@ check_head(const struct head *head, size_t count, struct diag *diag)
         head->stack_bytes > STACK_MAX || head->stack_count > head->stack_bytes ||
         sizeof(*head) + head->stack_count + head->process_count + SHA256_DIGEST_LENGTH > count)
         return diag_set(diag, -EINVAL, "the frozen Faaslet is cut short: %zu bytes", count);
-    if (head->stand.state > STATE_OVER || head->stand.last > FAASLET_KILLED ||
+    if (head->stand.state > STATE_OVER || head->stand.last > FAASLET_ABSENT ||
+        head->stand.given_back_count > FAASLET_GIVEN_BACK_MAX ||
         has_stack(&head->stand) != (head->stack_count > 0))
         return diag_set(diag, -EINVAL, "the frozen Faaslet is damaged: its state cannot be");
     return 0;

@@ -31,6 +31,7 @@
 #define HWCAP2_HAS_FSGSBASE   (1u << 1)
 #define ARCH_PRCTL_SET_GS     0x1001
 #define DIRECTION_FLAG        0x400
+#define ERROR_WRITE           0x2 /* of a page fault */
 
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51
@@ -138,8 +139,11 @@ trap_of_signal(const struct faaslet *faaslet, int number, const siginfo_t *info,
 {
     const struct faaslet_image *image = faaslet_image_at(faaslet, pc);
 
-    if (image == NULL)
-        return ABI_TRAP_NONE;
+    if (image == NULL) {
+        bool is_leaving = pc >= (uint64_t)faaslet_thunk_leave && pc < (uint64_t)faaslet_thunk_end;
+
+        return is_leaving && number == SIGSEGV ? trap_of_access(faaslet, info) : ABI_TRAP_NONE;
+    }
     switch (number) {
     case SIGILL:
         return trap_of_instruction(image, pc);
@@ -176,6 +180,12 @@ leave_guest(struct faaslet *faaslet, ucontext_t *machine, enum abi_trap trap)
     r[REG_EFL] &= ~(greg_t)DIRECTION_FLAG;
 }
 
+static uint32_t
+context_call(const struct faaslet *faaslet)
+{
+    return context_at(faaslet, faaslet->stand.stop_context)->call;
+}
+
 /* On its own stack: not in the few instructions in which it leaves or enters. */
 static bool
 is_in_guest(const struct faaslet *faaslet, const ucontext_t *machine)
@@ -187,13 +197,44 @@ is_in_guest(const struct faaslet *faaslet, const ucontext_t *machine)
            (uintptr_t)r[REG_RSP] <= faaslet->stack.top;
 }
 
+/* A write to what is mapped to be read only, and pages that are not there: both faults are of
+ * guest code, in the slot. True: the guest leaves. */
+static bool
+fault_in_share(struct faaslet *faaslet, int number, const siginfo_t *info, ucontext_t *machine)
+{
+    uintptr_t address = (uintptr_t)info->si_addr;
+    bool is_write = (machine->uc_mcontext.gregs[REG_ERR] & ERROR_WRITE) != 0;
+    struct faaslet_absent *absent = &faaslet->absent;
+
+    if ((number != SIGSEGV && number != SIGBUS) || info->si_code <= 0 ||
+        info->si_code == SI_KERNEL || !is_in_guest(faaslet, machine))
+        return false;
+    faaslet->trap_message = NULL;
+    if (is_write && mem_share_is_read_only(faaslet->slot, address)) {
+        faaslet->trap_message = share_read_only;
+        leave_guest(faaslet, machine, ABI_TRAP_MEMORY_BOUNDS);
+        return true;
+    }
+    if (!mem_share_fault(faaslet->slot, address, &absent->share, &absent->offset))
+        return false;
+    absent->bytes = ABI_HOST_PAGE_BYTES;
+    if (here.machine != NULL && machine_save(here.machine, machine, context_call(faaslet))) {
+        leave_guest(faaslet, machine, ABI_TRAP_NONE);
+        return true;
+    }
+    absent->share = NULL;
+    faaslet->trap_message = "no memory to wait for a page of a share";
+    leave_guest(faaslet, machine, ABI_TRAP_HOST);
+    return true;
+}
+
 static void
 preempt_guest(struct faaslet *faaslet, ucontext_t *machine)
 {
     /* Host code may be moving its slot at this moment. */
     if (here.machine == NULL || !is_in_guest(faaslet, machine))
         return;
-    if (machine_save(here.machine, machine, context_at(faaslet, faaslet->stand.stop_context)->call))
+    if (machine_save(here.machine, machine, context_call(faaslet)))
         leave_guest(faaslet, machine, ABI_TRAP_NONE);
 }
 
@@ -265,11 +306,14 @@ on_fault(int number, siginfo_t *info, void *machine)
     if (number == SIGSEGV && info->si_code == SEGV_ACCERR &&
         mem_track_fault((uintptr_t)info->si_addr))
         return;
+    if (faaslet != NULL && faaslet->call.has_shares && fault_in_share(faaslet, number, info, m))
+        return;
     if (faaslet != NULL)
         trap = trap_of_signal(faaslet, number, info, (uint64_t)m->uc_mcontext.gregs[REG_RIP]);
-    if (trap != ABI_TRAP_NONE)
+    if (trap != ABI_TRAP_NONE) {
+        faaslet->trap_message = NULL;
         leave_guest(faaslet, m, trap);
-    else
+    } else
         forward(number, info, machine);
 }
 

@@ -207,6 +207,7 @@ move_process(const struct faaslet_frozen *frozen, struct faaslet *faaslet)
 void
 stress_move(struct faaslet *faaslet)
 {
+    struct mem_slot *old = faaslet->slot;
     struct faaslet_frozen *frozen;
     struct diag diag;
     int err;
@@ -220,11 +221,13 @@ stress_move(struct faaslet *faaslet)
     check_frozen(faaslet, frozen);
     err = move_process(frozen, faaslet);
     ASSERT(err == 0);
-    mem_slot_destroy(faaslet->slot);
     mem_stack_destroy(&faaslet->stack);
     faaslet->slot = NULL;
     err = frozen_restore(frozen, true, faaslet);
     ASSERT(err == 0);
+    err = share_move(faaslet, old); /* nobody else knows that it moved */
+    ASSERT(err == 0);
+    mem_slot_destroy(old);
     faaslet_frozen_destroy(frozen);
     runner_set_gs(faaslet->origin);
     (void)atomic_fetch_add(&moves_done, 1);

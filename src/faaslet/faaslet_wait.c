@@ -58,9 +58,9 @@ wait_call(struct faaslet *faaslet, uint32_t number)
     call->memory = offset_at(faaslet, memory->base);
     call->memory_bytes = memory->pages * ABI_PAGE_BYTES;
     call->trap = ABI_TRAP_MEMORY_BOUNDS;
-    place = faaslet_call_range(call, call->args[0], size);
+    place = faaslet_call_view(call, call->args[0], size);
     if (place == NULL)
-        return FAASLET_CALL_TRAP;
+        return faaslet->absent.share != NULL ? FAASLET_CALL_ABSENT : FAASLET_CALL_TRAP;
     call->trap = ABI_TRAP_UNALIGNED_ATOMIC;
     if (call->args[0] % size != 0)
         return FAASLET_CALL_TRAP;

@@ -69,7 +69,7 @@ static int
 read_reference(const struct faaslet_call *call, char out[HOSTCALL_NAME_BYTES_MAX + 1])
 {
     uint32_t bytes = wasi_arg(call, 1);
-    const char *from = faaslet_call_range(call, wasi_arg(call, 0), bytes);
+    const char *from = faaslet_call_view(call, wasi_arg(call, 0), bytes);
 
     if (from == NULL)
         return -EFAULT;
@@ -108,7 +108,7 @@ start(struct faaslet_call *call, struct hostcall_chain_start *wanted, unsigned a
     int err = wasi_check(call, handle_at, sizeof(handle));
 
     wanted->input_bytes = wasi_arg(call, at + 1);
-    wanted->input = faaslet_call_range(call, wasi_arg(call, at), wanted->input_bytes);
+    wanted->input = faaslet_call_view(call, wasi_arg(call, at), wanted->input_bytes);
     wanted->is_detached = (flags & FLAG_DETACHED) != 0;
     wanted->wall_ns = call->args[at + 3];
     if (err == 0 && wanted->input == NULL)
@@ -293,7 +293,7 @@ weft_await(struct faaslet_call *call)
     uint64_t ends = mode == AWAIT_ALL ? awaiting.count : 1;
 
     awaiting.handles =
-        faaslet_call_range(call, wasi_arg(call, 0), (uint64_t)awaiting.count * sizeof(uint64_t));
+        faaslet_call_view(call, wasi_arg(call, 0), (uint64_t)awaiting.count * sizeof(uint64_t));
     if (awaiting.handles == NULL || wasi_check(call, awaiting.place_at, 4) != 0 ||
         wasi_check(call, awaiting.ends_at, ends * sizeof(struct guest_end)) != 0)
         return wasi_done(call, -EFAULT);

@@ -345,9 +345,10 @@ struct wasi_buffers {
     uint64_t total;
 };
 
-/* Reads the guest's vector once and checks every buffer in it. */
+/* Reads the guest's vector once and checks every buffer in it; is_for_reading: the host will
+ * only read them. */
 int wasi_buffers_read(const struct faaslet_call *call, uint32_t offset, uint32_t count,
-                      struct wasi_buffers *out) MUST_CHECK;
+                      bool is_for_reading, struct wasi_buffers *out) MUST_CHECK;
 
 /* The limit of output, before and after writing to a descriptor. False: the process is
  * to end (FAASLET_CALL_LIMIT). */

@@ -129,9 +129,9 @@ wasi_store_u64(struct faaslet_call *call, uint32_t offset, uint64_t value)
 
 int
 wasi_buffers_read(const struct faaslet_call *call, uint32_t offset, uint32_t count,
-                  struct wasi_buffers *out)
+                  bool is_for_reading, struct wasi_buffers *out)
 {
-    const uint8_t *from = faaslet_call_range(call, offset, (uint64_t)count * 8);
+    const uint8_t *from = faaslet_call_view(call, offset, (uint64_t)count * 8);
     struct wasi_iovec guest;
 
     if (from == NULL)
@@ -141,7 +141,9 @@ wasi_buffers_read(const struct faaslet_call *call, uint32_t offset, uint32_t cou
     out->total = 0;
     for (uint32_t i = 0; i < count; i++) {
         (void)memcpy(&guest, from + (size_t)i * sizeof(guest), sizeof(guest));
-        out->iov[i].iov_base = faaslet_call_range(call, guest.buf, guest.buf_len);
+        out->iov[i].iov_base =
+            is_for_reading ? (void *)(uintptr_t)faaslet_call_view(call, guest.buf, guest.buf_len)
+                           : faaslet_call_range(call, guest.buf, guest.buf_len);
         out->iov[i].iov_len = guest.buf_len;
         if (out->iov[i].iov_base == NULL)
             return -EFAULT;
@@ -155,7 +157,7 @@ int
 wasi_path_read(const struct faaslet_call *call, uint32_t offset, uint32_t bytes,
                struct wasi_path *out)
 {
-    const void *from = faaslet_call_range(call, offset, bytes);
+    const void *from = faaslet_call_view(call, offset, bytes);
 
     if (from == NULL)
         return -EFAULT;

@@ -65,7 +65,7 @@ read_or_write(struct faaslet_call *call, bool is_write)
     int err = wasi_check(call, result_at, 4);
 
     if (err == 0)
-        err = wasi_buffers_read(call, wasi_arg(call, 1), wasi_arg(call, 2), &buffers);
+        err = wasi_buffers_read(call, wasi_arg(call, 1), wasi_arg(call, 2), is_write, &buffers);
     if (err != 0)
         return wasi_done(call, err);
     entry = wasi_descriptor(call, wasi_arg(call, 0), is_write ? WASI_FD_WRITE : WASI_FD_READ, &err);
@@ -115,7 +115,7 @@ read_or_write_at(struct faaslet_call *call, bool is_write)
     int err = wasi_check(call, result_at, 4);
 
     if (err == 0)
-        err = wasi_buffers_read(call, wasi_arg(call, 1), wasi_arg(call, 2), &buffers);
+        err = wasi_buffers_read(call, wasi_arg(call, 1), wasi_arg(call, 2), is_write, &buffers);
     if (err != 0)
         return wasi_done(call, err);
     entry = wasi_descriptor(call, number, is_write ? WASI_FD_WRITE : WASI_FD_READ, &err);

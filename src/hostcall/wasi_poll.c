@@ -275,7 +275,7 @@ static enum faaslet_verdict
 poll_oneoff(struct faaslet_call *call, const struct layout *layout)
 {
     uint32_t count = wasi_arg(call, 2);
-    const uint8_t *from = faaslet_call_range(call, wasi_arg(call, 0), count * layout->bytes);
+    const uint8_t *from = faaslet_call_view(call, wasi_arg(call, 0), count * layout->bytes);
     struct polling polling = {.call = call, .count = count};
     enum faaslet_verdict verdict;
 

@@ -109,7 +109,7 @@ receive_check(const struct faaslet_call *call, struct wasi_buffers *buffers)
     if (err == 0)
         err = wasi_check(call, wasi_arg(call, 5), 2);
     if (err == 0)
-        err = wasi_buffers_read(call, wasi_arg(call, 1), wasi_arg(call, 2), buffers);
+        err = wasi_buffers_read(call, wasi_arg(call, 1), wasi_arg(call, 2), false, buffers);
     if (err == 0 && wasi_arg(call, 3) > (WASI_RIFLAG_PEEK | WASI_RIFLAG_WAITALL))
         err = -EINVAL;
     return err;
@@ -174,7 +174,7 @@ wasi_sock_send(struct faaslet_call *call)
     int err = wasi_check(call, wasi_arg(call, 4), 4);
 
     if (err == 0)
-        err = wasi_buffers_read(call, wasi_arg(call, 1), wasi_arg(call, 2), &buffers);
+        err = wasi_buffers_read(call, wasi_arg(call, 1), wasi_arg(call, 2), true, &buffers);
     if (err == 0 && wasi_arg(call, 3) != 0)
         err = -EINVAL;
     if (err != 0)

@@ -76,7 +76,7 @@ weft_output(struct faaslet_call *call)
     struct hostcall_process *process = wasi_process(call);
     struct buffer *result = &process->streams[HOSTCALL_RESULT];
     uint32_t bytes = wasi_arg(call, 1);
-    const void *from = faaslet_call_range(call, wasi_arg(call, 0), bytes);
+    const void *from = faaslet_call_view(call, wasi_arg(call, 0), bytes);
     int err = fault_point("hostcall.memory");
 
     if (from == NULL)
@@ -166,7 +166,7 @@ enum faaslet_verdict
 weft_log(struct faaslet_call *call)
 {
     uint32_t level = wasi_arg(call, 0), bytes = wasi_arg(call, 2);
-    const uint8_t *text = faaslet_call_range(call, wasi_arg(call, 1), bytes);
+    const uint8_t *text = faaslet_call_view(call, wasi_arg(call, 1), bytes);
     char line[LOG_BYTES_MAX + 16];
     struct iovec iov = {line, 0};
     struct files_entry *entry;

@@ -27,6 +27,7 @@
 #include "base/macros.h"
 
 #define MEM_WINDOWS_MAX 64u
+#define MEM_SHARES_MAX  1024u /* mapped in one slot */
 
 struct mem_slot;     /* owned by one Faaslet; not thread-safe */
 struct mem_snapshot; /* immutable once made; may be shared */
@@ -154,14 +155,29 @@ void mem_share_put(struct mem_share *share); /* NULL is fine */
 uint8_t *mem_share_bytes(const struct mem_share *share);
 uint64_t mem_share_size(const struct mem_share *share);
 
-/* Over usable bytes of a window; all multiples of the host page. -EINVAL, -ENOMEM; unchanged. */
+/* Over usable bytes of a window that nothing is shared at yet; all multiples of the host page.
+ * -EINVAL, -ENOSPC (MEM_SHARES_MAX of the slot), -ENOMEM; unchanged then, but after -ENOMEM the
+ * bytes may be zero. */
 int mem_window_share(struct mem_slot *slot, unsigned window, uint64_t offset, uint64_t bytes,
                      struct mem_share *share, uint64_t share_offset, bool is_writable) MUST_CHECK;
+/* Any part of what is shared. -EINVAL: some of it is not, unchanged. -ENOMEM: of several
+ * shares some may be gone. */
 int mem_window_unshare(struct mem_slot *slot, unsigned window, uint64_t offset,
                        uint64_t bytes) MUST_CHECK;
 
+/* What a slot has mapped, by its place: number 0 is the lowest. False: there are not so many. */
+struct mem_place {
+    struct mem_share *share; /* borrowed */
+    uint64_t share_offset;
+    unsigned window;
+    uint64_t offset, bytes; /* in the window */
+    bool is_writable;
+};
+bool mem_slot_share(const struct mem_slot *slot, unsigned number, struct mem_place *out);
+
 /* These bytes are put where they are absent, for all who map it, and are there then. What is
- * there already is left alone. -ENOMEM. */
+ * there already is left alone. From a page's start, whole pages but for the share's last.
+ * -EINVAL, -ENOMEM. */
 int mem_share_fill(struct mem_share *share, uint64_t offset, const void *bytes,
                    uint64_t count) MUST_CHECK;
 /* The first absent page in [offset, offset + bytes), by offset in the share; UINT64_MAX: none. */
@@ -169,9 +185,15 @@ uint64_t mem_share_absent(const struct mem_share *share, uint64_t offset, uint64
 /* The same of what a slot has mapped at a window's offset; *share is borrowed. */
 uint64_t mem_window_absent(const struct mem_slot *slot, unsigned window, uint64_t offset,
                            uint64_t bytes, struct mem_share **share);
-/* In a handler: whether this fault is of an absent page that the slot has mapped. */
+/* Whether no part of it is a share that is mapped to be read only. */
+bool mem_window_is_writable(const struct mem_slot *slot, unsigned window, uint64_t offset,
+                            uint64_t bytes);
+/* In a handler, for a fault that is no write to what is not writable: whether it is of a page
+ * of a lazy share that the slot has mapped. It was absent; by now it may be there. */
 bool mem_share_fault(const struct mem_slot *slot, uintptr_t address, struct mem_share **share,
                      uint64_t *offset);
+/* Likewise: whether it is of a share that is mapped to be read only. */
+bool mem_share_is_read_only(const struct mem_slot *slot, uintptr_t address);
 
 /* Runs of pages that any slot has written since the last time, by offset in the share; may tell
  * of more, never of less. What is written while it looks is told now or the next time. */

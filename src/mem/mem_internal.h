@@ -2,6 +2,7 @@
 #ifndef WEFT_MEM_INTERNAL_H
 #define WEFT_MEM_INTERNAL_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/buffer.h"
@@ -48,6 +49,8 @@ struct mem_spans {
     size_t count, capacity;
 };
 
+struct mem_map;
+
 struct mem_slot {
     uint8_t *reservation;
     size_t reserved_bytes;
@@ -59,6 +62,7 @@ struct mem_slot {
     uint64_t restored_from;    /* id of that snapshot, or 0 */
     struct mem_spans scratch;  /* of mem_reset: its memory is used again */
     struct mem_tracker *track; /* owned, or NULL */
+    struct mem_map *shares;    /* owned; by offset, not overlapping */
 };
 
 struct mem_snapshot {
@@ -80,6 +84,10 @@ void mem_runs_fini(struct mem_runs *runs);
 
 /* Puts the run where it belongs; what it covers of others is cut off. */
 int mem_runs_insert(struct mem_runs *runs, const struct mem_run *run) MUST_CHECK;
+
+/* Those outside [first, end), with references of their own. *out is empty before. */
+int mem_runs_copy_outside(const struct mem_runs *runs, int64_t first, int64_t end,
+                          struct mem_runs *out) MUST_CHECK;
 
 int mem_spans_append(struct mem_spans *spans, int64_t first, int64_t end) MUST_CHECK;
 void mem_spans_fini(struct mem_spans *spans);
@@ -118,6 +126,26 @@ bool mem_scan_is_quick(void);
 int mem_scan_protect(const struct mem_slot *slot) MUST_CHECK;
 /* Appends the private pages without that protection. */
 int mem_scan_unprotected(const struct mem_slot *slot, struct mem_spans *out) MUST_CHECK;
+
+/* What was written at [place, place + bytes) since it was looked at last, by distance from
+ * place; it is protected again. The range is registered as shares are. */
+int mem_scan_take(const uint8_t *place, uint64_t bytes, struct mem_spans *out) MUST_CHECK;
+/* Protects all of it, also where nothing is yet. */
+int mem_scan_protect_all(const uint8_t *place, uint64_t bytes) MUST_CHECK;
+
+/* ---------------------------------------------------------------------- shares */
+
+/* The next part of [*at, end) that no share covers; *at goes behind it. False: no more. */
+bool mem_next_own(const struct mem_slot *slot, int64_t *at, int64_t end, struct mem_span *own);
+/* Whether any share covers some of [first, end). */
+bool mem_has_share(const struct mem_slot *slot, int64_t first, int64_t end);
+/* Lets go of all: the addresses are still mapped, and are to be mapped over or unmapped. */
+void mem_maps_drop(struct mem_slot *slot);
+/* Zeros of the slot's own where the shares were. */
+int mem_maps_reset(struct mem_slot *slot) MUST_CHECK;
+
+/* For a tracker: this part of the slot is anonymous memory again. */
+void mem_track_renew(struct mem_slot *slot, int64_t first, int64_t end);
 
 struct mem_file *mem_file_get(struct mem_file *file);
 void mem_file_put(struct mem_file *file); /* NULL is fine */

@@ -8,5 +8,6 @@ void
 mem_prepare(void)
 {
     (void)mem_track_way();     /* userfaultfd, where the kernel has it */
+    (void)mem_share_way();     /* another one */
     (void)mem_scan_is_quick(); /* pagemap */
 }

@@ -148,6 +148,8 @@ mem_reset(struct mem_slot *slot, const struct mem_snapshot *snapshot)
         return -EINVAL;
     err = fault_point("mem.reset");
     if (err == 0)
+        err = mem_maps_reset(slot);
+    if (err == 0)
         err = shrink_windows(slot, snapshot);
     if (err == 0)
         err = mem_snapshot_view(snapshot);

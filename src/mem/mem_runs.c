@@ -105,6 +105,21 @@ mem_runs_append_part(struct mem_runs *out, const struct mem_run *run, int64_t fi
 }
 
 int
+mem_runs_copy_outside(const struct mem_runs *runs, int64_t first, int64_t end, struct mem_runs *out)
+{
+    int err = 0;
+
+    for (size_t i = 0; i < runs->count && err == 0; i++) {
+        err = mem_runs_append_part(out, &runs->runs[i], INT64_MIN, first);
+        if (err == 0)
+            err = mem_runs_append_part(out, &runs->runs[i], end, INT64_MAX);
+    }
+    if (err != 0)
+        mem_runs_fini(out);
+    return err;
+}
+
+int
 mem_runs_insert(struct mem_runs *runs, const struct mem_run *run)
 {
     struct mem_runs joined = {0};

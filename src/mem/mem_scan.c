@@ -160,20 +160,55 @@ scan_unprotected(const struct mem_slot *slot, uint64_t flags, struct mem_spans *
     int err = 0;
 
     for (unsigned i = 0; i < slot->window_count && err == 0; i++) {
-        uintptr_t first = origin + (uintptr_t)mem_window_offset(i);
-        struct scan_args args = {
-            .flags = flags,
-            .start = i == 0 ? first - slot->below_bytes : first,
-            .end = first + slot->window_bytes[i],
-            .category_inverted = SCAN_IS_FILE | SCAN_IS_ZERO,
-            .category_mask = SCAN_IS_WRITTEN | SCAN_IS_FILE | SCAN_IS_ZERO,
-            .category_anyof_mask = SCAN_IS_PRESENT | SCAN_IS_SWAPPED, /* not what is not there */
-            .return_mask = SCAN_IS_WRITTEN,
-        };
+        int64_t at = mem_window_offset(i) - (i == 0 ? (int64_t)slot->below_bytes : 0);
+        int64_t end = mem_window_offset(i) + (int64_t)slot->window_bytes[i];
+        struct mem_span own;
 
-        err = scan(&args, origin, out, &is_refused);
+        while (err == 0 && mem_next_own(slot, &at, end, &own)) {
+            struct scan_args args = {
+                .flags = flags,
+                .start = origin + (uint64_t)own.first,
+                .end = origin + (uint64_t)own.end,
+                .category_inverted = SCAN_IS_FILE | SCAN_IS_ZERO,
+                .category_mask = SCAN_IS_WRITTEN | SCAN_IS_FILE | SCAN_IS_ZERO,
+                .category_anyof_mask = SCAN_IS_PRESENT | SCAN_IS_SWAPPED, /* what is there */
+                .return_mask = SCAN_IS_WRITTEN,
+            };
+
+            err = scan(&args, origin, out, &is_refused);
+        }
     }
     return err;
+}
+
+/* Only WRITTEN is asked for: then the kernel also tells of pages whose entry it has lost
+ * (reclaimed since they were written), as all others have a protected one. */
+int
+mem_scan_take(const uint8_t *place, uint64_t bytes, struct mem_spans *out)
+{
+    bool is_refused = false;
+    struct scan_args args = {
+        .flags = SCAN_WP_MATCHING | SCAN_CHECK_ASYNC,
+        .start = (uintptr_t)place,
+        .end = (uintptr_t)place + bytes,
+        .category_mask = SCAN_IS_WRITTEN,
+        .return_mask = SCAN_IS_WRITTEN,
+    };
+
+    return scan(&args, (uintptr_t)place, out, &is_refused);
+}
+
+int
+mem_scan_protect_all(const uint8_t *place, uint64_t bytes)
+{
+    bool is_refused = false;
+    struct scan_args args = {
+        .flags = SCAN_WP_MATCHING | SCAN_CHECK_ASYNC,
+        .start = (uintptr_t)place,
+        .end = (uintptr_t)place + bytes,
+    };
+
+    return scan(&args, (uintptr_t)place, NULL, &is_refused);
 }
 
 int

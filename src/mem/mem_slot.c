@@ -98,6 +98,7 @@ mem_slot_destroy(struct mem_slot *slot)
     if (slot == NULL)
         return;
     mem_track_stop(slot);
+    mem_maps_drop(slot);
     err = munmap(slot->reservation, slot->reserved_bytes);
     ASSERT(err == 0);
     mem_runs_fini(&slot->base);
@@ -159,6 +160,8 @@ map_run(struct mem_slot *slot, int64_t offset, uint64_t bytes, int fd, uint64_t 
 
     if (bytes == 0)
         return 0;
+    if (mem_has_share(slot, offset, offset + (int64_t)bytes))
+        return -EINVAL;
     err = fault_point("mem.map");
     if (err != 0)
         return err;

@@ -84,16 +84,27 @@ store_span(const struct mem_slot *slot, struct mem_span span, const struct mem_f
     return 0;
 }
 
+static int
+find_written(const struct mem_slot *slot, int64_t first, int64_t end, struct mem_spans *out)
+{
+    struct mem_span own;
+    int err = 0;
+
+    while (err == 0 && mem_next_own(slot, &first, end, &own))
+        err = mem_scan(slot, own.first, own.end, out);
+    return err;
+}
+
 /* Below and the first window lie side by side. */
 int
 mem_find_written(const struct mem_slot *slot, struct mem_spans *out)
 {
-    int err = mem_scan(slot, -(int64_t)slot->below_bytes, (int64_t)slot->window_bytes[0], out);
+    int err = find_written(slot, -(int64_t)slot->below_bytes, (int64_t)slot->window_bytes[0], out);
 
     for (unsigned i = 1; i < slot->window_count && err == 0; i++) {
         int64_t first = mem_window_offset(i);
 
-        err = mem_scan(slot, first, first + (int64_t)slot->window_bytes[i], out);
+        err = find_written(slot, first, first + (int64_t)slot->window_bytes[i], out);
     }
     return err;
 }

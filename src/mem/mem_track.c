@@ -92,26 +92,42 @@ mem_track_choose(enum mem_track_way wanted)
 /* ------------------------------------------------------------------- by the kernel */
 
 static int
-start_scan(struct mem_slot *slot)
+register_part(const struct mem_slot *slot, int64_t first, int64_t end)
 {
-    struct uffdio_register all = {
-        .range = {(uintptr_t)slot->reservation, slot->reserved_bytes},
+    struct uffdio_register part = {
+        .range = {(uintptr_t)slot->origin + (uint64_t)first,
+                  ROUND_UP((uint64_t)(end - first), MEM_PAGE_BYTES)},
         .mode = UFFDIO_REGISTER_MODE_WP,
     };
 
-    all.range.len = ROUND_UP(slot->reserved_bytes, MEM_PAGE_BYTES);
-    if (ioctl(fault_fd, UFFDIO_REGISTER, &all) != 0)
-        return -errno;
-    return mem_scan_protect(slot);
+    return ioctl(fault_fd, UFFDIO_REGISTER, &part) == 0 ? 0 : -errno;
+}
+
+/* Shares are registered elsewhere. */
+static int
+start_scan(struct mem_slot *slot)
+{
+    int64_t at = slot->reservation - slot->origin, end = at + (int64_t)slot->reserved_bytes;
+    struct mem_span own;
+    int err = 0;
+
+    while (err == 0 && mem_next_own(slot, &at, end, &own))
+        err = register_part(slot, own.first, own.end);
+    return err != 0 ? err : mem_scan_protect(slot);
 }
 
 static void
 stop_scan(struct mem_slot *slot)
 {
-    struct uffdio_range all = {(uintptr_t)slot->reservation,
-                               ROUND_UP(slot->reserved_bytes, MEM_PAGE_BYTES)};
+    int64_t at = slot->reservation - slot->origin, end = at + (int64_t)slot->reserved_bytes;
+    struct mem_span own;
 
-    (void)ioctl(fault_fd, UFFDIO_UNREGISTER, &all);
+    while (mem_next_own(slot, &at, end, &own)) {
+        struct uffdio_range part = {(uintptr_t)slot->origin + (uint64_t)own.first,
+                                    ROUND_UP((uint64_t)(own.end - own.first), MEM_PAGE_BYTES)};
+
+        (void)ioctl(fault_fd, UFFDIO_UNREGISTER, &part);
+    }
 }
 
 /* -------------------------------------------------------------------- by the faults */
@@ -141,12 +157,16 @@ page_number(const struct mem_tracker *tracker, int64_t offset, size_t *number)
 static int
 protect(const struct mem_slot *slot, int protection)
 {
-    size_t first = slot->below_bytes + slot->window_bytes[0];
-    int err = first > 0 ? mprotect(slot->origin - slot->below_bytes, first, protection) : 0;
+    int err = 0;
 
-    for (unsigned i = 1; i < slot->window_count && err == 0; i++)
-        if (slot->window_bytes[i] > 0)
-            err = mprotect(slot->origin + mem_window_offset(i), slot->window_bytes[i], protection);
+    for (unsigned i = 0; i < slot->window_count && err == 0; i++) {
+        int64_t at = mem_window_offset(i) - (i == 0 ? (int64_t)slot->below_bytes : 0);
+        int64_t end = mem_window_offset(i) + (int64_t)slot->window_bytes[i];
+        struct mem_span own;
+
+        while (err == 0 && mem_next_own(slot, &at, end, &own))
+            err = mprotect(slot->origin + own.first, (size_t)(own.end - own.first), protection);
+    }
     return err == 0 ? 0 : -errno;
 }
 
@@ -204,7 +224,7 @@ note(struct mem_tracker *tracker, int64_t offset)
         tracker->slot->origin + offset / (int64_t)MEM_PAGE_BYTES * (int64_t)MEM_PAGE_BYTES;
     size_t number;
 
-    if (!page_number(tracker, offset, &number))
+    if (!page_number(tracker, offset, &number) || mem_has_share(tracker->slot, offset, offset + 1))
         return false;
     if (offset < 0) /* division rounds towards zero */
         page = tracker->slot->origin - ROUND_UP((uint64_t)-offset, MEM_PAGE_BYTES);
@@ -227,6 +247,19 @@ mem_track_fault(uintptr_t address)
             return note(t, (int64_t)(address - (uintptr_t)t->slot->origin));
     }
     return false;
+}
+
+/* It is zero now, so it counts as written where the pages were noted by faults; the
+ * kernel tells of it when it is written. */
+void
+mem_track_renew(struct mem_slot *slot, int64_t first, int64_t end)
+{
+    if (slot->track == NULL)
+        return;
+    if (slot->track->written == NULL)
+        (void)register_part(slot, first, end);
+    else
+        mem_track_touch(slot, slot->origin + first, (size_t)(end - first));
 }
 
 void
