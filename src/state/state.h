@@ -14,6 +14,7 @@
 #ifndef WEFT_STATE_H
 #define WEFT_STATE_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,6 +29,9 @@
 #define STATE_OPS_MAX       65536u
 #define STATE_CHUNK_BYTES   65536u
 #define STATE_LIST_MAX      1024u
+/* The condition does not hold, the lock is taken: what tier.h and guests call EAGAIN, which means
+ * "not yet" here. */
+#define STATE_EREFUSED EBUSY
 
 struct state;
 
@@ -100,6 +104,10 @@ struct state_result {
     size_t count;
     uint32_t *counts;  /* owned; of STATE_READ */
     size_t item_count; /* records, or keys */
+    /* STATE_STAT: */
+    uint64_t lives_ns;
+    bool is_log;     /* where the tier says it */
+    bool is_current; /* all of it is here, and is what there is globally */
 };
 void state_result_fini(struct state_result *result);
 
