@@ -142,9 +142,9 @@ reserve_runs(struct op *op, size_t more)
 static int
 add_runs(struct op *op, const Rpc__StatePush *push, const char **why)
 {
-    uint64_t end = op->run_count == 0 ? 0
-                                      : op->runs[op->run_count - 1].offset +
-                                            op->runs[op->run_count - 1].count;
+    uint64_t end = op->run_count == 0
+                       ? 0
+                       : op->runs[op->run_count - 1].offset + op->runs[op->run_count - 1].count;
 
     for (size_t i = 0; i < push->n_runs; i++) {
         const Rpc__StateRun *run = push->runs[i];

@@ -79,7 +79,8 @@ apply_all(struct tier *tier, struct key *key, struct change *change)
     int err;
 
     tier_draft_init(&change->draft, tier, key);
-    TAILQ_FOREACH(op, &key->batch, next) {
+    TAILQ_FOREACH(op, &key->batch, next)
+    {
         const char *why = NULL;
 
         tier_draft_apply(&change->draft, op, &why);
@@ -105,8 +106,8 @@ find_holder(const struct key *key)
     struct op *op, *last = NULL;
 
     TAILQ_FOREACH(op, &key->batch, next)
-        if (op->is_changed && op->is != RPC__STATE_ASK__IS_EXPIRE)
-            last = op;
+    if (op->is_changed && op->is != RPC__STATE_ASK__IS_EXPIRE)
+        last = op;
     return last != NULL && last->hold && last->is == RPC__STATE_ASK__IS_PUSH ? last : NULL;
 }
 
@@ -172,7 +173,8 @@ process(struct tier *tier, struct key *key, struct change *change)
 {
     struct op *op;
 
-    TAILQ_FOREACH(op, &key->batch, next) {
+    TAILQ_FOREACH(op, &key->batch, next)
+    {
         op->is_changed = false;
         op->err = 0;
     }

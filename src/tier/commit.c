@@ -46,8 +46,7 @@ tier_commit_add(struct commit *commit, const char *table, const struct folder *k
 
     ASSERT(commit->count < commit->capacity);
     commit->keys[commit->count] = *key;
-    *one = (struct store_change){
-        .key = {table, commit->keys[commit->count].bytes, key->count}};
+    *one = (struct store_change){.key = {table, commit->keys[commit->count].bytes, key->count}};
     commit->count++;
     return one;
 }

@@ -96,8 +96,8 @@ tier_draft_settle(struct draft *draft, bool is_done)
     if (!is_done)
         return;
     tenant->bytes += draft->after.size - draft->before.size;
-    tenant->keys += (uint64_t)(draft->after.kind != TIER_NONE) -
-                    (uint64_t)(draft->before.kind != TIER_NONE);
+    tenant->keys +=
+        (uint64_t)(draft->after.kind != TIER_NONE) - (uint64_t)(draft->before.kind != TIER_NONE);
     key->counted = draft->after.size;
     key->is_counted = draft->after.kind != TIER_NONE;
 }

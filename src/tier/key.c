@@ -92,8 +92,8 @@ tier_key_get(struct tier *tier, struct tenant *tenant, const char *name, size_t 
     struct key **first = bucket(tier, tenant, name, count);
     struct key *key = *first;
 
-    while (key != NULL && (key->tenant != tenant || key->count != count ||
-                           memcmp(key->name, name, count) != 0))
+    while (key != NULL &&
+           (key->tenant != tenant || key->count != count || memcmp(key->name, name, count) != 0))
         key = key->next;
     if (key == NULL) {
         key = key_new(tenant, name, count);
@@ -165,8 +165,8 @@ tier_hold_find(const struct key *key, const struct tier_session *session)
     struct hold *hold;
 
     LIST_FOREACH(hold, &key->holds, of_key)
-        if (hold->session == session)
-            break;
+    if (hold->session == session)
+        break;
     return hold;
 }
 
@@ -213,8 +213,8 @@ tier_key_has_push(const struct key *key, const struct tier_session *session)
     const struct op *op;
 
     TAILQ_FOREACH(op, &key->batch, next)
-        if (op->session == session && op->is == RPC__STATE_ASK__IS_PUSH)
-            return true;
+    if (op->session == session && op->is == RPC__STATE_ASK__IS_PUSH)
+        return true;
     return false;
 }
 
@@ -251,8 +251,8 @@ is_any_seen(const struct key *key)
     const struct op *op;
 
     TAILQ_FOREACH(op, &key->batch, next)
-        if (op->is != RPC__STATE_ASK__IS_EXPIRE)
-            return true;
+    if (op->is != RPC__STATE_ASK__IS_EXPIRE)
+        return true;
     return false;
 }
 
@@ -295,7 +295,8 @@ tier_key_fill(struct key *key)
     uint64_t bytes = 0;
     uint32_t count = 0;
 
-    TAILQ_FOREACH(op, &key->batch, next) {
+    TAILQ_FOREACH(op, &key->batch, next)
+    {
         bytes += weight(op);
         count++;
         if (is_alone(op))
@@ -303,8 +304,8 @@ tier_key_fill(struct key *key)
     }
     while ((op = TAILQ_FIRST(&key->queue)) != NULL && tier_op_is_change(op)) {
         bytes += weight(op);
-        if (count > 0 && (count >= TIER_BATCH_OPS_MAX || bytes > TIER_BATCH_BYTES_MAX ||
-                          is_alone(op)))
+        if (count > 0 &&
+            (count >= TIER_BATCH_OPS_MAX || bytes > TIER_BATCH_BYTES_MAX || is_alone(op)))
             return;
         TAILQ_REMOVE(&key->queue, op, next);
         TAILQ_INSERT_TAIL(&key->batch, op, next);

@@ -21,8 +21,8 @@ tier_lock_is_fence(const struct key *key, uint64_t fence)
     const struct lock *lock;
 
     TAILQ_FOREACH(lock, &key->locked, of_key)
-        if (lock->is_write && lock->fence == fence)
-            return true;
+    if (lock->is_write && lock->fence == fence)
+        return true;
     return false;
 }
 
@@ -150,8 +150,8 @@ has_one(const struct tier_session *session, const struct key *key, uint64_t owne
     const struct lock *lock;
 
     LIST_FOREACH(lock, &session->locks, of_session)
-        if (lock->key == key && lock->owner == owner)
-            return true;
+    if (lock->key == key && lock->owner == owner)
+        return true;
     return false;
 }
 
@@ -186,10 +186,8 @@ lock_new(struct tier *tier, struct op *op)
 
     if (lock == NULL)
         return NULL;
-    *lock = (struct lock){.key = op->key,
-                          .session = op->session,
-                          .owner = op->owner,
-                          .is_write = op->is_write};
+    *lock = (struct lock){
+        .key = op->key, .session = op->session, .owner = op->owner, .is_write = op->is_write};
     return lock;
     (void)tier;
 }
@@ -244,8 +242,8 @@ tier_lock_unlock(struct tier *tier, struct op *op)
     struct lock *lock;
 
     TAILQ_FOREACH(lock, &op->key->locked, of_key)
-        if (lock->fence == op->fence && lock->session == op->session)
-            break;
+    if (lock->fence == op->fence && lock->session == op->session)
+        break;
     if (lock == NULL) {
         tier_op_fail(tier, op, -ESTALE, "no lock with this fence is held here");
         return;

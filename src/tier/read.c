@@ -12,8 +12,7 @@
 static bool
 is_expired(const struct tier *tier, const struct head *head)
 {
-    return head->kind != TIER_NONE && head->expires_ns != 0 &&
-           head->expires_ns <= tier_real(tier);
+    return head->kind != TIER_NONE && head->expires_ns != 0 && head->expires_ns <= tier_real(tier);
 }
 
 static int

@@ -158,8 +158,9 @@ tier_redo_write(struct draft *draft, struct diag *diag)
         err = tier_redo_end(draft->tier, draft->key, &stored, diag);
     draft->after.stored = draft->after.kind == TIER_NONE ? 0 : stored;
     /* It is in doubt now, and read anew before anybody is told. */
-    return err == 0 ? 0 : diag_set(diag, err == -ESHUTDOWN || err == -ENOMEM ? err : -EIO,
-                                   "a large change of state could not be written");
+    return err == 0 ? 0
+                    : diag_set(diag, err == -ESHUTDOWN || err == -ENOMEM ? err : -EIO,
+                               "a large change of state could not be written");
 }
 
 /* --------------------------------------------------------------------------------- end */
@@ -169,7 +170,7 @@ struct page {
     struct {
         struct folder name;
         size_t at, count;
-    } * list;
+    } *list;
     size_t count;
     struct buffer bytes;
 };

@@ -135,8 +135,8 @@ first_waiting(const struct tier_session *session)
     struct lock *lock;
 
     LIST_FOREACH(lock, &session->locks, of_session)
-        if (lock->op != NULL)
-            break;
+    if (lock->op != NULL)
+        break;
     return lock;
 }
 
@@ -334,10 +334,10 @@ hear_yield(struct tier_session *session, const Rpc__StateYield *yield)
     tier_lock(session->tier);
     is_fine = yield->serial > 0 && yield->serial <= session->serial;
     LIST_FOREACH(hold, &session->taken, of_session)
-        if (hold->serial == yield->serial) {
-            tier_hold_drop(session->tier, hold);
-            break;
-        }
+    if (hold->serial == yield->serial) {
+        tier_hold_drop(session->tier, hold);
+        break;
+    }
     tier_unlock(session->tier);
     return is_fine;
 }

@@ -9,9 +9,9 @@
 #include "base/assert.h"
 #include "tier/tier_internal.h"
 
-#define FLOOR_STEP     (UINT64_C(1) << 20)
-#define HEAD_CHANGES   4u /* the term, the head, what was due, what is */
-#define TRIM_AT_ONCE   1000u
+#define FLOOR_STEP   (UINT64_C(1) << 20)
+#define HEAD_CHANGES 4u /* the term, the head, what was due, what is */
+#define TRIM_AT_ONCE 1000u
 
 int
 tier_commit_head(struct commit *commit, const struct key *key, const struct head *before,
@@ -226,8 +226,8 @@ fill_cache(struct draft *draft)
         struct draft_chunk *one = &draft->chunks.list[i];
 
         if (one->is_changed)
-            tier_cache_release(cache, tier_cache_put(cache, draft->key, one->number, one->bytes,
-                                                     one->count));
+            tier_cache_release(
+                cache, tier_cache_put(cache, draft->key, one->number, one->bytes, one->count));
         else
             free(one->bytes);
         one->bytes = NULL;

@@ -37,8 +37,8 @@ scan_head(void *context, const struct store_record *record)
     struct tenant *tenant = tenant_of(scan->tier, record->key, record->key_count);
     struct head head = {0};
 
-    scan->err = tenant == NULL ? -ENOMEM
-                               : tier_head_read(record->value, record->value_count, &head);
+    scan->err =
+        tenant == NULL ? -ENOMEM : tier_head_read(record->value, record->value_count, &head);
     if (scan->err != 0)
         return false;
     tenant->keys++;
@@ -76,9 +76,8 @@ tier_scan(struct tier *tier, struct diag *diag)
     static const struct {
         const char *table;
         store_visit_fn visit;
-    } scans[] = {{tier_table_head, scan_head},
-                 {tier_table_tenant, scan_tenant},
-                 {tier_table_due, scan_due}};
+    } scans[] = {
+        {tier_table_head, scan_head}, {tier_table_tenant, scan_tenant}, {tier_table_due, scan_due}};
     struct scan scan = {.tier = tier};
     int err = 0;
 
@@ -226,8 +225,7 @@ tier_sweep_run(struct tier *tier, struct job *job)
         return;
     tier_unlock(tier);
     due.names = tier_alloc(TIER_SWEEP_PAGE * sizeof(*due.names));
-    err = due.names == NULL ? -ENOMEM
-                            : store_list(tier->config.store, &range, add_due, &due, NULL);
+    err = due.names == NULL ? -ENOMEM : store_list(tier->config.store, &range, add_due, &due, NULL);
     tier_lock(tier);
     sweep_on(tier, &due, err);
     free(due.names);

@@ -329,9 +329,9 @@ take_epoch(struct tier *tier, struct diag *diag)
     struct folder name = {.count = 3, .bytes = "one"};
     uint64_t version, epoch = 0;
     uint8_t bytes[8];
-    int err = store_get(tier->config.store,
-                        &(struct store_key){tier_table_epoch, name.bytes, name.count}, &value,
-                        &version, diag);
+    int err =
+        store_get(tier->config.store, &(struct store_key){tier_table_epoch, name.bytes, name.count},
+                  &value, &version, diag);
 
     if (err == 0 && value.count == sizeof(bytes))
         epoch = tier_number_read(value.bytes);

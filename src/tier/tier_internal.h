@@ -82,10 +82,10 @@ struct word {
         Rpc__StateTake take;
         Rpc__StateAnswer answer;
     };
-    void *owned; /* bytes */
-    char *text;  /* owned */
+    void *owned;           /* bytes */
+    char *text;            /* owned */
     Rpc__StateItem *items; /* owned, with their keys */
-    struct op *op; /* that it is a part of */
+    struct op *op;         /* that it is a part of */
 };
 STAILQ_HEAD(words, word);
 
@@ -147,10 +147,10 @@ struct key {
     TAILQ_ENTRY(key) idle;
     uint32_t refs; /* ops, holds, locks */
     struct head head;
-    bool is_known;         /* head is what the store has */
-    bool is_uncertain;     /* a commit's outcome is unknown: look for a redo record */
-    uint64_t counted;      /* bytes, in the tenant's */
-    bool is_counted;       /* in the tenant's keys */
+    bool is_known;     /* head is what the store has */
+    bool is_uncertain; /* a commit's outcome is unknown: look for a redo record */
+    uint64_t counted;  /* bytes, in the tenant's */
+    bool is_counted;   /* in the tenant's keys */
     bool is_changing;
     uint32_t reading;
     struct ops queue, batch, watches;
@@ -185,7 +185,7 @@ struct op {
     uint64_t offset, size, version, fence, lives_ns, wait_ns, operand, owner;
     uint32_t count_max, bytes_max;
     bool has_condition, may_create, replaces, hold, is_float, is_write;
-    bool is_waiting; /* for a lock, or something to see */
+    bool is_waiting;               /* for a lock, or something to see */
     bool is_gathering, is_refused; /* refused: its answer comes with its last piece */
     struct run *runs;
     size_t run_count, run_capacity;
@@ -332,7 +332,7 @@ int tier_ask_end(struct op *op, const char **why); /* all pieces are there */
 /* key.c; with the lock */
 struct key *tier_key_get(struct tier *tier, struct tenant *tenant, const char *name, size_t count);
 void tier_key_put(struct tier *tier, struct key *key);
-void tier_key_fill(struct key *key); /* its batch, from the queue */
+void tier_key_fill(struct key *key);                    /* its batch, from the queue */
 void tier_key_take(struct tier *tier, struct key *key); /* for its batch */
 bool tier_key_has_push(const struct key *key, const struct tier_session *session);
 void tier_key_poke(struct tier *tier, struct key *key); /* whatever can go on goes on */
@@ -412,7 +412,7 @@ struct draft {
     struct draft_chunks chunks;
     struct op *records[TIER_BATCH_OPS_MAX]; /* appended; borrowed */
     size_t record_count;
-    uint64_t floor; /* 0: no value was removed */
+    uint64_t floor;                         /* 0: no value was removed */
     uint64_t bytes_reserved, keys_reserved; /* in the tenant's */
 };
 void tier_draft_init(struct draft *draft, struct tier *tier, struct key *key);
@@ -440,7 +440,7 @@ int tier_redo_end_all(struct tier *tier, struct diag *diag) MUST_CHECK;
 void tier_change_run(struct tier *tier, struct key *key); /* with the lock */
 
 /* read.c */
-void tier_read_run(struct tier *tier, struct key *key); /* with the lock */
+void tier_read_run(struct tier *tier, struct key *key);  /* with the lock */
 bool tier_read_inline(struct tier *tier, struct op *op); /* with the lock; it was answered */
 void tier_list_run(struct tier *tier, struct job *job);
 
