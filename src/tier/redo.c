@@ -20,9 +20,8 @@
 #include "base/fault.h"
 #include "tier/tier_internal.h"
 
-#define CHANGES_MAX 1024u
-#define BYTES_MAX   (16u << 20)
-#define REDO_BYTES  (16u + 2u * TIER_HEAD_BYTES)
+#define BYTES_MAX  (16u << 20)
+#define REDO_BYTES (16u + 2u * TIER_HEAD_BYTES)
 
 struct redo {
     bool is_chunks_gone, is_records_gone;
@@ -91,11 +90,13 @@ write_some(struct draft *draft, size_t *at, struct diag *diag)
     struct commit commit;
     struct folder name;
     size_t bytes = 0;
-    int err = tier_commit_init(&commit, draft->tier, CHANGES_MAX + 1);
+    int err = tier_commit_init(&commit, draft->tier, draft->tier->redo_changes_max + 1);
 
     if (err != 0)
         return err;
-    for (; *at < draft->chunks.count && bytes < BYTES_MAX && commit.count < CHANGES_MAX; ++*at) {
+    for (; *at < draft->chunks.count && bytes < BYTES_MAX &&
+           commit.count < draft->tier->redo_changes_max;
+         ++*at) {
         const struct draft_chunk *chunk = &draft->chunks.list[*at];
         struct store_change *one;
 
@@ -171,7 +172,7 @@ struct page {
         struct folder name;
         size_t at, count;
     } *list;
-    size_t count;
+    size_t count, capacity;
     struct buffer bytes;
 };
 
@@ -180,7 +181,7 @@ page_add(void *context, const struct store_record *record)
 {
     struct page *page = context;
 
-    if (record->key_count > sizeof(page->list->name.bytes) || page->count == CHANGES_MAX / 2)
+    if (record->key_count > sizeof(page->list->name.bytes) || page->count == page->capacity)
         return false;
     memcpy(page->list[page->count].name.bytes, record->key, record->key_count);
     page->list[page->count].name.count = record->key_count;
@@ -206,14 +207,15 @@ page_read(struct tier *tier, const struct key *key, const char *table, struct pa
     struct store_range range;
     int err;
 
-    *out = (struct page){.list = tier_alloc(CHANGES_MAX / 2 * sizeof(*out->list))};
+    *out = (struct page){.capacity = tier->redo_changes_max / 2};
+    out->list = tier_alloc(out->capacity * sizeof(*out->list));
     if (out->list == NULL)
         return -ENOMEM;
     tier_folder(key, &name);
     range = (struct store_range){.table = table,
                                  .prefix = name.bytes,
                                  .prefix_count = name.count,
-                                 .count_max = CHANGES_MAX / 2};
+                                 .count_max = (uint32_t)out->capacity};
     err = fault_point("tier.redo");
     if (err == 0)
         err = store_list(tier->config.store, &range, page_add, out, diag);
@@ -230,7 +232,7 @@ page_commit(struct tier *tier, const char *table, const struct page *page, bool 
             struct diag *diag)
 {
     struct commit commit;
-    int err = tier_commit_init(&commit, tier, CHANGES_MAX + 1);
+    int err = tier_commit_init(&commit, tier, tier->redo_changes_max + 1);
 
     if (err != 0)
         return err;

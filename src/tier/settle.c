@@ -113,7 +113,7 @@ is_too_large(const struct draft *draft)
 {
     uint64_t bytes = 0, parts = count_gone(draft) + draft->record_count + draft->chunks.count;
 
-    if (parts > TIER_COMMIT_PARTS_MAX)
+    if (parts > draft->tier->commit_parts_max)
         return true;
     for (size_t i = 0; i < draft->chunks.count; i++)
         bytes += draft->chunks.list[i].count;

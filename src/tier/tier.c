@@ -362,6 +362,8 @@ init(struct tier *tier, const struct tier_config *config, const struct tier_cloc
         tier->config.lease_ns = TIER_LEASE_NS;
     if (config->threads == 0 || config->threads > TIER_THREADS_MAX)
         tier->config.threads = config->threads == 0 ? THREADS_DEFAULT : TIER_THREADS_MAX;
+    tier->commit_parts_max = TIER_COMMIT_PARTS_MAX;
+    tier->redo_changes_max = TIER_REDO_CHANGES_MAX;
     STAILQ_INIT(&tier->unsaid);
     STAILQ_INIT(&tier->answered);
     TAILQ_INIT(&tier->jobs);

@@ -2,7 +2,7 @@
  *
  * The tier on a directory.
  */
-#include "tier/values_testing.h"
+#include "tier/history_testing.h"
 
 static char directory[64], address[80];
 
@@ -31,6 +31,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         VALUES_TESTS,
+        SESSIONS_TESTS,
+        HISTORY_TESTS,
     };
 
     return cmocka_run_group_tests(tests, start_all, stop_all);

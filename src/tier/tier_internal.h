@@ -37,6 +37,7 @@
 #define TIER_BATCH_BYTES_MAX  (16u << 20) /* of the chunks that several changes touch */
 #define TIER_COMMIT_BYTES_MAX (48u << 20)
 #define TIER_COMMIT_PARTS_MAX 3000u /* chunks and records */
+#define TIER_REDO_CHANGES_MAX 1024u /* of one commit of many */
 #define TIER_UNSAID_BYTES_MAX (16u << 20)
 #define TIER_INLINE_BYTES_MAX (1u << 20) /* a pull that is answered where it is heard */
 #define TIER_WHOLE_BYTES_MAX  (256u << 20)
@@ -283,7 +284,8 @@ struct tier {
     pthread_t *threads, timekeeper;
     uint32_t thread_count;
     bool has_timekeeper;
-    pthread_mutex_t floor_lock; /* alone, before a commit that raises a floor */
+    size_t commit_parts_max, redo_changes_max; /* tests lower them */
+    pthread_mutex_t floor_lock;                /* alone, before a commit that raises a floor */
 };
 
 void *tier_alloc(size_t bytes) MUST_CHECK; /* zeros, or NULL; fault point tier.alloc */

@@ -6,6 +6,8 @@
 #ifndef WEFT_TIER_TIER_TESTING_H
 #define WEFT_TIER_TIER_TESTING_H
 
+#include <time.h>
+
 #include "store/store_testing.h"
 #include "tier/tier_internal.h"
 
