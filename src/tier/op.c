@@ -98,7 +98,7 @@ tier_op_answer(struct tier *tier, struct op *op, const char *why)
     answer->message = op->word.text != NULL ? op->word.text : (char *)protobuf_c_empty_string;
     if (op->is == RPC__STATE_ASK__IS__NOT_SET) {
         tier_sweep_done(tier, op->err);
-        tier_op_free(op);
+        tier_word_free(&op->word);
     } else if (op->session != NULL) {
         leave_session(op);
     } else {

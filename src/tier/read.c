@@ -290,18 +290,20 @@ count_pull(struct tier *tier, const struct op *op)
 static void
 run_one(struct tier *tier, struct op *op)
 {
+    Rpc__StateAsk__IsCase is = op->is;
+
     tier_lock(tier);
     op->head = op->key->head;
-    if (op->is == RPC__STATE_ASK__IS_PULL)
+    if (is == RPC__STATE_ASK__IS_PULL)
         count_pull(tier, op);
-    if (op->is == RPC__STATE_ASK__IS_WATCH)
-        tier_watch_ask(tier, op);
+    if (is == RPC__STATE_ASK__IS_WATCH)
+        tier_watch_ask(tier, op); /* the op may be gone */
     tier_unlock(tier);
-    if (op->is == RPC__STATE_ASK__IS_PULL)
+    if (is == RPC__STATE_ASK__IS_PULL)
         pull(tier, op);
-    else if (op->is == RPC__STATE_ASK__IS_READ)
+    else if (is == RPC__STATE_ASK__IS_READ)
         read_log(tier, op);
-    else if (op->is == RPC__STATE_ASK__IS_STAT)
+    else if (is == RPC__STATE_ASK__IS_STAT)
         answer(tier, op, op->head.kind == TIER_NONE ? -ENOENT : 0, "there is no such key");
 }
 

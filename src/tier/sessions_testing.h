@@ -229,7 +229,8 @@ test_an_expired_fence_is_refused_and_the_next_is_not(void **state)
     assert_int_equal(LOCK(&dead, "fence", .mode = WRITING, .owner = 1), 0);
     fence = dead.result;
     assert_int_equal(
-        PUSH(&dead, "fence", "old", .count = 8, .size = 8, .creates = true, .fence = fence), 0);
+        PUSH(&dead, "fence", "old\0\0\0\0", .count = 8, .size = 8, .creates = true, .fence = fence),
+        0);
     lock = SEND_LOCK(&next, "fence", .mode = WRITING, .owner = 1, .wait_ns = UINT64_MAX);
     testing_pass(testing_tier, LEASE);
     assert_true(cell_beat(&next, 1));
@@ -251,7 +252,8 @@ test_an_expired_fence_is_refused_and_the_next_is_not(void **state)
     /* A fence to read does not allow to write. */
     assert_true(cell_beat(&dead, 3));
     assert_int_equal(LOCK(&dead, "fence", .mode = READING, .owner = 1), 0);
-    assert_int_equal(PUSH(&dead, "fence", "bad", .count = 8, .fence = dead.result), -ESTALE);
+    assert_int_equal(PUSH(&dead, "fence", "bad\0\0\0\0", .count = 8, .fence = dead.result),
+                     -ESTALE);
     cell_close(&dead, true);
     cell_close(&next, true);
 }
