@@ -142,6 +142,25 @@ again(struct cell *cell, struct task *task)
     (void)pthread_mutex_unlock(&cell->lock);
 }
 
+/* What it touches is brought, while it waits without a thread. */
+static void
+fetch(struct cell *cell, struct task *task, struct faaslet_outcome *outcome)
+{
+    int err = cell->on_absent == NULL
+                  ? -EFAULT
+                  : cell->on_absent(faaslet_process(task->faaslet), outcome->absent.share,
+                                    outcome->absent.offset);
+
+    if (err == 0) {
+        again(cell, task);
+    } else if (err == -EINPROGRESS) {
+        outcome->wait = (struct faaslet_wait){.deadline_ns = CLOCK_NEVER_NS};
+        wait_for(cell, task, &outcome->wait);
+    } else {
+        end_failed(cell, task, err, "a part of state that it touched is not to be had");
+    }
+}
+
 static int
 begin(struct task *task)
 {
@@ -186,6 +205,9 @@ run(struct cell *cell, struct task *task)
     switch (outcome.kind) {
     case FAASLET_PENDING:
         wait_for(cell, task, &outcome.wait);
+        return;
+    case FAASLET_ABSENT:
+        fetch(cell, task, &outcome);
         return;
     case FAASLET_PREEMPTED:
     case FAASLET_SNAPSHOT:
@@ -453,6 +475,7 @@ cell_create(const struct cell_config *config, struct cell **out, struct diag *di
     cell->slots_max = config->slots_max != 0 ? config->slots_max : CELL_SLOTS_DEFAULT;
     cell->tick_ns = config->tick_ns != 0 ? config->tick_ns : CELL_TICK_NS;
     cell->calls_max = config->calls_max;
+    cell->on_absent = config->on_absent;
     cell->watcher_until_ns = CLOCK_NEVER_NS;
     (void)pthread_mutex_init(&cell->lock, NULL);
     (void)pthread_cond_init(&cell->work, NULL);

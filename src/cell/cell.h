@@ -33,14 +33,20 @@
 
 struct cell;
 struct cell_function;
+struct mem_share;
+
+/* A call touches a page of a share that is absent; its record. 0: it is there now. -EINPROGRESS:
+ * the call is woken when it is. Else the call ends as CELL_FAILED. On an executor's thread. */
+typedef int (*cell_absent_fn)(void *process, const struct mem_share *share, uint64_t offset);
 
 struct cell_config {
-    unsigned executors; /* 0: the cores that this process may use */
-    uint32_t slots_max; /* Faaslets that hold a slot at one time; 0: the default */
-    uint64_t tick_ns;   /* half a quantum; 0: the default */
-    uint32_t calls_max; /* calls that exist at one time; 0: no limit */
-    int epoll, event;   /* both taken, also on failure: an epoll and an eventfd that does not
-                         * wait, which a sealed process cannot make; 0: none */
+    unsigned executors;       /* 0: the cores that this process may use */
+    uint32_t slots_max;       /* Faaslets that hold a slot at one time; 0: the default */
+    uint64_t tick_ns;         /* half a quantum; 0: the default */
+    uint32_t calls_max;       /* calls that exist at one time; 0: no limit */
+    cell_absent_fn on_absent; /* NULL: nothing can be absent */
+    int epoll, event;         /* both taken, also on failure: an epoll and an eventfd that does not
+                               * wait, which a sealed process cannot make; 0: none */
 };
 
 /* -ENOMEM, -EAGAIN (no threads): diag says what. */

@@ -107,6 +107,7 @@ struct cell {
     uint64_t next_id;
     uint32_t slots_max, slots_in_use;
     uint64_t tick_ns;
+    cell_absent_fn on_absent;
     unsigned idle;
     bool is_waking; /* an idle executor is on its way: it wakes the next where there is more */
     bool is_ending, is_over;

@@ -115,6 +115,7 @@ set_up(struct serve *serve, const Rpc__CellSetup *setup, struct diag *diag)
         .executors = setup->executors != 0 ? setup->executors : serve->processors,
         .slots_max = setup->slots_max,
         .tick_ns = setup->tick_ns,
+        .on_absent = serve_state_absent,
         .epoll = serve->cell_epoll,
         .event = serve->cell_event,
     };

@@ -93,7 +93,13 @@ serve_state_timeout_ms(const struct serve *serve)
     at_ns = state_tick(serve->chain.state, now_ns);
     if (at_ns == CLOCK_NEVER_NS)
         return -1;
-    return at_ns <= now_ns ? 0 : (int)((at_ns - now_ns) / 1000000 < 1000
-                                           ? (at_ns - now_ns) / 1000000 + 1
-                                           : 1000);
+    return at_ns <= now_ns
+               ? 0
+               : (int)((at_ns - now_ns) / 1000000 < 1000 ? (at_ns - now_ns) / 1000000 + 1 : 1000);
+}
+
+int
+serve_state_absent(void *process, const struct mem_share *share, uint64_t offset)
+{
+    return hostcall_process_touch(process, share, offset);
 }

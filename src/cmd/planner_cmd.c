@@ -65,6 +65,7 @@ struct node {
     struct catalog *catalog;
     struct planner *planner;
     struct meter *meter;
+    struct tier *tier;
     struct hosts *hosts;
     pthread_rwlock_t lock;   /* of the next: calls end while it opens and closes */
     struct gateway *gateway; /* NULL: not yet, or not any more */
@@ -255,6 +256,16 @@ lead(struct node *node, const struct planner_command *command, struct diag *diag
     }
 }
 
+/* It writes under the planner's lease. */
+static int
+open_tier(struct node *node, struct diag *diag)
+{
+    const struct tier_config config = {
+        .store = node->store, .lease = "planner", .term = planner_term(node->planner)};
+
+    return tier_create(&config, &node->tier, diag);
+}
+
 static int
 open_node(struct node *node, const struct planner_command *command, struct diag *diag)
 {
@@ -272,6 +283,8 @@ open_node(struct node *node, const struct planner_command *command, struct diag 
         err = catalog_open(node->store, node->key, &node->catalog, diag);
     if (err == 0)
         err = make_admin(node, command, diag);
+    if (err == 0)
+        err = open_tier(node, diag);
     return err;
 }
 
@@ -281,6 +294,7 @@ serve(struct node *node, const struct planner_command *command, struct diag *dia
     const struct hosts_config hosts = {.planner = node->planner,
                                        .catalog = node->catalog,
                                        .store = node->store,
+                                       .tier = node->tier,
                                        .key = node->key,
                                        .name = node->holder,
                                        .address = command->hosts};
@@ -330,6 +344,7 @@ close_node(struct node *node)
 {
     gateway_destroy(set_gateway(node, NULL));
     hosts_destroy(node->hosts);
+    tier_destroy(node->tier);
     planner_destroy(node->planner);
     meter_close(node->meter);
     catalog_close(node->catalog);

@@ -150,6 +150,7 @@ struct hostcall_config {
 };
 
 struct hostcall_process;
+struct mem_share;
 
 /* Copies everything it needs; opens the directories. -ENOENT, -ENOTDIR: diag
  * names the path. */
@@ -161,6 +162,11 @@ void hostcall_process_destroy(struct hostcall_process *process); /* NULL is fine
  * process goes on. */
 const uint8_t *hostcall_process_output(const struct hostcall_process *process, unsigned stream,
                                        size_t *count);
+
+/* A page of a share that it has mapped is absent (faaslet.h: FAASLET_ABSENT). 0: it is there now.
+ * -EINPROGRESS: the call is woken when it is. Else it is not to be had. */
+int hostcall_process_touch(struct hostcall_process *process, const struct mem_share *share,
+                           uint64_t offset) MUST_CHECK;
 
 /* Whether it can be started from a frozen copy of it in another process: -ENOTSUP, and
  * diag names the descriptor that cannot go there (a pipe, a socket). */

@@ -181,6 +181,7 @@ hostcall_process_destroy(struct hostcall_process *process)
         return;
     files_table_fini(&process->files);
     device_fini(&process->device);
+    state_maps_fini(process);
     buffer_fini(&process->args.bytes);
     buffer_fini(&process->env.bytes);
     buffer_fini(&process->names.bytes);

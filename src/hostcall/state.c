@@ -14,7 +14,7 @@
 #define MAPS_MAX   1024u
 #define LOCK_WRITE 1u
 #define LOCK_HERE  2u
-#define FLAGS_ALL  (STATE_MAP_WRITE | STATE_MAP_LAZY | STATE_MAP_CREATE)
+#define FLAGS_ALL  ((uint32_t)(STATE_MAP_WRITE | STATE_MAP_LAZY | STATE_MAP_CREATE))
 
 struct guest_info {
     uint64_t size, version, lives_ns;
@@ -72,7 +72,17 @@ begin(struct asking *asking, struct faaslet_call *call, enum state_kind kind)
     return err;
 }
 
-/* -EINPROGRESS: the call is pending. */
+/* As guests are told it; -EINPROGRESS: the call is pending. */
+static int
+told(int err)
+{
+    if (err == -EAGAIN)
+        return -EINPROGRESS;
+    if (err == -STATE_EREFUSED)
+        return -EAGAIN;
+    return err == -EBADF ? -EIO : err; /* it was under way in another place */
+}
+
 static int
 ask(struct asking *asking)
 {
@@ -85,10 +95,11 @@ ask(struct asking *asking)
                           &asking->result);
     else
         err = state_finish(asking->state, op, &asking->result);
+    err = told(err);
     call->scratch[0] = err == -EINPROGRESS ? op : 0;
     call->wait->deadline_ns = CLOCK_NEVER_NS;
     call->wait->fd_count = 0;
-    return err == -EBADF ? -EIO : err; /* it was under way in another place */
+    return err;
 }
 
 static enum faaslet_verdict
@@ -174,7 +185,7 @@ weft_state_get(struct faaslet_call *call)
     if (err == 0 && call->scratch[0] == 0) {
         err = state_read_current(asking.state, asking.key, asking.request.offset,
                                  faaslet_call_range(call, to, count), count);
-        if (err != -EINPROGRESS)
+        if (err != -EAGAIN)
             return done(&asking, err);
         err = 0;
     }
@@ -499,8 +510,8 @@ weft_state_map(struct faaslet_call *call)
         err = -EINVAL;
     if (err != 0)
         return done(&asking, err);
-    err = state_map(asking.state, &asking.request, flags, asking.request.owner, &call->scratch[0],
-                    &mapping);
+    err = told(state_map(asking.state, &asking.request, flags, asking.request.owner,
+                         &call->scratch[0], &mapping));
     if (err == 0)
         err = place(&asking, &mapping, flags, &at);
     else
@@ -549,4 +560,15 @@ state_maps_fini(struct hostcall_process *process)
     for (uint32_t i = 0; i < process->map_count; i++)
         state_map_fini(process, &process->maps[i]);
     free(process->maps);
+}
+
+int
+hostcall_process_touch(struct hostcall_process *process, const struct mem_share *share,
+                       uint64_t offset)
+{
+    for (uint32_t i = 0; i < process->map_count; i++)
+        if (process->maps[i].share == share)
+            return told(
+                state_touch(process->chain->state, process->maps[i].entry, offset, process->call));
+    return -EFAULT;
 }

@@ -22,27 +22,27 @@
 #include "hosts/hosts.h"
 #include "rpc/rpc.h"
 
-#define HOSTS_BEAT_NS        UINT64_C(1000000000)
-#define HOSTS_STRANGER_NS    UINT64_C(5000000000) /* for the proof, the hello and the register */
-#define HOSTS_STRANGERS_MAX  256u
-#define HOSTS_FRAMES_A_TURN  64u
-#define HOSTS_ENDS_HEARD     64u                /* are told of at once */
-#define HOSTS_ANSWER_NS      UINT64_C(20000000) /* and fewer after so long */
-#define HOSTS_RUN_BUCKETS    256u
-#define HOSTS_KNOWN_BUCKETS  256u
-#define HOSTS_KNOWN_MAX      8192u /* functions, and tenants, that a worker is told of */
-#define HOSTS_CHAIN_BUCKETS  64u
+#define HOSTS_BEAT_NS         UINT64_C(1000000000)
+#define HOSTS_STRANGER_NS     UINT64_C(5000000000) /* for the proof, the hello and the register */
+#define HOSTS_STRANGERS_MAX   256u
+#define HOSTS_FRAMES_A_TURN   64u
+#define HOSTS_ENDS_HEARD      64u                /* are told of at once */
+#define HOSTS_ANSWER_NS       UINT64_C(20000000) /* and fewer after so long */
+#define HOSTS_RUN_BUCKETS     256u
+#define HOSTS_KNOWN_BUCKETS   256u
+#define HOSTS_KNOWN_MAX       8192u /* functions, and tenants, that a worker is told of */
+#define HOSTS_CHAIN_BUCKETS   64u
 #define HOSTS_SESSION_BUCKETS 64u
-#define HOSTS_CHAINS_MAX     65536u /* of one worker */
-#define HOSTS_DEPTH_MAX      256u   /* of calls that chained calls */
-#define HOSTS_WANTS_MAX      1024u  /* blobs that one worker asks for at one time */
-#define HOSTS_UPLOADS_MAX    16u    /* blobs that one worker sends at one time */
-#define HOSTS_PIECE_BYTES    (1u << 20)
-#define HOSTS_QUEUED_MAX     (8u << 20) /* of pieces, on one connection */
-#define HOSTS_DRAINED_MAX    HOSTS_MAX  /* names, also of hosts that are away */
-#define HOSTS_DISK_THREADS   4u
-#define HOSTS_LOG_BYTES_MAX  (64u << 10) /* of what a call wrote to 2: its end is kept */
-#define HOSTS_TEXT_BYTES_MAX 511u        /* of what a worker says of itself */
+#define HOSTS_CHAINS_MAX      65536u /* of one worker */
+#define HOSTS_DEPTH_MAX       256u   /* of calls that chained calls */
+#define HOSTS_WANTS_MAX       1024u  /* blobs that one worker asks for at one time */
+#define HOSTS_UPLOADS_MAX     16u    /* blobs that one worker sends at one time */
+#define HOSTS_PIECE_BYTES     (1u << 20)
+#define HOSTS_QUEUED_MAX      (8u << 20) /* of pieces, on one connection */
+#define HOSTS_DRAINED_MAX     HOSTS_MAX  /* names, also of hosts that are away */
+#define HOSTS_DISK_THREADS    4u
+#define HOSTS_LOG_BYTES_MAX   (64u << 10) /* of what a call wrote to 2: its end is kept */
+#define HOSTS_TEXT_BYTES_MAX  511u        /* of what a worker says of itself */
 
 /* ---------------------------------------------------------------------------- disk */
 

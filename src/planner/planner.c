@@ -27,6 +27,12 @@ planner_lose(struct planner *planner)
         planner->config.on_lost(planner->config.context);
 }
 
+uint64_t
+planner_term(const struct planner *planner)
+{
+    return planner->term;
+}
+
 bool
 planner_is_leading(const struct planner *planner)
 {

@@ -60,6 +60,8 @@ int planner_create(const struct planner_config *config, struct planner **out,
  * back. NULL is fine. */
 void planner_destroy(struct planner *planner);
 bool planner_is_leading(const struct planner *planner);
+/* Of its lease (store.h): who writes beside it under the same lease says so in each commit. */
+uint64_t planner_term(const struct planner *planner);
 
 /* ---------------------------------------------------------------------------- hosts */
 

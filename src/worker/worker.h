@@ -67,7 +67,7 @@ typedef void (*worker_chain_cancel_fn)(void *context, uint64_t id);
 
 /* What a cell says to the global tier (rpc/state.proto): passed on as it is. */
 struct worker_state { /* all valid during on_state only */
-    uint64_t session;   /* the cell; never used again */
+    uint64_t session; /* the cell; never used again */
     const char *tenant;
     const uint8_t *bytes; /* of a packed StateUp */
     size_t count;         /* 0: a session is wanted, whatever was before */

@@ -77,11 +77,11 @@ struct worker_cell {
     struct worker_record *calls;   /* sent to it, in no order */
     struct worker_chained *chains; /* that it asked for and that have not ended */
     uint32_t chain_count;
-    uint64_t deadline_ns;      /* of GREETING and of LEAVING */
-    uint64_t given_ns;         /* when it became its tenant's */
-    bool has_state;            /* it has wanted a session */
+    uint64_t deadline_ns;          /* of GREETING and of LEAVING */
+    uint64_t given_ns;             /* when it became its tenant's */
+    bool has_state;                /* it has wanted a session */
     struct worker_cell *by_serial; /* of those, the next of the bucket */
-    pthread_mutex_t send_lock; /* one sender at a time: a put before its calls */
+    pthread_mutex_t send_lock;     /* one sender at a time: a put before its calls */
     struct net_connection *connection;
     pthread_mutex_t jail_lock; /* guards what jail points to */
     struct jail *jail;
