@@ -458,6 +458,21 @@ wake_all(struct state *state)
     }
 }
 
+/* Not more often than so: who is refused would ask again at once. */
+static bool
+want_session(struct state *state)
+{
+    uint64_t now = state->now();
+
+    if (state->is_welcome || now < state->want_at_ns || state->config.want == NULL)
+        return false;
+    state->want_at_ns = now + STATE_WANT_NS;
+    (void)pthread_mutex_unlock(&state->lock);
+    state->config.want(state->config.context);
+    (void)pthread_mutex_lock(&state->lock);
+    return true;
+}
+
 static void
 say_all(struct state *state)
 {
@@ -470,6 +485,8 @@ say_all(struct state *state)
         if (say_urgent(state))
             continue;
         ask = TAILQ_FIRST(&state->queue);
+        if (ask != NULL && want_session(state))
+            continue;
         if (ask == NULL || !state->is_welcome)
             break;
         say_ask(state, ask);

@@ -36,6 +36,7 @@
 #define STATE_GAP_BYTES       16u
 #define STATE_PAGE_BYTES      4096u
 #define STATE_BEATS           8u                    /* under way */
+#define STATE_WANT_NS     UINT64_C(250000000)
 #define STATE_PATIENCE_NS     UINT64_C(10000000000) /* without a connection */
 #define STATE_YIELDS_MAX      65536u
 #define STATE_MAP_TRIES       8u
@@ -312,6 +313,7 @@ struct state {
 
     /* Session */
     bool is_welcome;
+    uint64_t want_at_ns; /* a session is not asked for before */
     uint64_t session, lost_ns;
     uint64_t lease_ns, lease_until_ns, hold_epoch;
     uint64_t beat, heard; /* numbers: the last said, the last heard */
