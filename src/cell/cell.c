@@ -476,6 +476,7 @@ cell_create(const struct cell_config *config, struct cell **out, struct diag *di
     cell->tick_ns = config->tick_ns != 0 ? config->tick_ns : CELL_TICK_NS;
     cell->calls_max = config->calls_max;
     cell->on_absent = config->on_absent;
+    cell->on_attach = config->on_attach;
     cell->watcher_until_ns = CLOCK_NEVER_NS;
     (void)pthread_mutex_init(&cell->lock, NULL);
     (void)pthread_cond_init(&cell->work, NULL);

@@ -39,11 +39,16 @@ struct mem_share;
  * the call is woken when it is. Else the call ends as CELL_FAILED. On an executor's thread. */
 typedef int (*cell_absent_fn)(void *process, const struct mem_share *share, uint64_t offset);
 
+/* A call that goes on has a Faaslet that was thawed: its record maps again what it had mapped.
+ * -errno: the call ends as CELL_FAILED. */
+typedef int (*cell_attach_fn)(void *process, struct faaslet *faaslet);
+
 struct cell_config {
     unsigned executors;       /* 0: the cores that this process may use */
     uint32_t slots_max;       /* Faaslets that hold a slot at one time; 0: the default */
     uint64_t tick_ns;         /* half a quantum; 0: the default */
     uint32_t calls_max;       /* calls that exist at one time; 0: no limit */
+    cell_attach_fn on_attach; /* NULL: nothing is mapped */
     cell_absent_fn on_absent; /* NULL: nothing can be absent */
     int epoll, event;         /* both taken, also on failure: an epoll and an eventfd that does not
                                * wait, which a sealed process cannot make; 0: none */

@@ -108,6 +108,7 @@ struct cell {
     uint32_t slots_max, slots_in_use;
     uint64_t tick_ns;
     cell_absent_fn on_absent;
+    cell_attach_fn on_attach;
     unsigned idle;
     bool is_waking; /* an idle executor is on its way: it wakes the next where there is more */
     bool is_ending, is_over;

@@ -141,6 +141,14 @@ prepare_process(struct task *task, struct diag *diag)
 }
 
 static int
+attach(struct cell *cell, struct faaslet *faaslet, struct diag *diag)
+{
+    int err = cell->on_attach != NULL ? cell->on_attach(faaslet_process(faaslet), faaslet) : 0;
+
+    return err == 0 ? 0 : diag_set(diag, err, "its state cannot be mapped again");
+}
+
+static int
 go_on(struct cell *cell, struct task *task, struct faaslet *faaslet, struct diag *diag)
 {
     struct faaslet_parked *parked = task->parked;
@@ -152,10 +160,14 @@ go_on(struct cell *cell, struct task *task, struct faaslet *faaslet, struct diag
         if (err == 0)
             faaslet_process_set(faaslet,
                                 task->own_process != NULL ? task->own_process : task->process);
+        if (err == 0 && task->own_process != NULL)
+            err = attach(cell, faaslet, diag);
         return err;
     }
     bytes = faaslet_parked_bytes(parked);
     err = faaslet_unpark(faaslet, parked, diag);
+    if (err == 0)
+        err = attach(cell, faaslet, diag);
     (void)pthread_mutex_lock(&cell->lock);
     cell->usage.parked--;
     cell->usage.parked_bytes -= bytes;

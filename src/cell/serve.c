@@ -116,6 +116,7 @@ set_up(struct serve *serve, const Rpc__CellSetup *setup, struct diag *diag)
         .slots_max = setup->slots_max,
         .tick_ns = setup->tick_ns,
         .on_absent = serve_state_absent,
+        .on_attach = serve_state_attach,
         .epoll = serve->cell_epoll,
         .event = serve->cell_event,
     };

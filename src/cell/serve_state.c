@@ -109,3 +109,9 @@ serve_state_absent(void *process, const struct mem_share *share, uint64_t offset
 {
     return hostcall_process_touch(process, share, offset);
 }
+
+int
+serve_state_attach(void *process, struct faaslet *faaslet)
+{
+    return hostcall_process_attach(process, faaslet);
+}

@@ -163,6 +163,10 @@ void hostcall_process_destroy(struct hostcall_process *process); /* NULL is fine
 const uint8_t *hostcall_process_output(const struct hostcall_process *process, unsigned stream,
                                        size_t *count);
 
+/* Maps what it has of state into a Faaslet that was thawed with this record and has none of it.
+ * What its cell knows to have another size is not mapped: zeros. -ENOMEM, -ENOSPC, -EINVAL. */
+int hostcall_process_attach(struct hostcall_process *process, struct faaslet *faaslet) MUST_CHECK;
+
 /* A page of a share that it has mapped is absent (faaslet.h: FAASLET_ABSENT). 0: it is there now.
  * -EINPROGRESS: the call is woken when it is. Else it is not to be had. */
 int hostcall_process_touch(struct hostcall_process *process, const struct mem_share *share,

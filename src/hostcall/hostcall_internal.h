@@ -81,6 +81,10 @@ struct hostcall_map {
 };
 void state_map_fini(const struct hostcall_process *process, struct hostcall_map *map);
 void state_maps_fini(struct hostcall_process *process);
+void state_maps_freeze(const struct hostcall_process *process, struct buffer *out);
+/* Of so many; they are not mapped yet. */
+int state_maps_thaw(struct hostcall_reading *reading, uint64_t count,
+                    struct hostcall_process *process) MUST_CHECK;
 
 /* The registered one of this number, or NULL. */
 const struct hostcall_chain *chain_find(uint64_t number);

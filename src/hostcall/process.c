@@ -12,7 +12,7 @@
 #define STRINGS_COUNT_MAX (1u << 20)
 #define TEXT_BYTES_MAX    (64u << 20) /* of any text in a frozen record */
 #define NAME_COUNT        3u          /* function, tenant, version */
-#define PROCESS_MAGIC     0x34524c50u /* "PLR4" */
+#define PROCESS_MAGIC     0x35524c50u /* "PLR5" */
 
 struct frozen_process {
     uint64_t magic, arg_count, arg_bytes, env_count, env_bytes;
@@ -20,7 +20,7 @@ struct frozen_process {
     uint64_t stream_bytes[4], input_at;
     uint64_t name_bytes, call, left, chain, pointer; /* left: the deadline, inverted: a time
                                                       * could look like a host address */
-    uint64_t device_calls;
+    uint64_t device_calls, maps;
 };
 
 static int
@@ -234,6 +234,7 @@ process_freeze(void *object, struct buffer *out)
         .chain = process->chain != NULL ? process->chain->number : 0,
         .pointer = process->pointer,
         .device_calls = process->device.count,
+        .maps = process->map_count,
     };
 
     buffer_append(out, &header, sizeof(header));
@@ -243,6 +244,7 @@ process_freeze(void *object, struct buffer *out)
         files_text_freeze(&streams[i], out);
     files_text_freeze(&process->names.bytes, out);
     device_freeze(&process->device, out);
+    state_maps_freeze(process, out);
     files_table_freeze(&process->files, out);
     return out->err;
 }
@@ -360,6 +362,8 @@ process_read(const uint8_t *bytes, size_t count, const struct hostcall_process *
     err = fresh != NULL ? texts_skip(&header, &reading) : texts_read(&header, &reading, process);
     if (err == 0)
         err = device_thaw(&reading, header.device_calls, &process->device);
+    if (err == 0)
+        err = state_maps_thaw(&reading, header.maps, process);
     if (err != 0)
         return err;
     err = files_table_thaw(reading.bytes, reading.count, fresh != NULL ? &fresh->files : NULL,

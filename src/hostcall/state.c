@@ -11,10 +11,11 @@
 #include "base/utf8.h"
 #include "hostcall/hostcall_internal.h"
 
-#define MAPS_MAX   1024u
-#define LOCK_WRITE 1u
-#define LOCK_HERE  2u
-#define FLAGS_ALL  ((uint32_t)(STATE_MAP_WRITE | STATE_MAP_LAZY | STATE_MAP_CREATE))
+#define MAPS_MAX        1024u
+#define LOCK_WRITE      1u
+#define LOCK_HERE       2u
+#define HOST_PAGE_BYTES UINT64_C(4096)
+#define FLAGS_ALL       ((uint32_t)(STATE_MAP_WRITE | STATE_MAP_LAZY | STATE_MAP_CREATE))
 
 struct guest_info {
     uint64_t size, version, lives_ns;
@@ -560,6 +561,102 @@ state_maps_fini(struct hostcall_process *process)
     for (uint32_t i = 0; i < process->map_count; i++)
         state_map_fini(process, &process->maps[i]);
     free(process->maps);
+}
+
+/* ------------------------------------------------------------------ freeze and thaw */
+
+struct frozen_map {
+    uint64_t at, bytes, offset, size, flags, key_bytes;
+};
+
+void
+state_maps_freeze(const struct hostcall_process *process, struct buffer *out)
+{
+    for (uint32_t i = 0; i < process->map_count; i++) {
+        const struct hostcall_map *map = &process->maps[i];
+        struct buffer key = {.bytes = (uint8_t *)(uintptr_t)map->key, .count = strlen(map->key)};
+        const struct frozen_map frozen = {.at = map->at,
+                                          .bytes = map->bytes,
+                                          .offset = map->offset,
+                                          .size = map->size,
+                                          .flags = map->flags,
+                                          .key_bytes = key.count};
+
+        buffer_append(out, &frozen, sizeof(frozen));
+        files_text_freeze(&key, out);
+    }
+}
+
+static int
+thaw_map(struct hostcall_reading *reading, struct hostcall_map *map)
+{
+    struct frozen_map frozen;
+    struct buffer key = {0};
+    const uint8_t *text;
+    int err;
+
+    if (reading->count < sizeof(frozen))
+        return -EINVAL;
+    (void)memcpy(&frozen, reading->bytes, sizeof(frozen));
+    reading->bytes += sizeof(frozen);
+    reading->count -= sizeof(frozen);
+    if (frozen.key_bytes == 0 || frozen.key_bytes > STATE_KEY_BYTES_MAX || frozen.bytes == 0 ||
+        frozen.offset % STATE_CHUNK_BYTES != 0 || frozen.offset >= frozen.size ||
+        frozen.bytes > frozen.size - frozen.offset || frozen.flags > FLAGS_ALL)
+        return -EINVAL;
+    text = hostcall_take_text(reading, frozen.key_bytes);
+    err = text == NULL ? -EINVAL : files_text_thaw(text, frozen.key_bytes, &key);
+    *map = (struct hostcall_map){.at = frozen.at,
+                                 .bytes = frozen.bytes,
+                                 .offset = frozen.offset,
+                                 .size = frozen.size,
+                                 .flags = (uint32_t)frozen.flags};
+    if (err == 0)
+        (void)memcpy(map->key, key.bytes, key.count);
+    buffer_fini(&key);
+    return err;
+}
+
+/* Their entries are taken at once, so that what was written here is not forgotten in between. */
+int
+state_maps_thaw(struct hostcall_reading *reading, uint64_t count, struct hostcall_process *process)
+{
+    struct state *state = process->chain != NULL ? process->chain->state : NULL;
+    int err = count > MAPS_MAX ? -EINVAL : 0;
+
+    for (uint64_t i = 0; err == 0 && i < count; i++) {
+        struct hostcall_map *map = new_map(process);
+        struct state_mapping mapping;
+
+        err = map == NULL ? -ENOMEM : thaw_map(reading, map);
+        if (err != 0)
+            break;
+        process->map_count++;
+        if (state == NULL || state_map_again(state, map->key, map->size, map->flags, &mapping) != 0)
+            continue;
+        map->share = mapping.share;
+        map->entry = mapping.entry;
+    }
+    return err;
+}
+
+int
+hostcall_process_attach(struct hostcall_process *process, struct faaslet *faaslet)
+{
+    int err = 0;
+
+    for (uint32_t i = 0; err == 0 && i < process->map_count; i++) {
+        const struct hostcall_map *map = &process->maps[i];
+        const struct faaslet_share share = {.share = map->share,
+                                            .share_offset = map->offset,
+                                            .offset = map->at,
+                                            .bytes = ROUND_UP(map->bytes, HOST_PAGE_BYTES),
+                                            .is_writable = (map->flags & STATE_MAP_WRITE) != 0};
+
+        if (map->share != NULL)
+            err = faaslet_share_at(faaslet, &share);
+    }
+    return err;
 }
 
 int

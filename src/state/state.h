@@ -147,6 +147,10 @@ struct state_mapping {
  * state_start; then it is called again with the same, and op from before. */
 int state_map(struct state *state, const struct state_request *request, uint32_t flags,
               uint64_t waiter, uint64_t *op, struct state_mapping *out) MUST_CHECK;
+/* The same for who was thawed: of a value of this size, which is absent as far as it is not here.
+ * -EMSGSIZE: here it has another. -ENOMEM. */
+int state_map_again(struct state *state, const char *key, uint64_t size, uint32_t flags,
+                    struct state_mapping *out) MUST_CHECK;
 void state_unmap(struct state *state, uint64_t entry);
 /* A page that is absent was touched: 0: it is there now. -EAGAIN: the waiter is woken. Else it
  * is not to be had. */
