@@ -23,6 +23,7 @@
 #include "meter/meter.h"
 #include "planner/planner.h"
 #include "store/store.h"
+#include "tier/tier.h"
 
 #define GATEWAY_BODY_BYTES_MAX         (UINT64_C(256) << 20) /* of an upload */
 #define GATEWAY_INPUT_BYTES_MAX        (UINT64_C(32) << 20)  /* of a call */
@@ -40,6 +41,7 @@ struct gateway_config {
     struct store *store;
     struct hosts *hosts;
     struct meter *meter;
+    struct tier *tier;       /* of state; NULL: none is kept */
     const char *listen;      /* "127.0.0.1:8080", "[::1]:0" */
     const char *certificate; /* PEM files; both or none: HTTP without TLS */
     const char *key;

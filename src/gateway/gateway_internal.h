@@ -30,6 +30,7 @@
 
 #define GATEWAY_VERSION           "1" /* of the interface */
 #define GATEWAY_PATH_BYTES_MAX    2048u
+#define GATEWAY_STATE_PATH        "/v1/state/" /* left as it came: serve.c */
 #define GATEWAY_PARTS_MAX         3u
 #define GATEWAY_NOTHING_BYTES_MAX 4096u /* of a body that nobody reads */
 #define GATEWAY_JSON_BYTES_MAX    (UINT64_C(1) << 20)
@@ -237,6 +238,11 @@ struct gateway_ticket {
  * memory. The ticket is given with one reference of its own for the caller. */
 struct gateway_ticket *gateway_park(struct gateway_request *request, uint64_t id, uint64_t wait_ms,
                                     gateway_handler wake);
+/* The same for what is no call: in no sweep until it begins, from which moment on the request
+ * may be another's. */
+struct gateway_ticket *gateway_park_other(struct gateway_request *request, uint64_t wait_ms,
+                                          gateway_handler wake);
+void gateway_park_begin(struct gateway_ticket *ticket);
 /* Whether it is the caller's now. */
 bool gateway_ticket_take(struct gateway_ticket *ticket);
 void gateway_ticket_put(struct gateway_ticket *ticket);
@@ -478,6 +484,15 @@ enum gateway_next gateway_file_put(struct gateway_request *request);
 enum gateway_next gateway_file_get(struct gateway_request *request);
 enum gateway_next gateway_file_delete(struct gateway_request *request);
 enum gateway_next gateway_file_list(struct gateway_request *request);
+enum gateway_next gateway_state_keys(struct gateway_request *request);
+enum gateway_next gateway_state_get(struct gateway_request *request);
+enum gateway_next gateway_state_head(struct gateway_request *request);
+enum gateway_next gateway_state_put(struct gateway_request *request);
+enum gateway_next gateway_state_delete(struct gateway_request *request);
+enum gateway_next gateway_state_add(struct gateway_request *request);
+enum gateway_next gateway_state_append(struct gateway_request *request);
+enum gateway_next gateway_state_records(struct gateway_request *request);
+enum gateway_next gateway_state_watch(struct gateway_request *request);
 enum gateway_next gateway_invoke_post(struct gateway_request *request);
 enum gateway_next gateway_batch_post(struct gateway_request *request);
 enum gateway_next gateway_call_list(struct gateway_request *request);

@@ -311,6 +311,18 @@ copy_path(struct gateway_request *request, const char *url)
     return false;
 }
 
+/* Who unescapes cannot tell a path from a value that looks like one. */
+static enum MHD_Result
+unescape_value(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    (void)context;
+    (void)kind;
+    (void)name;
+    if (value != NULL && strncmp(value, GATEWAY_STATE_PATH, strlen(GATEWAY_STATE_PATH)) == 0)
+        (void)gateway_unescape((char *)(uintptr_t)value); /* of the connection's memory */
+    return MHD_YES;
+}
+
 static uint64_t
 announced(const struct gateway_request *request)
 {
@@ -359,6 +371,8 @@ begin(struct gateway_request *request, const char *url)
 {
     uint64_t count = announced(request);
 
+    (void)MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, unescape_value,
+                                    NULL);
     if (copy_path(request, url) && find_route(request) && gateway_authenticate(request)) {
         gateway_body_begin(request);
         if (count != UINT64_MAX && count > request->body.max)

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/utf8.h"
@@ -150,6 +151,13 @@ gateway_json_decimal(struct buffer *out, const char *key, double number)
 {
     put_key(out, key);
     buffer_append_format(out, "%.15g", number);
+}
+
+void
+gateway_json_double(struct buffer *out, const char *key, double number)
+{
+    put_key(out, key);
+    buffer_append_format(out, isfinite(number) ? "%.17g" : "\"%g\"", number);
 }
 
 void

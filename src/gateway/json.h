@@ -28,6 +28,8 @@ void gateway_json_base64(struct buffer *out, const char *key, const void *bytes,
 void gateway_json_number(struct buffer *out, const char *key, uint64_t number);
 void gateway_json_integer(struct buffer *out, const char *key, int64_t number);
 void gateway_json_decimal(struct buffer *out, const char *key, double number);
+/* Comes back as the same; what JSON has no number for ("inf", "nan") is a text. */
+void gateway_json_double(struct buffer *out, const char *key, double number);
 /* A number as text: those of calls are longer than what JavaScript keeps exactly. */
 void gateway_json_id(struct buffer *out, const char *key, uint64_t id);
 void gateway_json_bool(struct buffer *out, const char *key, bool is);
@@ -47,6 +49,7 @@ enum gateway_field_type {
     GATEWAY_BOOL,   /* bool * */
     GATEWAY_OBJECT, /* json_t **: borrowed */
     GATEWAY_ARRAY,  /* json_t **: borrowed */
+    GATEWAY_ANY,    /* json_t **: borrowed */
 };
 struct gateway_field {
     const char *name;

@@ -257,6 +257,9 @@ read_field(const struct gateway_field *field, const json_t *value, struct diag *
             return wrong(field, "an array", diag);
         *(const json_t **)field->out = value;
         return 0;
+    case GATEWAY_ANY:
+        *(const json_t **)field->out = value;
+        return 0;
     case GATEWAY_NUMBER:
     case GATEWAY_SMALL:
         break;

@@ -290,6 +290,36 @@ put_cluster(struct gateway *gateway, struct buffer *out)
     buffer_append_format(out, "weft_calls_running %" PRIu64 "\n", usage.running);
 }
 
+static void
+put_one(struct buffer *out, const char *name, const char *type, const char *help, uint64_t value)
+{
+    put_head(out, name, type, help);
+    buffer_append_format(out, "%s %" PRIu64 "\n", name, value);
+}
+
+/* Since this planner leads. */
+static void
+put_state(struct gateway *gateway, struct buffer *out)
+{
+    struct tier_usage usage;
+
+    tier_usage(gateway->config.tier, &usage);
+    put_one(out, "weft_state_sessions", "gauge", "Cells that work with state.", usage.sessions);
+    put_one(out, "weft_state_keys_cached", "gauge", "Keys of state in memory.", usage.keys);
+    put_one(out, "weft_state_cache_bytes", "gauge", "Bytes of values in memory.", usage.bytes);
+    put_one(out, "weft_state_locks", "gauge", "Locks that are held.", usage.locks);
+    put_one(out, "weft_state_waiting", "gauge", "Locks and watches that wait.", usage.waiting);
+    put_one(out, "weft_state_pulls_total", "counter", "Reads of values.", usage.pulls);
+    put_one(out, "weft_state_pushes_total", "counter", "Changes of values.", usage.pushes);
+    put_one(out, "weft_state_adds_total", "counter", "Additions to numbers.", usage.adds);
+    put_one(out, "weft_state_appends_total", "counter", "Records of logs.", usage.appends);
+    put_one(out, "weft_state_takes_total", "counter", "Copies that were taken back.", usage.takes);
+    put_one(out, "weft_state_pulled_bytes_total", "counter", "Bytes that were read.",
+            usage.bytes_pulled);
+    put_one(out, "weft_state_pushed_bytes_total", "counter", "Bytes that were changed.",
+            usage.bytes_pushed);
+}
+
 enum gateway_next
 gateway_metrics_get(struct gateway_request *request)
 {
@@ -299,5 +329,7 @@ gateway_metrics_get(struct gateway_request *request)
     gateway_metrics_text(request->gateway->metrics, is_all ? NULL : request->tenant, &out);
     if (is_all)
         put_cluster(request->gateway, &out);
+    if (is_all && request->gateway->config.tier != NULL)
+        put_state(request->gateway, &out);
     return gateway_answer_buffer(request, MHD_HTTP_OK, "text/plain; version=0.0.4", &out);
 }

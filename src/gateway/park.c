@@ -13,7 +13,8 @@
 #include "base/clock.h"
 #include "gateway/gateway_internal.h"
 
-#define POLLS 256
+#define POLLS   256
+#define NO_CALL UINT64_MAX /* the number of none */
 
 static pthread_mutex_t *
 lock_of(struct gateway *gateway, uint32_t bucket)
@@ -67,8 +68,9 @@ gateway_ticket_take(struct gateway_ticket *ticket)
     return true;
 }
 
-struct gateway_ticket *
-gateway_park(struct gateway_request *request, uint64_t id, uint64_t wait_ms, gateway_handler wake)
+static struct gateway_ticket *
+park(struct gateway_request *request, uint64_t id, bool is_poll, uint64_t wait_ms,
+     gateway_handler wake)
 {
     struct gateway *gateway = request->gateway;
     const union MHD_ConnectionInfo *info =
@@ -80,7 +82,7 @@ gateway_park(struct gateway_request *request, uint64_t id, uint64_t wait_ms, gat
     ticket->gateway = gateway;
     ticket->request = request;
     ticket->references = 2;
-    ticket->is_poll = id != 0;
+    ticket->is_poll = is_poll;
     ticket->id = id;
     ticket->due_ns = clock_now_ns() + wait_ms * 1000000u;
     ticket->bucket = bucket_of_id(id != 0 ? id : (uint64_t)(uintptr_t)ticket >> 4);
@@ -98,6 +100,24 @@ gateway_park(struct gateway_request *request, uint64_t id, uint64_t wait_ms, gat
     *head = ticket;
     (void)pthread_mutex_unlock(lock_of(gateway, ticket->bucket));
     return ticket;
+}
+
+struct gateway_ticket *
+gateway_park(struct gateway_request *request, uint64_t id, uint64_t wait_ms, gateway_handler wake)
+{
+    return park(request, id, id != 0, wait_ms, wake);
+}
+
+struct gateway_ticket *
+gateway_park_other(struct gateway_request *request, uint64_t wait_ms, gateway_handler wake)
+{
+    return park(request, 0, true, wait_ms, wake);
+}
+
+void
+gateway_park_begin(struct gateway_ticket *ticket)
+{
+    atomic_store_explicit(&ticket->id, NO_CALL, memory_order_release);
 }
 
 /* To the end of a list of tickets that were won and are in no bucket. */

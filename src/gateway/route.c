@@ -12,6 +12,7 @@
 #define LOOK   (CATALOG_READ | CATALOG_INVOKE)
 #define DEPLOY CATALOG_DEPLOY
 #define MANAGE CATALOG_MANAGE
+#define CHANGE (CATALOG_INVOKE | CATALOG_DEPLOY) /* whose calls do the same */
 
 /* What is called most often comes first. */
 const struct gateway_route gateway_routes[] = {
@@ -42,6 +43,15 @@ const struct gateway_route gateway_routes[] = {
     ROUTE("GET", "/v1/files/{path*}", TENANT, READ, POOL, NOTHING, file_get)
     ROUTE("PUT", "/v1/files/{path*}", TENANT, DEPLOY, POOL, UPLOAD, file_put)
     ROUTE("DELETE", "/v1/files/{path*}", TENANT, DEPLOY, POOL, NOTHING, file_delete)
+    ROUTE("GET", "/v1/state", TENANT, READ, POOL, NOTHING, state_keys)
+    ROUTE("GET", "/v1/state/{key}", TENANT, READ, POOL, NOTHING, state_get)
+    ROUTE("HEAD", "/v1/state/{key}", TENANT, READ, POOL, NOTHING, state_head)
+    ROUTE("PUT", "/v1/state/{key}", TENANT, CHANGE, POOL, UPLOAD, state_put)
+    ROUTE("DELETE", "/v1/state/{key}", TENANT, CHANGE, POOL, NOTHING, state_delete)
+    ROUTE("POST", "/v1/state/{key}/add", TENANT, CHANGE, POOL, JSON, state_add)
+    ROUTE("POST", "/v1/state/{key}/append", TENANT, CHANGE, POOL, INPUT, state_append)
+    ROUTE("GET", "/v1/state/{key}/records", TENANT, READ, POOL, NOTHING, state_records)
+    ROUTE("GET", "/v1/state/{key}/watch", TENANT, READ, POOL, NOTHING, state_watch)
     ROUTE("POST", "/v1/batch", TENANT, INVOKE, POOL, BATCH, batch_post)
     ROUTE("GET", "/v1/calls", TENANT, LOOK, POOL, NOTHING, call_list)
     ROUTE("GET", "/v1/calls/{id}", TENANT, LOOK, POOL, NOTHING, call_get)

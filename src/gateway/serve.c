@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -105,12 +106,15 @@ serve(void *object)
 
 /* ------------------------------------------------------------------------------ life */
 
-/* %00 becomes a byte that no text of UTF-8 has, so that nothing is cut there unseen. */
+/* %00 becomes a byte that no text of UTF-8 has, so that nothing is cut there unseen. A key of
+ * state may have a / of its own: it stays as it came until it has been cut out of the path. */
 static size_t
 unescape(void *context, struct MHD_Connection *connection, char *text)
 {
     (void)context;
     (void)connection;
+    if (strncmp(text, GATEWAY_STATE_PATH, strlen(GATEWAY_STATE_PATH)) == 0)
+        return strlen(text);
     return gateway_unescape(text);
 }
 

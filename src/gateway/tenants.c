@@ -99,6 +99,8 @@ gateway_tenant_delete(struct gateway_request *request)
     err = catalog_tenant_remove(gateway->config.catalog, request->part[0], &diag);
     if (err == 0)
         err = gateway_files_forget(gateway, request->part[0], &diag);
+    if (err == 0 && gateway->config.tier != NULL)
+        err = tier_forget_tenant(gateway->config.tier, request->part[0], &diag);
     if (err != 0)
         return gateway_refuse(request, err, "tenant_unknown", &diag);
     gateway_tenant_forget(gateway, request->part[0]);
