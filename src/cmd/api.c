@@ -80,13 +80,20 @@ api_parse(struct api *api, int argc, char **argv, const char *help, int *code)
 int
 api_verbs(int argc, char **argv, const char *help, const struct api_verb *verbs, size_t count)
 {
-    const struct api_verb *verb = &verbs[0];
-    const char *command = argv[0];
     struct api api = {0};
     int code;
 
-    if (!api_parse(&api, argc, argv, help, &code))
-        return code;
+    return api_parse(&api, argc, argv, help, &code) ? api_verbs_run(&api, argc, argv, verbs, count)
+                                                    : code;
+}
+
+int
+api_verbs_run(struct api *api, int argc, char **argv, const struct api_verb *verbs, size_t count)
+{
+    const struct api_verb *verb = &verbs[0];
+    const char *command = argv[0];
+    int code;
+
     argv += optind;
     argc -= optind;
     for (size_t i = 1; argc > 0 && i < count; i++)
@@ -97,15 +104,15 @@ api_verbs(int argc, char **argv, const char *help, const struct api_verb *verbs,
         argc--;
     }
     if (argc < verb->min || argc > verb->max) {
-        api_close(&api);
+        api_close(api);
         return cmd_usage(
             command, argc < verb->min ? "%s%ssomething is missing" : "%s%s%s is not expected",
             verb->name, verb->name[0] != '\0' ? ": " : "", argc > verb->max ? argv[verb->max] : "");
     }
-    if (!api_open(&api, &code))
+    if (!api_open(api, &code))
         return code;
-    code = verb->run(&api, argv, argc);
-    api_close(&api);
+    code = verb->run(api, argv, argc);
+    api_close(api);
     return code;
 }
 
@@ -346,6 +353,7 @@ api_send(struct api *api, const struct api_request *request, struct api_answer *
     (void)snprintf(url, sizeof(url), "%s%s", api->address, request->path);
     curl_easy_reset(curl);
     (void)curl_easy_setopt(curl, CURLOPT_URL, url);
+    (void)curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L); /* a key may be called .. */
     (void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     (void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);

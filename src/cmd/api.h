@@ -83,6 +83,9 @@ struct api_verb {
     int (*run)(struct api *api, char **args, int count);
 };
 int api_verbs(int argc, char **argv, const char *help, const struct api_verb *verbs, size_t count);
+/* The same after cmd_options, for a command with options of its own; closes it. */
+int api_verbs_run(struct api *api, int argc, char **argv, const struct api_verb *verbs,
+                  size_t count);
 
 /* --------------------------------------------------------------------------- requests */
 

@@ -48,6 +48,7 @@ int cmd_token(int argc, char **argv) MUST_CHECK;
 int cmd_tenant(int argc, char **argv) MUST_CHECK;
 int cmd_variable(int argc, char **argv) MUST_CHECK;
 int cmd_trigger(int argc, char **argv) MUST_CHECK;
+int cmd_state(int argc, char **argv) MUST_CHECK;
 int cmd_files(int argc, char **argv) MUST_CHECK;
 int cmd_config(int argc, char **argv) MUST_CHECK;
 int cmd_completion(int argc, char **argv) MUST_CHECK;

@@ -27,6 +27,7 @@ static const struct command commands[] = {
     {"logs", cmd_logs, "what calls wrote to standard error"},
     {"trigger", cmd_trigger, "calls by HTTP request, or by the clock"},
     {"files", cmd_files, "files of a tenant"},
+    {"state", cmd_state, "values and logs that functions share"},
     {"variable", cmd_variable, "the environment of calls"},
     {"secret", cmd_variable, "the same, told to nobody"},
     {"usage", cmd_usage_report, "what functions have used"},

@@ -27,9 +27,10 @@
 #include "planner/planner.h"
 #include "store/store.h"
 
-#define HOLDER_BYTES 64u
-#define END_SECONDS  15u
-#define EXIT_LOST    75 /* another leads: whoever started us starts us again, to stand by */
+#define HOLDER_BYTES   64u
+#define END_SECONDS    15u
+#define STATE_KEYS_MAX (UINT64_C(1) << 24) /* of a tenant */
+#define EXIT_LOST      75 /* another leads: whoever started us starts us again, to stand by */
 
 static const char help[] =
     "usage: weft planner [options]\n\n"
@@ -256,12 +257,33 @@ lead(struct node *node, const struct planner_command *command, struct diag *diag
     }
 }
 
+static bool
+take_limits(void *context, const struct catalog_tenant *tenant)
+{
+    *(uint64_t *)context = tenant->storage_bytes;
+    return true;
+}
+
+/* Of a tenant that is not there any more: nothing new. */
+static void
+limit_state(void *context, const char *tenant, struct tier_limits *out)
+{
+    struct node *node = context;
+
+    *out = (struct tier_limits){.keys = STATE_KEYS_MAX};
+    if (catalog_tenant_list(node->catalog, tenant, take_limits, &out->bytes, NULL) == -ENOENT)
+        out->keys = out->bytes = 1;
+}
+
 /* It writes under the planner's lease. */
 static int
 open_tier(struct node *node, struct diag *diag)
 {
-    const struct tier_config config = {
-        .store = node->store, .lease = "planner", .term = planner_term(node->planner)};
+    const struct tier_config config = {.store = node->store,
+                                       .lease = "planner",
+                                       .term = planner_term(node->planner),
+                                       .limits = limit_state,
+                                       .context = node};
 
     return tier_create(&config, &node->tier, diag);
 }
@@ -302,6 +324,7 @@ serve(struct node *node, const struct planner_command *command, struct diag *dia
                                     .catalog = node->catalog,
                                     .store = node->store,
                                     .meter = node->meter,
+                                    .tier = node->tier,
                                     .listen = command->listen,
                                     .certificate = command->certificate,
                                     .key = command->certificate_key,
