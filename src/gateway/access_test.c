@@ -148,6 +148,8 @@ test_what_another_tenant_has_answers_as_what_is_not_there(void **state)
     testing_send_as(t, t->acme, "PUT /v1/secrets/SECRETS", "{\"value\":\"v\"}", 200);
     testing_send_as(t, t->acme, "PUT /v1/variables/VSECRETS", "{\"value\":\"v\"}", 200);
     testing_send_as(t, t->acme, "PUT /v1/files/echo", "content", 201);
+    testing_send_as(t, t->acme, "PUT /v1/state/echo", "12345678", 200);
+    testing_send_as(t, t->acme, "POST /v1/state/SECRETS/append", "a record", 200);
     testing_send_as(t, t->acme, "PUT /v1/triggers/echo",
                     "{\"kind\":\"http\",\"function\":\"echo\",\"path\":\"/echo\"}", 200);
     check_same(t, "GET", "/v1/functions/echo", "/v1/functions/nope");
@@ -161,6 +163,10 @@ test_what_another_tenant_has_answers_as_what_is_not_there(void **state)
     check_same(t, "POST", "/v1/invoke/acme/echo", "/v1/invoke/acme/nope");
     check_same(t, "GET", "/v1/files/echo", "/v1/files/nope");
     check_same(t, "DELETE", "/v1/files/echo", "/v1/files/nope");
+    check_same(t, "GET", "/v1/state/echo", "/v1/state/nope");
+    check_same(t, "GET", "/v1/state/SECRETS/records", "/v1/state/NOTHING/records");
+    check_same(t, "DELETE", "/v1/state/echo", "/v1/state/nope");
+    check_same(t, "DELETE", "/v1/state/SECRETS", "/v1/state/NOTHING");
     check_same(t, "DELETE", "/v1/triggers/echo", "/v1/triggers/nope");
     check_same(t, "POST", "/t/acme/echo", "/t/acme/nope");
     check_same(t, "DELETE", "/v1/secrets/SECRETS", "/v1/secrets/NOTHING");

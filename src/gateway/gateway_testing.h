@@ -339,6 +339,8 @@ struct testing {
     struct store *store;
     struct catalog *catalog;
     struct planner *planner;
+    struct tier *tier;
+    struct tier_limits limits; /* of state, of every tenant */
     struct testing_host host;
     struct gateway *gateway;
     pthread_rwlock_t over_lock;
@@ -445,6 +447,7 @@ testing_open_gateway(struct testing *t, const char *certificate, const char *key
     const struct gateway_config config = {.planner = t->planner,
                                           .catalog = t->catalog,
                                           .store = t->store,
+                                          .tier = t->tier,
                                           .listen = "127.0.0.1:0",
                                           .certificate = certificate,
                                           .key = key,
@@ -472,6 +475,22 @@ testing_open_gateway(struct testing *t, const char *certificate, const char *key
                    gateway_address(t->gateway));
 }
 
+static void
+testing_limits(void *context, const char *tenant, struct tier_limits *out)
+{
+    (void)tenant;
+    *out = ((struct testing *)context)->limits;
+}
+
+static inline void
+testing_open_tier(struct testing *t)
+{
+    const struct tier_config config = {
+        .store = t->store, .threads = 2, .is_first = true, .limits = testing_limits, .context = t};
+
+    assert_int_equal(tier_create(&config, &t->tier, NULL), 0);
+}
+
 static inline struct testing *
 testing_create(void)
 {
@@ -495,6 +514,7 @@ testing_create(void)
     assert_int_equal(catalog_open(t->store, testing_key, &t->catalog, NULL), 0);
     testing_fill_catalog(t);
     testing_open_planner(t);
+    testing_open_tier(t);
     t->curl = curl_easy_init();
     assert_non_null(t->curl);
     return t;
@@ -535,6 +555,7 @@ testing_teardown(void **state)
     testing_close_host(t);
     planner_host_down(t->host.planner);
     planner_destroy(t->planner);
+    tier_destroy(t->tier);
     catalog_close(t->catalog);
     store_close(t->store);
     pid = fork();
