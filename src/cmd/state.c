@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -176,42 +177,55 @@ write_records(const json_t *page, int fd)
     return err;
 }
 
-static int
-get_records(struct api *api, const char *key, int fd)
-{
-    long long from = 0;
-    bool is_end = false;
-    int code = CMD_EXIT_OK, err = 0;
-
-    while (err == 0 && !is_end && code == CMD_EXIT_OK) {
-        char *name = api_path("/v1/state/%s/records", key), path[2048];
-        json_t *page;
-
-        (void)snprintf(path, sizeof(path), "%s?limit=1000&from=%lld", name, from);
-        page = api_ask(api, "GET", path, NULL, &code);
-        is_end = json_array_size(json_object_get(page, "records")) == 0;
-        if (page != NULL && api->is_json && !is_end)
-            api_print(api, page);
-        else if (page != NULL)
-            err = write_records(page, fd);
-        from = number_of(page, "next");
-        json_decref(page);
-        free(name);
-    }
-    return err != 0 ? cmd_fail(err, NULL) : code;
-}
-
 /* -------------------------------------------------------------------------------- get */
 
 /* A value that is read part by part. */
 struct reading {
     struct api *api;
     const char *key;
-    int fd;
+    int fd;          /* -1: not opened yet */
+    char part[4096]; /* beside the file of -o, which it replaces; "": none */
     uint64_t offset, size;
     char *version; /* owned; NULL: nothing was read */
     bool is_log;
 };
+
+/* A file is replaced by the whole value, or left as it is. */
+static int
+open_output(struct reading *reading, struct diag *diag)
+{
+    const char *path = options.output;
+    struct stat status;
+
+    if (reading->fd >= 0)
+        return 0;
+    if (stat(path, &status) != 0 || S_ISREG(status.st_mode)) {
+        (void)snprintf(reading->part, sizeof(reading->part), "%.4000s.part", path);
+        path = reading->part;
+    }
+    reading->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (reading->fd >= 0)
+        return 0;
+    reading->part[0] = '\0';
+    return diag_set(diag, -errno, "%s: %s", path, strerror(errno));
+}
+
+static int
+close_output(struct reading *reading, bool is_whole)
+{
+    int err = 0;
+
+    if (reading->fd < 0 || options.output == NULL)
+        return 0;
+    if (close(reading->fd) != 0)
+        err = -errno;
+    if (reading->part[0] != '\0' && is_whole && err == 0 &&
+        rename(reading->part, options.output) != 0)
+        err = -errno;
+    if (reading->part[0] != '\0' && (!is_whole || err != 0))
+        (void)unlink(reading->part);
+    return err;
+}
 
 static uint64_t
 header_number(const struct api_answer *answer, const char *name)
@@ -252,7 +266,9 @@ take_part(struct reading *reading, const struct api_answer *answer, struct diag 
     free(reading->version);
     reading->version = version;
     reading->size = header_number(answer, "Weft-Size");
-    err = file_write_all(reading->fd, answer->body.bytes, answer->body.count);
+    err = open_output(reading, diag);
+    if (err == 0)
+        err = file_write_all(reading->fd, answer->body.bytes, answer->body.count);
     reading->offset += answer->body.count;
     return err;
 }
@@ -308,26 +324,47 @@ read_value(struct reading *reading)
 }
 
 static int
+get_records(struct reading *reading)
+{
+    struct api *api = reading->api;
+    long long from = 0;
+    bool is_end = false;
+    struct diag diag;
+    int code = CMD_EXIT_OK, err;
+
+    diag_init(&diag);
+    err = open_output(reading, &diag);
+
+    while (err == 0 && !is_end && code == CMD_EXIT_OK) {
+        char *name = api_path("/v1/state/%s/records", reading->key), path[2048];
+        json_t *page;
+
+        (void)snprintf(path, sizeof(path), "%s?limit=1000&from=%lld", name, from);
+        page = api_ask(api, "GET", path, NULL, &code);
+        is_end = json_array_size(json_object_get(page, "records")) == 0;
+        if (page != NULL && api->is_json && !is_end)
+            api_print(api, page);
+        else if (page != NULL)
+            err = write_records(page, reading->fd);
+        from = number_of(page, "next");
+        json_decref(page);
+        free(name);
+    }
+    return err != 0 ? cmd_fail(err, &diag) : code;
+}
+
+static int
 state_get(struct api *api, char **args, int count)
 {
-    struct reading reading = {.api = api, .key = args[0], .fd = STDOUT_FILENO};
-    int code;
+    struct reading reading = {
+        .api = api, .key = args[0], .fd = options.output != NULL ? -1 : STDOUT_FILENO};
+    int code = read_value(&reading), err;
 
     (void)count;
-    if (options.output != NULL)
-        reading.fd = open(options.output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (reading.fd < 0) {
-        (void)fprintf(stderr, "weft: %s: %s\n", options.output, strerror(errno));
-        return CMD_EXIT_FAILED;
-    }
-    code = read_value(&reading);
     if (reading.is_log)
-        code = get_records(api, args[0], reading.fd);
-    if (options.output != NULL && close(reading.fd) != 0 && code == CMD_EXIT_OK)
-        code = cmd_fail(-errno, NULL);
-    if (options.output != NULL && code != CMD_EXIT_OK)
-        (void)unlink(options.output);
-    return code;
+        code = get_records(&reading);
+    err = close_output(&reading, code == CMD_EXIT_OK);
+    return code == CMD_EXIT_OK && err != 0 ? cmd_fail(err, NULL) : code;
 }
 
 /* --------------------------------------------------------------------- put, rm, add */

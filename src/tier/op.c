@@ -207,6 +207,10 @@ tier_ask(struct tier *tier, const char *tenant, const Rpc__StateAsk *ask, tier_a
     tier->under_way++;
     op->gathered = op->bytes.capacity + op->run_capacity * sizeof(struct run);
     tier->gathered += op->gathered;
+    if (err == 0 && tier->gathered > TIER_GATHER_BYTES_MAX) {
+        err = -ENOMEM;
+        why = "too many bytes of pushes are under way";
+    }
     if (err == 0)
         tier_op_start(tier, op, ask->key, strlen(ask->key));
     else

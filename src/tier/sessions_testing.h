@@ -687,6 +687,33 @@ test_who_is_in_this_process_asks_without_a_session(void **state)
 }
 
 static void
+test_bytes_that_are_under_way_have_a_limit_in_this_process_too(void **state)
+{
+    struct cell cell = {.last = &cell.first};
+    Rpc__StateRun run = RPC__STATE_RUN__INIT, *runs[] = {&run};
+    Rpc__StatePush push = RPC__STATE_PUSH__INIT;
+    Rpc__StateAsk ask = RPC__STATE_ASK__INIT;
+
+    (void)state;
+    (void)pthread_mutex_init(&cell.lock, NULL);
+    (void)pthread_cond_init(&cell.change, NULL);
+    run.count = push.size = push.bytes.len = 3;
+    push.bytes.data = (uint8_t *)(uintptr_t)"abc";
+    push.may_create = true;
+    push.n_runs = 1;
+    push.runs = runs;
+    ask.key = (char *)(uintptr_t)"here";
+    ask.is_case = RPC__STATE_ASK__IS_PUSH;
+    ask.push = &push;
+    testing_tier->gathered += TIER_GATHER_BYTES_MAX;
+    assert_int_equal(ask_here(&cell, &ask), -ENOMEM);
+    assert_int_equal(testing_tier->gathered, TIER_GATHER_BYTES_MAX);
+    testing_tier->gathered -= TIER_GATHER_BYTES_MAX;
+    assert_int_equal(ask_here(&cell, &ask), 0);
+    buffer_fini(&cell.bytes);
+}
+
+static void
 test_what_waits_at_the_end_is_told(void **state)
 {
     struct cell cell = {.last = &cell.first};
@@ -758,6 +785,7 @@ test_a_tenant_is_forgotten_as_a_whole(void **state)
         VALUES_TEST(test_a_pull_that_fails_holds_nothing), \
         VALUES_TEST(test_without_memory_nothing_is_half_done), \
         VALUES_TEST(test_who_is_in_this_process_asks_without_a_session), \
+        VALUES_TEST(test_bytes_that_are_under_way_have_a_limit_in_this_process_too), \
         VALUES_TEST(test_what_waits_at_the_end_is_told), \
         VALUES_TEST(test_a_tenant_is_forgotten_as_a_whole)
 

@@ -126,6 +126,14 @@ expect "rm" 0 '^removed$' "$weft" state rm large
 wait "$watching"
 same "and that it goes" gone "$(tail -n 1 "$work/watch.out")"
 expect "get of what is not there" 2 'no such' "$weft" state get large
+expect "nor into a file" 2 'no such' "$weft" state get large -o "$work/large.back"
+same "which stays as it was" "$(sha256sum <"$work/large")" "$(sha256sum <"$work/large.back")"
+expect "a log into a file" 0 '^$' "$weft" state get log -o "$work/log.back"
+same "has its records" "said here" "$(tail -n 1 "$work/log.back")"
+same "nothing is left beside them" "" "$(ls "$work" | grep 'part$')"
+expect "into what is no file" 0 '^$' "$weft" state get piped/in -o /dev/null
+expect "into a directory that is none" 2 'No such file' \
+    "$weft" state get piped/in -o "$work/nowhere/file"
 expect "rm of what is not there" 2 'no such' "$weft" state rm large
 expect "add of what is no number" 2 'is no number' "$weft" state add sum many
 expect "below zero" 0 "^$((4 * rounds + 4999))\$" "$weft" state add sum -- -1
