@@ -702,7 +702,7 @@ test_bytes_that_are_under_way_have_a_limit_in_this_process_too(void **state)
     push.may_create = true;
     push.n_runs = 1;
     push.runs = runs;
-    ask.key = (char *)(uintptr_t)"here";
+    ask.key = (char *)(uintptr_t)"limited";
     ask.is_case = RPC__STATE_ASK__IS_PUSH;
     ask.push = &push;
     testing_tier->gathered += TIER_GATHER_BYTES_MAX;
