@@ -148,6 +148,27 @@ test_a_large_value_comes_back_as_it_was(void **state)
 }
 
 static void
+test_what_is_too_large_for_one_answer_is_read_in_parts(void **state)
+{
+    struct testing *t = *state;
+    struct testing_answer answer = {0};
+
+    testing_send(t, "POST /v1/state/zeros/add", "{\"add\":1,\"size\":300000000}", 200, &answer);
+    testing_send(t, "HEAD /v1/state/zeros", NULL, 200, &answer);
+    assert_string_equal(testing_header(&answer, "Content-Length"), "300000000");
+    refused(t, "GET /v1/state/zeros", NULL, NULL, 413, "too_large");
+    refused(t, "GET /v1/state/zeros", "Range: bytes=1-", NULL, 413, "too_large");
+    ask(t, "GET /v1/state/zeros", "Range: bytes=299999990-", NULL, 206, &answer);
+    assert_int_equal(answer.body.count, 10);
+    assert_string_equal(testing_header(&answer, "Content-Range"),
+                        "bytes 299999990-299999999/300000000");
+    testing_send(t, "GET /v1/state/zeros?count=2", NULL, 200, &answer);
+    assert_int_equal(answer.body.count, 2);
+    assert_int_equal(answer.body.bytes[0], 1);
+    testing_forget_answer(&answer);
+}
+
+static void
 test_a_change_has_the_condition_that_its_header_names(void **state)
 {
     struct testing *t = *state;
@@ -650,6 +671,7 @@ static const struct CMUnitTest tests[] = {
     TEST(test_a_value_is_put_read_and_removed),
     TEST(test_a_part_of_a_value_is_read),
     TEST(test_a_large_value_comes_back_as_it_was),
+    TEST(test_what_is_too_large_for_one_answer_is_read_in_parts),
     TEST(test_a_change_has_the_condition_that_its_header_names),
     TEST(test_a_key_may_have_any_character_that_is_escaped),
     TEST(test_a_key_that_is_none_is_refused),

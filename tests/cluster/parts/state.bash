@@ -106,6 +106,12 @@ expect "get into a file" 0 '^$' "$weft" state get large -o "$work/large.back"
 same "it is the same" "$(sha256sum <"$work/large")" "$(sha256sum <"$work/large.back")"
 same "also by standard output" "$(sha256sum <"$work/large")" \
     "$("$weft" state get large | sha256sum)"
+http "more than one answer may have" 200 '"sum":7' POST /v1/state/zeros/add \
+    -d '{"add":7,"offset":299999992,"size":300000000}'
+http "is refused as a whole" 413 '"too_large".*Range' GET /v1/state/zeros
+same "and comes part by part" "$( (head -c 299999992 /dev/zero; printf '\7\0\0\0\0\0\0\0') | sha256sum)" \
+    "$("$weft" state get zeros | sha256sum)"
+expect "it goes" 0 '^removed$' "$weft" state rm zeros
 same "put of standard input" "version" \
     "$(echo "from a pipe" | "$weft" state put piped/in - | cut -d ' ' -f 1)"
 expect "a key with a slash" 0 '^from a pipe$' "$weft" state get piped/in
