@@ -10,7 +10,7 @@
 #ifndef WEFT_TIER_HISTORY_TESTING_H
 #define WEFT_TIER_HISTORY_TESTING_H
 
-#include "tier/sessions_testing.h"
+#include "tier/failures_testing.h"
 
 #define HISTORY_CELLS 6
 #define HISTORY_STEPS 250

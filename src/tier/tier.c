@@ -298,7 +298,7 @@ tier_tenant(struct tier *tier, const char *name)
     tenant = tier_alloc(sizeof(*tenant) + strlen(name) + 1);
     if (tenant == NULL)
         return NULL;
-    strcpy(tenant->name, name);
+    memcpy(tenant->name, name, strlen(name) + 1);
     *link = tenant;
     return tenant;
 }
