@@ -501,8 +501,8 @@ settle_lost(struct state *state, struct ask *ask)
     Rpc__StateAnswer answer = RPC__STATE_ANSWER__INIT;
 
     if (ask->is_said && ask->may_repeat && ask->fence == 0) {
-        if (ask->is == RPC__STATE_ASK__IS_PULL && ask->has_begun)
-            ask->version = 0; /* some of it is of another version by now */
+        if (ask->is == RPC__STATE_ASK__IS_PULL)
+            pull_again(ask);
         dequeue(state, ask);
         queue(state, ask);
     } else if (ask->is_said || ask->fence != 0) {
