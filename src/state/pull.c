@@ -435,6 +435,15 @@ go_on(struct state *state, struct ask *ask, int err)
     }
 }
 
+/* There was no room for all: what came is in nobody's way, unless somebody has it. */
+static void
+give_back(struct state *state, struct entry *entry)
+{
+    if (entry->mappings == 0 && entry->push == NULL && TAILQ_EMPTY(&entry->pulls) &&
+        !bytes_has_unpushed(entry))
+        entry_drop_bytes(state, entry);
+}
+
 void
 pull_heard(struct state *state, struct ask *ask, const Rpc__StateAnswer *answer)
 {
@@ -452,6 +461,8 @@ pull_heard(struct state *state, struct ask *ask, const Rpc__StateAnswer *answer)
         err = ask->err;
     if (err == 0)
         hold_heard(state, ask, answer);
+    else if (err == ask->err)
+        give_back(state, entry);
     go_on(state, ask, err);
     entry_run(state, entry);
 }
