@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -21,6 +22,7 @@
 #include "state/state_internal.h"
 
 #define FAKE_CELLS    2u
+#define FAKE_WAITERS  8u
 #define FAKE_LEASE_NS UINT64_C(2000000000)
 #define FAKE_PIECE    (256u << 10)
 
@@ -37,7 +39,8 @@ struct fake_cell {
     struct fake *fake;
     struct state *state;
     _Atomic uint64_t wakes, last_waker, says;
-    bool is_deaf; /* beats are not answered */
+    sem_t woken[FAKE_WAITERS]; /* by the number of the waiter */
+    bool is_deaf;              /* beats are not answered */
 };
 
 struct fake_record {
@@ -70,6 +73,7 @@ TAILQ_HEAD(fake_asks, fake_ask);
 
 struct fake {
     pthread_mutex_t lock; /* of the ups */
+    sem_t said;           /* there may be some */
     struct fake_cell cells[FAKE_CELLS];
     struct fake_words ups, downs;
     struct fake_asks gathered, waiting;
@@ -105,6 +109,7 @@ fake_say(void *context, const Rpc__StateUp *up)
     (void)pthread_mutex_lock(&cell->fake->lock);
     TAILQ_INSERT_TAIL(&cell->fake->ups, word, next);
     (void)pthread_mutex_unlock(&cell->fake->lock);
+    (void)sem_post(&cell->fake->said);
 }
 
 static void
@@ -114,6 +119,7 @@ fake_wake(void *context, uint64_t waiter)
 
     cell->wakes++;
     cell->last_waker = waiter;
+    (void)sem_post(&cell->woken[waiter % FAKE_WAITERS]);
 }
 
 static void
@@ -783,6 +789,7 @@ fake_init(struct fake *fake, uint64_t bytes_max)
 {
     *fake = (struct fake){0};
     (void)pthread_mutex_init(&fake->lock, NULL);
+    (void)sem_init(&fake->said, 0, 0);
     TAILQ_INIT(&fake->ups);
     TAILQ_INIT(&fake->downs);
     TAILQ_INIT(&fake->gathered);
@@ -793,6 +800,8 @@ fake_init(struct fake *fake, uint64_t bytes_max)
         struct state_config config = {fake_say, fake_wake, cell, bytes_max};
 
         cell->fake = fake;
+        for (unsigned n = 0; n < FAKE_WAITERS; n++)
+            (void)sem_init(&cell->woken[n], 0, 0);
         assert_int_equal(state_create(&config, &cell->state), 0);
         fake_welcome(cell);
     }
