@@ -466,50 +466,57 @@ say_something(uint64_t *seed)
     (void)hear_answer_of(&answer);
 }
 
+/* Something by chance, with whatever answers; it may be left alone, and the connection break. */
 static void
-test_whatever_the_tier_says_nothing_breaks(void **state)
+ask_something(uint64_t *seed)
 {
     static const enum state_kind kinds[] = {STATE_GET,    STATE_SET,  STATE_CAS,    STATE_ADD,
                                             STATE_APPEND, STATE_READ, STATE_REMOVE, STATE_LIST,
                                             STATE_PULL,   STATE_PUSH, STATE_LOCK,   STATE_UNLOCK,
                                             STATE_WATCH,  STATE_STAT, STATE_EXPIRE};
+    struct state_request request = {.kind = kinds[next_random(seed) % ARRAY_COUNT(kinds)],
+                                    .key = "a",
+                                    .bytes = "x",
+                                    .count = 1,
+                                    .number = 1,
+                                    .size = 8,
+                                    .owner = next_random(seed) % 4,
+                                    .version = UINT64_MAX};
+    struct state_result result = {0};
+    uint64_t op;
+    int err = state_start(here(), &request, 1, &op, &result);
+
+    state_result_fini(&result);
+    for (unsigned n = 0; n < 4; n++)
+        say_something(seed);
+    if (err == -EAGAIN && next_random(seed) % 2 == 0)
+        (void)finish(op);
+    if (err == -EAGAIN)
+        state_forget(here(), op);
+    if (next_random(seed) % 50 == 0) {
+        fake_break(&fake, &fake.cells[0]);
+        fake_welcome(&fake.cells[0]);
+        (void)fake_tell_one(&fake, NULL);
+    }
+    fake_drop_words(&fake.ups, NULL);
+    fake_drop_words(&fake.downs, NULL);
+}
+
+static void
+test_whatever_the_tier_says_nothing_breaks(void **state)
+{
     struct state_request mapped = {.key = "a"};
     struct state_mapping mapping;
     struct fake_guest guest;
-    uint64_t seed = 1, op;
+    uint64_t seed = 1;
 
     (void)state;
     fake_put(&fake, "a", NULL, 3 * STATE_CHUNK_BYTES);
     assert_int_equal(fake_map(&fake, 0, &mapped, STATE_MAP_WRITE, &mapping), 0);
     fake_guest_init(&fake, 0, &mapping, true, &guest);
     for (unsigned i = 0; i < 30000; i++) {
-        struct state_request request = {.kind = kinds[next_random(&seed) % ARRAY_COUNT(kinds)],
-                                        .key = "a",
-                                        .bytes = "x",
-                                        .count = 1,
-                                        .number = 1,
-                                        .size = 8,
-                                        .owner = next_random(&seed) % 4,
-                                        .version = UINT64_MAX};
-        struct state_result result = {0};
-        int err = state_start(here(), &request, 1, &op, &result);
-
-        state_result_fini(&result);
         guest.bytes[next_random(&seed) % (3 * STATE_CHUNK_BYTES)] = (uint8_t)i;
-        for (unsigned n = 0; n < 4; n++)
-            say_something(&seed);
-        if (err == -EAGAIN && next_random(&seed) % 2 == 0) {
-            (void)finish(op);
-        }
-        if (err == -EAGAIN)
-            state_forget(here(), op);
-        if (next_random(&seed) % 50 == 0) {
-            fake_break(&fake, &fake.cells[0]);
-            fake_welcome(&fake.cells[0]);
-            (void)fake_tell_one(&fake, NULL);
-        }
-        fake_drop_words(&fake.ups, NULL);
-        fake_drop_words(&fake.downs, NULL);
+        ask_something(&seed);
     }
     fake_break(&fake, &fake.cells[0]);
     fake_welcome(&fake.cells[0]);

@@ -478,51 +478,41 @@ fake_watch(struct fake *fake, struct fake_cell *cell, const Rpc__StateAsk *ask)
     return true;
 }
 
+static void
+fake_do_now(struct fake *fake, struct fake_ask *whole)
+{
+    static void (*const bodies[])(struct fake *, struct fake_cell *, const Rpc__StateAsk *) = {
+        [RPC__STATE_ASK__IS_PULL] = fake_pull,     [RPC__STATE_ASK__IS_ADD] = fake_add,
+        [RPC__STATE_ASK__IS_REMOVE] = fake_remove, [RPC__STATE_ASK__IS_APPEND] = fake_append,
+        [RPC__STATE_ASK__IS_READ] = fake_read,     [RPC__STATE_ASK__IS_LIST] = fake_list,
+        [RPC__STATE_ASK__IS_UNLOCK] = fake_unlock, [RPC__STATE_ASK__IS_STAT] = fake_stat,
+        [RPC__STATE_ASK__IS_EXPIRE] = fake_stat,
+    };
+    const Rpc__StateAsk *ask = whole->up->ask;
+
+    if (ask->is_case == RPC__STATE_ASK__IS_PUSH)
+        fake_push(fake, whole);
+    else
+        bodies[ask->is_case](fake, whole->cell, ask);
+}
+
 /* False: it waits. */
 static bool
 fake_ask(struct fake *fake, struct fake_ask *whole)
 {
     const Rpc__StateAsk *ask = whole->up->ask;
-    struct fake_cell *cell = whole->cell;
     bool is_change = ask->is_case == RPC__STATE_ASK__IS_PUSH ||
                      ask->is_case == RPC__STATE_ASK__IS_ADD ||
                      ask->is_case == RPC__STATE_ASK__IS_REMOVE;
 
-    if (is_change && !fake_may_change(fake, fake_value(fake, ask->key), cell))
+    if (is_change && !fake_may_change(fake, fake_value(fake, ask->key), whole->cell))
         return false;
-    switch (ask->is_case) {
-    case RPC__STATE_ASK__IS_PULL:
-        fake_pull(fake, cell, ask);
-        return true;
-    case RPC__STATE_ASK__IS_PUSH:
-        fake_push(fake, whole);
-        return true;
-    case RPC__STATE_ASK__IS_ADD:
-        fake_add(fake, cell, ask);
-        return true;
-    case RPC__STATE_ASK__IS_REMOVE:
-        fake_remove(fake, cell, ask);
-        return true;
-    case RPC__STATE_ASK__IS_APPEND:
-        fake_append(fake, cell, ask);
-        return true;
-    case RPC__STATE_ASK__IS_READ:
-        fake_read(fake, cell, ask);
-        return true;
-    case RPC__STATE_ASK__IS_LIST:
-        fake_list(fake, cell, ask);
-        return true;
-    case RPC__STATE_ASK__IS_LOCK:
-        return fake_lock(fake, cell, ask);
-    case RPC__STATE_ASK__IS_UNLOCK:
-        fake_unlock(fake, cell, ask);
-        return true;
-    case RPC__STATE_ASK__IS_WATCH:
-        return fake_watch(fake, cell, ask);
-    default:
-        fake_stat(fake, cell, ask);
-        return true;
-    }
+    if (ask->is_case == RPC__STATE_ASK__IS_LOCK)
+        return fake_lock(fake, whole->cell, ask);
+    if (ask->is_case == RPC__STATE_ASK__IS_WATCH)
+        return fake_watch(fake, whole->cell, ask);
+    fake_do_now(fake, whole);
+    return true;
 }
 
 static void
