@@ -339,8 +339,11 @@ test_a_pull_waits_for_a_push_and_a_push_for_a_pull(void **state)
     assert_int_equal(state_start(here, &pulling, 1, &ops[0], &result), -EAGAIN);
     assert_int_equal(state_start(here, &pushing, 1, &ops[1], &result), -EAGAIN);
     assert_int_equal(state_start(here, &pulling, 1, &ops[2], &result), -EAGAIN);
+    state_forget(here, ops[0]); /* what it asked for comes all the same */
+    fake_hear(&fake);
+    assert_int_equal(fake.pushes, 0);
     fake_run(&fake);
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 1; i < 3; i++)
         assert_int_equal(state_finish(here, ops[i], &result), 0);
     assert_int_equal(guest.bytes[0], 1);
     assert_int_equal(global()[0], 1);

@@ -215,6 +215,49 @@ test_an_answer_from_before_a_take_makes_nothing_current(void **state)
     assert_false(is_current());
 }
 
+/* The set waits for the other cell to let go; what is pulled meanwhile is over with it. */
+static void
+test_a_pull_beside_a_change_of_ours_makes_nothing_current(void **state)
+{
+    struct state_request request = {.kind = STATE_GET, .key = "a", .count = 3};
+    uint64_t set, get;
+
+    (void)state;
+    fake_put(&fake, "a", "one", 3);
+    assert_int_equal(fake_try(&fake, 1, &request), 0);
+    set = start(STATE_SET, 0);
+    get = start(STATE_GET, 0);
+    fake_hear(&fake);
+    assert_true(fake_tell_one(&fake, NULL)); /* the take, to the other */
+    assert_true(fake_tell_one(&fake, NULL));
+    assert_int_equal(finish(get), 0);
+    assert_int_equal(finish(set), -EAGAIN);
+    assert_false(is_current());
+    fake_run(&fake);
+    assert_int_equal(finish(set), 0);
+    assert_true(is_current());
+}
+
+static void
+test_a_pull_from_before_a_removal_makes_nothing_current(void **state)
+{
+    struct fake_word *removal;
+    uint64_t get, removed;
+
+    (void)state;
+    fake_put(&fake, "a", "one", 3);
+    get = start(STATE_GET, 0);
+    removed = start(STATE_REMOVE, 0);
+    fake_hear(&fake);
+    removal = TAILQ_LAST(&fake.downs, fake_words);
+    TAILQ_REMOVE(&fake.downs, removal, next);
+    TAILQ_INSERT_HEAD(&fake.downs, removal, next);
+    fake_run(&fake);
+    assert_int_equal(finish(removed), 0);
+    assert_int_equal(finish(get), 0);
+    assert_false(is_current());
+}
+
 /* --------------------------------------------------------------------------------- lost */
 
 static void
@@ -539,6 +582,8 @@ main(void)
         TEST(test_a_take_while_it_is_read_in_pieces_is_seen),
         TEST(test_a_yield_goes_before_what_comes_later),
         TEST(test_an_answer_from_before_a_take_makes_nothing_current),
+        TEST(test_a_pull_beside_a_change_of_ours_makes_nothing_current),
+        TEST(test_a_pull_from_before_a_removal_makes_nothing_current),
         TEST(test_what_may_be_said_again_is_and_the_rest_ends),
         TEST(test_what_was_not_said_yet_is_said_with_the_welcome),
         TEST(test_who_waits_too_long_for_a_connection_is_told),
