@@ -217,7 +217,7 @@ set_up(uint64_t lease_ns)
     create_tier(lease_ns);
     for (unsigned i = 0; i < CELLS; i++) {
         struct cell *cell = &cells[i];
-        struct state_config config = {say_tier, wake, cell, 0};
+        struct state_config config = {.say = say_tier, .wake = wake, .context = cell};
 
         (void)pthread_rwlock_init(&cell->open, NULL);
         (void)pthread_mutex_init(&cell->lock, NULL);

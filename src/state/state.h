@@ -39,13 +39,13 @@ struct state_config {
     /* Says it to the tier, borrowed; without locks; may be called on any thread, one at a time.
      * It must not wait for who is in state_lost: that waits until it has returned. */
     void (*say)(void *context, const Rpc__StateUp *up);
-    /* A session is wanted: the first time, and whenever one was lost and there is something to
-     * ask. The welcome is the answer. Without locks. */
-    void (*want)(void *context);
     /* What this waiter has started may be over: state_finish. Without locks. */
     void (*wake)(void *context, uint64_t waiter);
     void *context;
     uint64_t bytes_max; /* of shares and bases; 0: the default */
+    /* A session is wanted: the first time, and whenever one was lost and there is something to
+     * ask. The welcome is the answer. Without locks. */
+    void (*want)(void *context); /* or NULL */
 };
 
 int state_create(const struct state_config *config, struct state **out) MUST_CHECK;

@@ -35,8 +35,8 @@
 #define STATE_RECORD_BYTES    (1u << 20)
 #define STATE_GAP_BYTES       16u
 #define STATE_PAGE_BYTES      4096u
-#define STATE_BEATS           8u                    /* under way */
-#define STATE_WANT_NS     UINT64_C(250000000)
+#define STATE_BEATS           8u /* under way */
+#define STATE_WANT_NS         UINT64_C(250000000)
 #define STATE_PATIENCE_NS     UINT64_C(10000000000) /* without a connection */
 #define STATE_YIELDS_MAX      65536u
 #define STATE_MAP_TRIES       8u

@@ -787,7 +787,8 @@ fake_init(struct fake *fake, uint64_t bytes_max)
     TAILQ_INIT(&fake->values);
     for (unsigned i = 0; i < FAKE_CELLS; i++) {
         struct fake_cell *cell = &fake->cells[i];
-        struct state_config config = {fake_say, fake_wake, cell, bytes_max};
+        struct state_config config = {
+            .say = fake_say, .wake = fake_wake, .context = cell, .bytes_max = bytes_max};
 
         cell->fake = fake;
         for (unsigned n = 0; n < FAKE_WAITERS; n++)
