@@ -76,6 +76,8 @@ queue(struct state *state, struct ask *ask)
 void
 ask_queue(struct state *state, struct ask *ask)
 {
+    if (!state->is_welcome && TAILQ_EMPTY(&state->all))
+        state->lost_ns = state->now(); /* nobody has waited for a connection until now */
     table_add(&state->asks, &ask->by_number, ++state->numbers);
     TAILQ_INSERT_TAIL(&state->all, ask, all);
     ask->settled = state->session;

@@ -324,6 +324,30 @@ test_who_waits_too_long_for_a_connection_is_told(void **state)
     assert_int_equal(finish(add), -EIO);
 }
 
+/* Patience is counted from when somebody waits, not from when nobody was there. */
+static void
+test_who_asks_long_after_the_connection_was_lost_waits_as_long_as_others(void **state)
+{
+    uint64_t pull, again;
+
+    (void)state;
+    fake_put(&fake, "a", "12345678", 8);
+    fake_break(&fake, &fake.cells[0]);
+    test_ns += 3 * STATE_PATIENCE_NS;
+    pull = start(STATE_GET, 0);
+    assert_int_equal(state_tick(here(), test_ns), test_ns + STATE_PATIENCE_NS);
+    assert_int_equal(finish(pull), -EAGAIN);
+    test_ns += STATE_PATIENCE_NS;
+    (void)state_tick(here(), test_ns);
+    assert_int_equal(finish(pull), -EIO);
+    test_ns += STATE_PATIENCE_NS;
+    again = start(STATE_GET, 0);
+    (void)state_tick(here(), test_ns);
+    fake_welcome(&fake.cells[0]);
+    fake_run(&fake);
+    assert_int_equal(finish(again), 0);
+}
+
 static void
 test_locks_are_lost_with_the_connection(void **state)
 {
@@ -587,6 +611,7 @@ main(void)
         TEST(test_what_may_be_said_again_is_and_the_rest_ends),
         TEST(test_what_was_not_said_yet_is_said_with_the_welcome),
         TEST(test_who_waits_too_long_for_a_connection_is_told),
+        TEST(test_who_asks_long_after_the_connection_was_lost_waits_as_long_as_others),
         TEST(test_locks_are_lost_with_the_connection),
         TEST(test_a_change_under_a_lock_is_not_said_twice),
         TEST(test_a_pull_that_breaks_in_the_middle_is_pulled_whole),

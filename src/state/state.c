@@ -92,7 +92,6 @@ state_create(const struct state_config *config, struct state **out)
     if (state->config.bytes_max == 0)
         state->config.bytes_max = STATE_BYTES_DEFAULT;
     state->now = clock_now_ns;
-    state->lost_ns = clock_now_ns();
     state->session = 1;
     (void)pthread_mutex_init(&state->lock, NULL);
     (void)pthread_cond_init(&state->quiet, NULL);

@@ -315,7 +315,8 @@ struct state {
     /* Session */
     bool is_welcome;
     uint64_t want_at_ns; /* a session is not asked for before */
-    uint64_t session, lost_ns;
+    uint64_t session;
+    uint64_t lost_ns; /* since when somebody waits for a connection */
     uint64_t lease_ns, lease_until_ns, hold_epoch;
     uint64_t beat, heard; /* numbers: the last said, the last heard */
     uint64_t beat_sent_ns[STATE_BEATS];
