@@ -55,10 +55,24 @@ if command -v redis-server >/dev/null && command -v python3 >/dev/null; then
     same "each data directory has its token: the first" 200 "$(as_admin first)"
     expect "they are two" 1 '' cmp -s "$work/first/admin.token" "$work/second/admin.token"
     rm "$work/first/admin.token"
+    as_second() { # as_second METHOD PATH [CURL_OPTION...]: the body
+        local method=$1 path=$2
+        shift 2
+        curl -sS --max-time 20 -X "$method" \
+            -H "Authorization: Bearer $(cat "$work/second/admin.token")" "$@" "$leader$path"
+    }
+    as_second PUT /v1/tenants/main -d '{}' >>"$answers"
+    same "a value of state is put" 1 "$(as_second PUT '/v1/state/kept?tenant=main' \
+        --data-binary "in Redis" | jq .version)"
+    same "a number is added to" 3 "$(as_second POST '/v1/state/sum/add?tenant=main' -d '{"add":3}' |
+        jq .sum)"
     start_planner first
     first=$planner
-    kill -TERM "$second" && wait "$second"
-    expect_soon "the first leads again" 30 leads first
+    kill -KILL "$second"
+    wait "$second" 2>>"$work/planners.err"
+    expect_soon "the first leads again" 60 leads first
+    same "what was acknowledged is there" "in Redis" "$(as_second GET '/v1/state/kept?tenant=main')"
+    same "and goes on" 4 "$(as_second POST '/v1/state/sum/add?tenant=main' -d '{"add":1}' | jq .sum)"
     same "what was lost is made anew" 200 "$(as_admin first)"
     same "and the other's stays" 200 "$(as_admin second)"
     as_first() { # as_first METHOD PATH [CURL_OPTION...]: the body
