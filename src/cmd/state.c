@@ -32,7 +32,7 @@ static const char help[] =
     "  -o FILE          of get: there, not to standard output\n"
     "  --if VERSION     of put and rm: only where it has this version (0: where there is none)\n"
     "  --lives SECONDS  of put: it is removed after so long\n"
-    "  --count N        of watch: ends after so many changes\n" API_HELP;
+    "  --count N        of watch: ends after so many changes\n";
 
 static struct {
     const char *output, *condition;
