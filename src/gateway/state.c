@@ -138,6 +138,12 @@ gateway_state_begin(struct gateway_request *request, Rpc__StateAsk__IsCase is)
                            "ask whoever runs this cluster", "this cluster keeps no state");
         return NULL;
     }
+    if (request->tenant[0] == '\0') {
+        (void)gateway_fail(request, MHD_HTTP_BAD_REQUEST, "tenant_needed",
+                           "name one by the header Weft-Tenant or by ?tenant=",
+                           "state is a tenant's, not the cluster's");
+        return NULL;
+    }
     state = calloc(1, sizeof(*state));
     if (state == NULL) {
         (void)gateway_refuse(request, -ENOMEM, "", NULL);

@@ -590,6 +590,7 @@ test_a_tenant_has_keys_of_its_own(void **state)
     testing_send_as(t, t->reader, "PUT /v1/state/shared", "v", 403);
     testing_send_as(t, t->reader, "POST /v1/state/shared/add", "{\"add\":1}", 403);
     testing_send_as(t, t->admin, "GET /v1/state/shared?tenant=acme", NULL, 200);
+    testing_send_as(t, t->admin, "PUT /v1/state/shared?tenant=*", "v", 400);
     testing_forget_answer(&answer);
 }
 
@@ -608,6 +609,23 @@ test_a_tenant_that_is_removed_has_no_state_when_it_comes_back(void **state)
     testing_send_as(t, t->admin, "GET /v1/state/mine?tenant=new", NULL, 404);
     testing_send_as(t, t->admin, "GET /v1/state/log/records?tenant=new", NULL, 404);
     expect_bytes(t, "GET /v1/state/mine", "acme's");
+}
+
+static void
+test_a_new_tenant_has_nothing_of_one_whose_removal_broke_off(void **state)
+{
+    struct testing *t = *state;
+    char line[1100] = "PUT /v1/tenants/";
+
+    testing_send_as(t, t->admin, "PUT /v1/tenants/new", "{}", 200);
+    testing_send_as(t, t->admin, "PUT /v1/state/mine?tenant=new", "v", 200);
+    testing_send_as(t, t->admin, "PUT /v1/tenants/new", "{\"priority\":1}", 200);
+    testing_send_as(t, t->admin, "GET /v1/state/mine?tenant=new", NULL, 200);
+    (void)memset(line + strlen(line), 'n', 1000);
+    testing_send_as(t, t->admin, line, "{}", 400);
+    assert_int_equal(catalog_tenant_remove(t->catalog, "new", NULL), 0);
+    testing_send_as(t, t->admin, "PUT /v1/tenants/new", "{}", 200);
+    testing_send_as(t, t->admin, "GET /v1/state/mine?tenant=new", NULL, 404);
 }
 
 static void
@@ -688,6 +706,7 @@ static const struct CMUnitTest tests[] = {
     TEST(test_a_client_that_goes_is_forgotten_before_its_answer),
     TEST(test_a_tenant_has_keys_of_its_own),
     TEST(test_a_tenant_that_is_removed_has_no_state_when_it_comes_back),
+    TEST(test_a_new_tenant_has_nothing_of_one_whose_removal_broke_off),
     TEST(test_more_than_the_tenant_may_have_is_refused_and_changes_nothing),
     TEST(test_a_cluster_without_a_tier_says_so),
     TEST(test_metrics_count_state_for_who_runs_the_cluster),

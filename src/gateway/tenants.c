@@ -44,6 +44,26 @@ answer_tenant(struct gateway_request *request, const char *name)
     return gateway_refuse(request, err, "tenant_unknown", &diag);
 }
 
+static bool
+is_any(void *context, const struct catalog_tenant *tenant)
+{
+    (void)context;
+    (void)tenant;
+    return true;
+}
+
+/* One that is new has nothing of who had its name before, also where that one's removal broke
+ * off. */
+static int
+begin_empty(struct gateway *gateway, const char *name, struct diag *diag)
+{
+    int err = catalog_tenant_list(gateway->config.catalog, name, is_any, NULL, NULL);
+
+    if (err != -ENOENT || gateway->config.tier == NULL || strlen(name) > CATALOG_NAME_BYTES_MAX)
+        return err == -ENOENT ? 0 : err; /* a name that is none is refused by who keeps it */
+    return tier_forget_tenant(gateway->config.tier, name, diag);
+}
+
 enum gateway_next
 gateway_tenant_put(struct gateway_request *request)
 {
@@ -68,7 +88,9 @@ gateway_tenant_put(struct gateway_request *request)
         return GATEWAY_ANSWERED;
     json_decref(body);
     diag_init(&diag);
-    err = catalog_tenant_put(gateway->config.catalog, &tenant, &diag);
+    err = begin_empty(gateway, request->part[0], &diag);
+    if (err == 0)
+        err = catalog_tenant_put(gateway->config.catalog, &tenant, &diag);
     if (err != 0)
         return gateway_refuse(request, err, "tenant_unknown", &diag);
     gateway_shares(gateway, request->part[0]);

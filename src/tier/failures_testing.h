@@ -250,6 +250,25 @@ test_bytes_that_are_under_way_have_a_limit_in_this_process_too(void **state)
 }
 
 static void
+test_a_tenant_s_name_has_an_end(void **state)
+{
+    Rpc__StateAsk ask = RPC__STATE_ASK__INIT;
+    Rpc__StateStat stat = RPC__STATE_STAT__INIT;
+    char name[1000];
+
+    (void)state;
+    (void)memset(name, 'n', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    ask.key = (char *)(uintptr_t)"key";
+    ask.is_case = RPC__STATE_ASK__IS_STAT;
+    ask.stat = &stat;
+    assert_int_equal(tier_ask(testing_tier, name, &ask, ask_done, NULL), -EINVAL);
+    assert_int_equal(tier_forget_tenant(testing_tier, name, NULL), -EINVAL);
+    name[TIER_TENANT_BYTES_MAX] = '\0';
+    assert_int_equal(tier_forget_tenant(testing_tier, name, NULL), 0);
+}
+
+static void
 test_what_waits_at_the_end_is_told(void **state)
 {
     struct cell cell = {.last = &cell.first};
@@ -309,6 +328,7 @@ test_a_tenant_is_forgotten_as_a_whole(void **state)
         VALUES_TEST(test_who_is_in_this_process_asks_without_a_session), \
         VALUES_TEST(test_who_is_in_this_process_can_have_no_lock), \
         VALUES_TEST(test_bytes_that_are_under_way_have_a_limit_in_this_process_too), \
+        VALUES_TEST(test_a_tenant_s_name_has_an_end), \
         VALUES_TEST(test_what_waits_at_the_end_is_told), \
         VALUES_TEST(test_a_tenant_is_forgotten_as_a_whole)
 

@@ -278,6 +278,9 @@ tier_forget_tenant(struct tier *tier, const char *tenant, struct diag *diag)
     bool is_end = false;
     int err = 0;
 
+    if (strnlen(tenant, TIER_TENANT_BYTES_MAX + 1) > TIER_TENANT_BYTES_MAX)
+        return diag_set(diag, -EINVAL, "a tenant's name has at most %u bytes",
+                        TIER_TENANT_BYTES_MAX);
     tier_lock(tier);
     found = tier_tenant(tier, tenant);
     tier_unlock(tier);

@@ -183,10 +183,13 @@ int
 tier_ask(struct tier *tier, const char *tenant, const Rpc__StateAsk *ask, tier_answer_fn done,
          void *context)
 {
-    struct op *op = tier_op_new(ask->is_case);
+    struct op *op;
     const char *why = NULL;
     int err;
 
+    if (strnlen(tenant, TIER_TENANT_BYTES_MAX + 1) > TIER_TENANT_BYTES_MAX)
+        return -EINVAL;
+    op = tier_op_new(ask->is_case);
     if (op == NULL)
         return -ENOMEM;
     op->number = ask->number;

@@ -106,7 +106,8 @@ void tier_session_close(struct tier_session *session, bool is_gone);
 /* One answer (pieces are put together); borrowed during the call; on some thread. */
 typedef void (*tier_answer_fn)(void *context, const Rpc__StateAnswer *answer);
 /* An ask of nobody's session: holds and locks cannot be had so (-EINVAL). has_more is not
- * allowed: all bytes at once. Copied. -ENOMEM; where too much is under way, as the answer. */
+ * allowed: all bytes at once. Copied. -ENOMEM (where too much is under way:
+ * as the answer), -EINVAL: the tenant's name. */
 int tier_ask(struct tier *tier, const char *tenant, const Rpc__StateAsk *ask, tier_answer_fn done,
              void *context) MUST_CHECK;
 /* All that the tenant has is removed: keys that nobody holds at once, others as by StateRemove. */
