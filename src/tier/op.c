@@ -179,6 +179,23 @@ tier_op_start(struct tier *tier, struct op *op, const char *key, size_t count)
 
 /* --------------------------------------------------------------- who is in this process */
 
+/* With the lock; err: what the ask itself was refused with. */
+static void
+start_here(struct tier *tier, struct op *op, const char *key, int err, const char *why)
+{
+    tier->under_way++;
+    op->gathered = op->bytes.capacity + op->run_capacity * sizeof(struct run);
+    tier->gathered += op->gathered;
+    if (err == 0 && tier->gathered > TIER_GATHER_BYTES_MAX) {
+        err = -ENOMEM;
+        why = "too many bytes of pushes are under way";
+    }
+    if (err == 0)
+        tier_op_start(tier, op, key, strlen(key));
+    else
+        tier_op_fail(tier, op, err, why);
+}
+
 int
 tier_ask(struct tier *tier, const char *tenant, const Rpc__StateAsk *ask, tier_answer_fn done,
          void *context)
@@ -207,17 +224,7 @@ tier_ask(struct tier *tier, const char *tenant, const Rpc__StateAsk *ask, tier_a
         tier_op_free(op);
         return -ENOMEM;
     }
-    tier->under_way++;
-    op->gathered = op->bytes.capacity + op->run_capacity * sizeof(struct run);
-    tier->gathered += op->gathered;
-    if (err == 0 && tier->gathered > TIER_GATHER_BYTES_MAX) {
-        err = -ENOMEM;
-        why = "too many bytes of pushes are under way";
-    }
-    if (err == 0)
-        tier_op_start(tier, op, ask->key, strlen(ask->key));
-    else
-        tier_op_fail(tier, op, err, why);
+    start_here(tier, op, ask->key, err, why);
     tier_unlock(tier);
     return 0;
 }
