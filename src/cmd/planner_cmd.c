@@ -256,12 +256,23 @@ lead(struct node *node, const struct planner_command *command, struct diag *diag
     }
 }
 
+static bool
+is_leading(void *context)
+{
+    const struct node *node = context;
+
+    return planner_is_leading(node->planner);
+}
+
 /* It writes under the planner's lease. */
 static int
 open_tier(struct node *node, struct diag *diag)
 {
-    const struct tier_config config = {
-        .store = node->store, .lease = "planner", .term = planner_term(node->planner)};
+    const struct tier_config config = {.store = node->store,
+                                       .lease = "planner",
+                                       .term = planner_term(node->planner),
+                                       .is_leading = is_leading,
+                                       .context = node};
 
     return tier_create(&config, &node->tier, diag);
 }
