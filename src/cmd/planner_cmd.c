@@ -275,6 +275,14 @@ limit_state(void *context, const char *tenant, struct tier_limits *out)
         out->keys = out->bytes = 1;
 }
 
+static bool
+is_leading(void *context)
+{
+    const struct node *node = context;
+
+    return planner_is_leading(node->planner);
+}
+
 /* It writes under the planner's lease. */
 static int
 open_tier(struct node *node, struct diag *diag)
@@ -283,6 +291,7 @@ open_tier(struct node *node, struct diag *diag)
                                        .lease = "planner",
                                        .term = planner_term(node->planner),
                                        .limits = limit_state,
+                                       .is_leading = is_leading,
                                        .context = node};
 
     return tier_create(&config, &node->tier, diag);

@@ -36,7 +36,8 @@ planner_term(const struct planner *planner)
 bool
 planner_is_leading(const struct planner *planner)
 {
-    return planner->is_leading;
+    return planner->is_leading &&
+           clock_now_ns() - atomic_load(&planner->renewed_ns) < planner->config.lease_ns;
 }
 
 /* Where this process stood still, so did its hearing: nobody is silent for that. */

@@ -88,6 +88,12 @@ tier_op_answer(struct tier *tier, struct op *op, const char *why)
 
     ASSERT(!op->is_waiting);
     let_go(tier, op);
+    /* What was read may be what another has changed by now. A change was committed, or not. */
+    if (op->err == 0 && !tier_op_is_change(op) && tier->config.is_leading != NULL &&
+        !tier->config.is_leading(tier->config.context)) {
+        op->err = -ESHUTDOWN;
+        why = "this tier is not the one any more";
+    }
     answer->number = op->number;
     answer->err = op->err;
     answer->size = op->head.size;

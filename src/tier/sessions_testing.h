@@ -469,6 +469,38 @@ lead(const char *who)
     return term;
 }
 
+static atomic_bool leads;
+
+static bool
+is_leading(void *context)
+{
+    (void)context;
+    return atomic_load(&leads);
+}
+
+/* Its process was stopped for longer than its lease: another may have changed what it reads. */
+static void
+test_a_tier_that_may_not_be_the_one_answers_nothing_of_values(void **state)
+{
+    const struct tier_config config = {
+        .store = testing_store, .is_first = true, .is_leading = is_leading};
+    struct cell cell;
+
+    (void)state;
+    atomic_store(&leads, true);
+    tier_destroy(testing_tier);
+    testing_tier = testing_tier_create(&config);
+    cell_open(&cell, testing_tier);
+    assert_int_equal(PUSH(&cell, "leads", "old", .count = 3, .creates = true), 0);
+    cell_expect(&cell, "leads", "old", 3);
+    atomic_store(&leads, false);
+    assert_int_equal(PULL(&cell, "leads", .count = 3), -ESHUTDOWN);
+    assert_int_equal(LOCK(&cell, "leads", .mode = WRITING, .owner = 1), -ESHUTDOWN);
+    atomic_store(&leads, true);
+    cell_expect(&cell, "leads", "old", 3);
+    cell_close(&cell, true);
+}
+
 static void
 test_a_tier_that_lost_the_term_writes_nothing_and_says_so(void **state)
 {
@@ -522,6 +554,7 @@ test_a_tier_that_lost_the_term_writes_nothing_and_says_so(void **state)
         cmocka_unit_test_setup_teardown(test_a_tenant_has_what_it_may_and_not_one_more, \
                                         limited_begin, tier_end), \
         VALUES_TEST(test_a_tier_that_begins_promises_nothing_for_a_lease), \
+        VALUES_TEST(test_a_tier_that_may_not_be_the_one_answers_nothing_of_values), \
         VALUES_TEST(test_a_tier_that_lost_the_term_writes_nothing_and_says_so)
 
 #endif

@@ -62,6 +62,9 @@ struct tier_config {
     bool is_first;        /* surely nobody was promised anything: no pause at the beginning */
     /* What a tenant may have; any thread. NULL: no limits. */
     void (*limits)(void *context, const char *tenant, struct tier_limits *out);
+    /* Whether nobody else can lead at this moment; asked before each answer that says something
+     * of values, under the tier's lock. NULL: nobody ever does. */
+    bool (*is_leading)(void *context);
     /* The store refused a commit for the term: another leads. Once, from a thread. Or NULL. */
     void (*on_lost)(void *context);
     void *context;
