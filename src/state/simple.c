@@ -150,10 +150,8 @@ result_stat(struct state *state, const struct ask *ask, const Rpc__StateAnswer *
 {
     const struct entry *entry = entry_find(state, ask->key);
 
-    if (answer->n_items > 0) {
-        result->lives_ns = answer->items[0]->lives_ns;
-        result->is_log = answer->items[0]->is_log;
-    }
+    result->lives_ns = answer->lives_ns;
+    result->is_log = answer->is_log;
     result->is_current = entry != NULL && entry->version == answer->version &&
                          entry_is_current(state, entry, 0, UINT64_MAX);
 }

@@ -81,6 +81,17 @@ let_go(struct tier *tier, struct op *op)
         tier_key_put(tier, key);
 }
 
+/* What is over is told for another moment. */
+static uint64_t
+lives_of(const struct tier *tier, const struct head *head)
+{
+    uint64_t now = tier_real(tier);
+
+    if (head->kind == TIER_NONE || head->expires_ns == 0)
+        return 0;
+    return head->expires_ns > now ? head->expires_ns - now : 1;
+}
+
 void
 tier_op_answer(struct tier *tier, struct op *op, const char *why)
 {
@@ -98,6 +109,8 @@ tier_op_answer(struct tier *tier, struct op *op, const char *why)
     answer->err = op->err;
     answer->size = op->head.size;
     answer->version = op->head.version;
+    answer->is_log = op->head.kind == TIER_LOG;
+    answer->lives_ns = lives_of(tier, &op->head);
     answer->result = op->err == 0 ? op->result : 0;
     if (why != NULL && op->err != 0 && op->word.text == NULL)
         op->word.text = rpc_text(why);
