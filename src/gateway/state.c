@@ -99,6 +99,9 @@ init_ask(struct gateway_state *state, Rpc__StateAsk__IsCase is)
     rpc__state_ask__init(&state->ask);
     state->ask.is_case = is;
     switch (is) {
+    case RPC__STATE_ASK__IS_STAT:
+        rpc__state_stat__init(&state->stat);
+        break;
     case RPC__STATE_ASK__IS_PUSH:
         rpc__state_push__init(&state->push);
         break;

@@ -28,6 +28,7 @@ typedef enum gateway_next (*gateway_state_render)(struct gateway_request *reques
 struct gateway_state {
     Rpc__StateAsk ask;
     union {
+        Rpc__StateStat stat;
         Rpc__StatePull pull;
         Rpc__StatePush push;
         Rpc__StateAdd add;

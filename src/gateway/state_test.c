@@ -80,6 +80,8 @@ test_a_value_is_put_read_and_removed(void **state)
     testing_send(t, "HEAD /v1/state/weights", NULL, 200, &answer);
     assert_string_equal(testing_header(&answer, "Content-Length"), "10");
     assert_string_equal(testing_header(&answer, "ETag"), tag);
+    assert_string_equal(testing_header(&answer, "Weft-Kind"), "value");
+    assert_string_equal(testing_header(&answer, "Weft-Lives"), "");
     (void)snprintf(header, sizeof(header), "If-None-Match: %s", tag);
     ask(t, "GET /v1/state/weights", header, NULL, 304, &answer);
     testing_send(t, "PUT /v1/state/weights", "", 200, &answer);
@@ -261,6 +263,8 @@ test_keys_are_listed_page_by_page(void **state)
     testing_send_as(t, t->acme, "PUT /v1/state/a%2F2?lives_s=1000", "22", 200);
     testing_send_as(t, t->acme, "POST /v1/state/a%2F3/append", "333", 200);
     testing_send_as(t, t->acme, "PUT /v1/state/b", "4", 200);
+    testing_send(t, "HEAD /v1/state/a%2F2", NULL, 200, &answer);
+    assert_true(atof(testing_header(&answer, "Weft-Lives")) > 0);
     testing_send(t, "GET /v1/state?prefix=a/&limit=2", NULL, 200, &answer);
     list = json_object_get(answer.json, "state");
     assert_int_equal(json_array_size(list), 2);
@@ -310,6 +314,10 @@ test_a_log_has_records(void **state)
     testing_send(t, "POST /v1/state/log/append", "", 200, &answer);
     testing_send(t, "POST /v1/state/log/append", "three", 200, &answer);
     assert_int_equal(number(answer.json, "index"), 2);
+    testing_send(t, "HEAD /v1/state/log", NULL, 200, &answer);
+    assert_string_equal(testing_header(&answer, "Weft-Kind"), "log");
+    assert_string_equal(testing_header(&answer, "Weft-Version"), "3");
+    assert_string_equal(testing_header(&answer, "Weft-Size"), "8");
     testing_send(t, "GET /v1/state/log/records", NULL, 200, &answer);
     records = json_object_get(answer.json, "records");
     assert_int_equal(json_array_size(records), 3);

@@ -185,14 +185,23 @@ render_head(struct gateway_request *request, const struct gateway_state *state,
     struct MHD_Response *response =
         MHD_create_response_from_callback(answer->size, 1024, read_nothing, NULL, NULL);
 
-    return response == NULL ? gateway_refuse(request, -ENOMEM, "", NULL)
-                            : answer_bytes(request, state, answer, response);
+    char lives[40];
+
+    if (response == NULL)
+        return gateway_refuse(request, -ENOMEM, "", NULL);
+    (void)answer_bytes(request, state, answer, response);
+    gateway_add_header(response, "Weft-Kind", answer->is_log ? "log" : "value");
+    if (answer->lives_ns > 0) {
+        (void)snprintf(lives, sizeof(lives), "%.3f", (double)answer->lives_ns / 1e9);
+        gateway_add_header(response, "Weft-Lives", lives);
+    }
+    return GATEWAY_ANSWERED;
 }
 
 enum gateway_next
 gateway_state_head(struct gateway_request *request)
 {
-    struct gateway_state *state = gateway_state_begin(request, RPC__STATE_ASK__IS_PULL);
+    struct gateway_state *state = gateway_state_begin(request, RPC__STATE_ASK__IS_STAT);
 
     if (state == NULL)
         return GATEWAY_ANSWERED;
