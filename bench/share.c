@@ -72,7 +72,7 @@ static void
 bench_mapping(uint64_t bytes, bool is_writable, const char *name)
 {
     double samples[ROUNDS];
-    struct mem_slot *slot;
+    struct mem_slot *slot = NULL;
 
     require(mem_slot_create(PAGE, 1, false, &slot) == 0 && mem_window_grow(slot, 0, bytes) == 0 &&
                 mem_share_create(bytes, false, &share) == 0,
@@ -95,7 +95,7 @@ static void
 bench_written(void)
 {
     double samples[ROUNDS];
-    struct mem_slot *slot;
+    struct mem_slot *slot = NULL;
     uint64_t found = 0;
 
     require(mem_slot_create(PAGE, 1, false, &slot) == 0 && mem_window_grow(slot, 0, LARGE) == 0 &&
@@ -164,7 +164,7 @@ start(struct faaslet_image *image, uint64_t bytes, bool is_lazy)
 {
     struct faaslet_config config = {.resolve = resolve};
     struct faaslet_outcome outcome;
-    struct faaslet *faaslet;
+    struct faaslet *faaslet = NULL;
     unsigned absent;
 
     require(mem_share_create(bytes, is_lazy, &share) == 0 &&

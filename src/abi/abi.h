@@ -46,7 +46,8 @@
  * is ever on a guest stack, and a PENDING host function is called again for free.
  *
  * Helpers (memory.copy ...) are leaf calls through the header, on the executor's
- * stack; the guest is not frozen in one.
+ * stack; the guest is not frozen in one. memory.copy, fill and init may leave instead, as
+ * weft_call does, and are done when the guest is resumed: they return 0 then.
  *
  * Traps are `ud1` instructions whose immediate is the enum abi_trap, or faults in the
  * slot's guard (memory) or the guest stack's guard (stack exhausted).

@@ -102,8 +102,9 @@ segment_at(const struct faaslet *faaslet, const struct abi_context *context,
     return (const uint8_t *)abi_image_range(image, data[t->segment].bytes) + t->from;
 }
 
-/* False: outside, nothing is changed. The pages are there. */
-static bool
+/* False: outside, nothing is changed. The pages are there. Inline: each helper is then only
+ * what it does. */
+static inline __attribute__((always_inline)) bool
 transfer(struct faaslet *faaslet, const struct abi_context *context, const struct transfer *t)
 {
     const struct abi_memory *memory = memory_of(faaslet, context);
@@ -151,7 +152,7 @@ is_ready(struct faaslet *faaslet, const struct abi_context *context, const struc
 
 /* Without shares this is all that happens. With them the guest leaves where something is not
  * as it must be, and helper_call looks again until it is. */
-static inline uint64_t
+static inline __attribute__((always_inline)) uint64_t
 do_transfer(int64_t offset, const struct transfer *t)
 {
     struct faaslet *faaslet = current();

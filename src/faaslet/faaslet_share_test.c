@@ -375,6 +375,28 @@ test_it_can_be_killed_while_its_code_waits_for_a_page(void **state)
     faaslet_destroy(faaslet);
 }
 
+static void
+test_without_memory_for_its_registers_it_traps(void **state)
+{
+    struct faaslet *faaslet = start();
+    struct faaslet_outcome outcome;
+    uint64_t at;
+
+    (void)state;
+    make_share(0, true);
+    at = map(faaslet, 0, true);
+    /* Takes what this thread has. */
+    assert_int_equal(testing_call(faaslet, "load", (uint64_t[]){at}, 1).kind, FAASLET_ABSENT);
+    fault_arm("faaslet.preempt", 1, -ENOMEM);
+    faaslet_run(faaslet, CLOCK_NEVER_NS, &outcome);
+    assert_true(fault_disarm());
+    assert_int_equal(outcome.kind, FAASLET_TRAP);
+    assert_int_equal(outcome.trap, ABI_TRAP_HOST);
+    assert_non_null(strstr(outcome.message, "no memory"));
+    assert_int_equal(testing_result(faaslet, "size", NULL, 0), 4); /* it can be called on */
+    faaslet_destroy(faaslet);
+}
+
 /* Where the guest stack ends within the few words of leaving from a helper. */
 static void
 test_a_helper_that_leaves_at_the_end_of_the_stack_traps(void **state)
@@ -552,6 +574,7 @@ main(void)
         SHARE_TEST(test_a_copy_that_waits_for_a_page_can_be_frozen_and_cloned),
         SHARE_TEST(test_a_host_function_that_comes_upon_absent_pages_is_called_again),
         SHARE_TEST(test_it_can_be_killed_while_its_code_waits_for_a_page),
+        SHARE_TEST(test_without_memory_for_its_registers_it_traps),
         SHARE_TEST(test_a_helper_that_leaves_at_the_end_of_the_stack_traps),
         SHARE_TEST(test_preempted_and_absent_in_turns_on_any_thread),
         SHARE_TEST(test_guests_of_several_threads_fill_one_share),

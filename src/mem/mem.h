@@ -196,7 +196,8 @@ bool mem_share_fault(const struct mem_slot *slot, uintptr_t address, struct mem_
 bool mem_share_is_read_only(const struct mem_slot *slot, uintptr_t address);
 
 /* Runs of pages that any slot has written since the last time, by offset in the share; may tell
- * of more, never of less. What is written while it looks is told now or the next time. */
+ * of more, never of less. What is written while it looks is told now or the next time; what the
+ * host writes through mem_share_bytes is not told. */
 int mem_share_written(struct mem_share *share, mem_visit_fn visit, void *context) MUST_CHECK;
 
 enum mem_share_way { MEM_SHARE_UFFD, MEM_SHARE_PROTECT };

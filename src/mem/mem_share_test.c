@@ -684,6 +684,72 @@ test_many_threads_map_fill_and_write_one_share(void **state)
     mem_share_put(share);
 }
 
+/* All fill the same pages at the same moment, page by page and all at once: each page is one
+ * filler's, whole, and all say that it is there. */
+#define FILL_ROUNDS 300u
+
+struct fillers {
+    struct mem_share *share[FILL_ROUNDS];
+    pthread_barrier_t together;
+};
+
+struct filler {
+    struct fillers *all;
+    uint8_t number;
+    int err;
+};
+
+static void *
+fill_with_others(void *context)
+{
+    static _Thread_local uint8_t bytes[SHARE_PAGES * PAGE];
+    struct filler *filler = context;
+
+    (void)memset(bytes, filler->number + 1, sizeof(bytes));
+    for (unsigned round = 0; round < FILL_ROUNDS; round++) {
+        struct mem_share *share = filler->all->share[round];
+        uint64_t step = round % 2 == 0 ? PAGE : sizeof(bytes);
+
+        (void)pthread_barrier_wait(&filler->all->together);
+        for (uint64_t offset = 0; offset < sizeof(bytes) && filler->err == 0; offset += step)
+            filler->err = mem_share_fill(share, offset, bytes, step);
+        if (filler->err == 0 && mem_share_absent(share, 0, sizeof(bytes)) != UINT64_MAX)
+            filler->err = -EAGAIN;
+    }
+    return NULL;
+}
+
+static void
+test_several_threads_fill_the_same_pages(void **state)
+{
+    struct filler fillers[THREADS];
+    pthread_t threads[THREADS];
+    struct fillers all;
+
+    (void)state;
+    assert_int_equal(pthread_barrier_init(&all.together, NULL, THREADS), 0);
+    for (unsigned i = 0; i < FILL_ROUNDS; i++)
+        all.share[i] = create_share(SHARE_PAGES, true);
+    for (unsigned i = 0; i < THREADS; i++) {
+        fillers[i] = (struct filler){&all, (uint8_t)i, 0};
+        assert_int_equal(pthread_create(&threads[i], NULL, fill_with_others, &fillers[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    for (unsigned i = 0; i < THREADS; i++)
+        assert_int_equal(fillers[i].err, 0);
+    for (unsigned i = 0; i < FILL_ROUNDS; i++) {
+        const uint8_t *bytes = mem_share_bytes(all.share[i]);
+
+        for (unsigned page = 0; page < SHARE_PAGES; page++, bytes += PAGE) {
+            assert_in_range(bytes[0], 1, THREADS);
+            assert_memory_equal(bytes, bytes + 1, PAGE - 1); /* all the same */
+        }
+        mem_share_put(all.share[i]);
+    }
+    (void)pthread_barrier_destroy(&all.together);
+}
+
 /* Every write is told after it was made: now or the next time. */
 struct writer {
     struct mem_slot *slot;
@@ -763,6 +829,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_tracking_passes_over_it),
     cmocka_unit_test(test_a_failure_changes_nothing),
     cmocka_unit_test(test_many_threads_map_fill_and_write_one_share),
+    cmocka_unit_test(test_several_threads_fill_the_same_pages),
     cmocka_unit_test(test_no_write_is_missed_while_it_looks),
 };
 

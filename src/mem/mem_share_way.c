@@ -262,7 +262,8 @@ fill_registered(struct mem_share *share, uint64_t offset, const uint8_t *bytes, 
 
         if (first == end)
             return 0;
-        last = share_find(share, first, end, true);
+        /* By now somebody may have put the first one there: it is asked for all the same. */
+        last = share_find(share, first + 1, end, true);
         err = copy_pages(share->view + first * MEM_PAGE_BYTES,
                          bytes + (first * MEM_PAGE_BYTES - offset), (last - first) * MEM_PAGE_BYTES,
                          &done);

@@ -297,6 +297,7 @@ outcome_text(const struct faaslet_outcome *outcome)
     case FAASLET_PENDING:
     case FAASLET_PREEMPTED:
     case FAASLET_SNAPSHOT:
+    case FAASLET_ABSENT:
         return "pending";
     case FAASLET_KILLED:
         return "killed by a limit";
