@@ -73,7 +73,7 @@ TSAN_TESTS := $(addprefix build/san-thread/test/,mem/mem_share_test mem/mem_byte
                 store/store_dir_test store/store_redis_test \
                 planner/planner_test planner/ledger_test planner/list_test catalog/catalog_test \
                 hosts/hosts_test hosts/run_test hosts/blob_test hosts/chain_test \
-                meter/meter_test \
+                meter/meter_test state/thread_test state/session_test tests/state_tier_test tier/tier_dir_test \
                 gateway/gateway_test gateway/access_test gateway/manage_test gateway/deploy_test \
                 gateway/collect_test \
                 gateway/trigger_test gateway/wire_test)

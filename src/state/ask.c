@@ -262,6 +262,22 @@ build_lock(const struct ask *ask, union body *body)
 }
 
 static void
+build_wait(const struct ask *ask, union body *body)
+{
+    if (ask->is == RPC__STATE_ASK__IS_WATCH) {
+        rpc__state_watch__init(&body->watch);
+        body->watch.version = ask->version;
+        body->watch.wait_ns = ask->wait_ns;
+    } else if (ask->is == RPC__STATE_ASK__IS_EXPIRE) {
+        rpc__state_expire__init(&body->expire);
+        body->expire.lives_ns = ask->wait_ns;
+    } else {
+        ASSERT(ask->is == RPC__STATE_ASK__IS_STAT);
+        rpc__state_stat__init(&body->stat);
+    }
+}
+
+static void
 build_body(const struct ask *ask, union body *body)
 {
     switch (ask->is) {
@@ -290,18 +306,8 @@ build_body(const struct ask *ask, union body *body)
         rpc__state_unlock__init(&body->unlock);
         body->unlock.fence = ask->fence;
         break;
-    case RPC__STATE_ASK__IS_WATCH:
-        rpc__state_watch__init(&body->watch);
-        body->watch.version = ask->version;
-        body->watch.wait_ns = ask->wait_ns;
-        break;
-    case RPC__STATE_ASK__IS_EXPIRE:
-        rpc__state_expire__init(&body->expire);
-        body->expire.lives_ns = ask->wait_ns;
-        break;
     default:
-        ASSERT(ask->is == RPC__STATE_ASK__IS_STAT);
-        rpc__state_stat__init(&body->stat);
+        build_wait(ask, body);
     }
 }
 
@@ -518,8 +524,8 @@ settle_lost(struct state *state, struct ask *ask)
     Rpc__StateAnswer answer = RPC__STATE_ANSWER__INIT;
 
     if (ask->is_said && ask->may_repeat && ask->fence == 0) {
-        if (ask->is == RPC__STATE_ASK__IS_PULL && ask->has_begun)
-            ask->version = 0; /* some of it is of another version by now */
+        if (ask->is == RPC__STATE_ASK__IS_PULL)
+            pull_again(ask);
         dequeue(state, ask);
         queue(state, ask);
     } else if (ask->is_said || ask->fence != 0) {

@@ -289,6 +289,24 @@ entry_is_gone(struct state *state, struct entry *entry)
         bytes_renew(entry, 0, STATE_VERSION_OLD);
 }
 
+/* It is said once more: who waits for it has come before that. Some of what is known may be of
+ * another version by now. */
+void
+pull_again(struct ask *ask)
+{
+    struct op *op;
+
+    if (ask->has_begun)
+        ask->version = 0;
+    ask->is_late = false;
+    ask->err = 0;
+    if (!ask->is_of_entry)
+        return;
+    TAILQ_FOREACH(op, &ask->entry->waiting, waiting)
+    if (op->ask == ask)
+        op->is_asked = true;
+}
+
 /* A version that is lower than ours: it was answered before a change of ours; or the tier has
  * gone back in time, and what is here is of no version any more. */
 static void
@@ -315,6 +333,8 @@ pull_piece(struct state *state, struct ask *ask, const Rpc__StateAnswer *answer)
     struct entry *entry = ask->entry;
     bool is_first = !ask->has_begun;
 
+    if (is_first)
+        ask->answer_next = ask->offset;
     ask->has_begun = true;
     ask->answer_size = answer->size;
     ask->answer_version = answer->version;
@@ -415,6 +435,15 @@ go_on(struct state *state, struct ask *ask, int err)
     }
 }
 
+/* There was no room for all: what came is in nobody's way, unless somebody has it. */
+static void
+give_back(struct state *state, struct entry *entry)
+{
+    if (entry->mappings == 0 && entry->push == NULL && TAILQ_EMPTY(&entry->pulls) &&
+        !bytes_has_unpushed(entry))
+        entry_drop_bytes(state, entry);
+}
+
 void
 pull_heard(struct state *state, struct ask *ask, const Rpc__StateAnswer *answer)
 {
@@ -432,6 +461,8 @@ pull_heard(struct state *state, struct ask *ask, const Rpc__StateAnswer *answer)
         err = ask->err;
     if (err == 0)
         hold_heard(state, ask, answer);
+    else if (err == ask->err)
+        give_back(state, entry);
     go_on(state, ask, err);
     entry_run(state, entry);
 }

@@ -167,8 +167,6 @@ decide_here(struct state *state, struct op *op, const struct ask *ask, int *err)
     }
     if (ask->run_count > 0)
         return false;
-    if (op->fence != 0)
-        return !has_condition || entry_is_held(state, entry);
     return !has_condition || entry_is_held(state, entry);
 }
 

@@ -144,7 +144,7 @@ next_tick(const struct state *state)
 
     if (!state->is_welcome && TAILQ_EMPTY(&state->all))
         return next;
-    if (!state->is_welcome && state->want_at_ns < other)
+    if (!state->is_welcome && state->config.want != NULL && state->want_at_ns < other)
         other = state->want_at_ns;
     return next < other ? next : other;
 }

@@ -36,15 +36,16 @@
 struct state;
 
 struct state_config {
-    /* Says it to the tier, borrowed; without locks; may be called on any thread, one at a time. */
+    /* Says it to the tier, borrowed; without locks; may be called on any thread, one at a time.
+     * It must not wait for who is in state_lost: that waits until it has returned. */
     void (*say)(void *context, const Rpc__StateUp *up);
-    /* A session is wanted: the first time, and whenever one was lost and there is something to
-     * ask. The welcome is the answer. Without locks. */
-    void (*want)(void *context);
     /* What this waiter has started may be over: state_finish. Without locks. */
     void (*wake)(void *context, uint64_t waiter);
     void *context;
     uint64_t bytes_max; /* of shares and bases; 0: the default */
+    /* A session is wanted: the first time, and whenever one was lost and there is something to
+     * ask. The welcome is the answer. Without locks. */
+    void (*want)(void *context); /* or NULL */
 };
 
 int state_create(const struct state_config *config, struct state **out) MUST_CHECK;
@@ -56,22 +57,26 @@ bool state_hear(struct state *state, const Rpc__StateDown *down) MUST_CHECK;
 /* The connection is over: nothing is current, locks are lost, what must not be said twice ends
  * with -EIO. With the next welcome the rest is said again. */
 void state_lost(struct state *state);
-/* Beats, and what has waited for too long; returns when to be called again (base/clock.h). */
+/* Beats, and what has waited for too long; returns when to be called again (base/clock.h). A
+ * welcome, and a wait for a lock here that begins, may make it sooner. */
 uint64_t state_tick(struct state *state, uint64_t now_ns);
 
 /* -------------------------------------------------------------------------- requests */
 
 enum state_kind {
     STATE_STAT,   /* size, version */
-    STATE_GET,    /* bytes [offset, offset + count) as they are globally: into result.bytes */
+    STATE_GET,    /* bytes [offset, offset + count) as they are globally, cut at the end: into
+                   * result.bytes */
     STATE_SET,    /* the whole value becomes these bytes, also of another size */
     STATE_CAS,    /* the same where its version is this; 0: where there is none */
     STATE_ADD,    /* number, operand, offset -> result.value */
     STATE_APPEND, /* bytes -> result.value: its index */
-    STATE_READ,   /* a log's records from `offset` on -> result.bytes, result.counts */
+    STATE_READ,   /* a log's records from `offset` on, at most `count` bytes (but one) and `size`
+                   * records (0: as many as may be) -> result.bytes, result.counts */
     STATE_TRIM,   /* a log's records before `offset` */
     STATE_REMOVE,
-    STATE_LIST, /* key: a prefix; bytes: after; -> result.bytes: "key\0", result.items */
+    STATE_LIST, /* key: a prefix; bytes: after, with a NUL, or NULL; at most `count` (0: as many
+                 * as may be) -> result.bytes: "key\0", result.item_count */
     STATE_PULL, /* the entry's [offset, offset + count) is as it is globally, but for what was
                  * written here and not pushed; count 0: all */
     STATE_PUSH, /* what was written here since; offset and count as in a pull. With `version`
@@ -92,7 +97,8 @@ struct state_request { /* all borrowed during state_start; bytes are copied wher
     uint64_t version;
     uint32_t number;  /* STATE_ADD: enum Rpc__StateNumber */
     uint64_t operand; /* STATE_ADD: bits */
-    uint64_t size;    /* STATE_ADD: of the value where there is none; 0: -ENOENT */
+    uint64_t size;    /* STATE_ADD: of the value where there is none; 0: -ENOENT. STATE_MAP_CREATE:
+                       * 0: offset + count */
     bool is_write;    /* of a lock */
     uint64_t wait_ns; /* of a lock or watch: UINT64_MAX: for ever */
     uint64_t owner;   /* the call: locks are its, and its pushes are under its lock */
@@ -125,7 +131,7 @@ int state_read_current(struct state *state, const char *key, uint64_t offset, vo
 int state_finish(struct state *state, uint64_t op, struct state_result *result) MUST_CHECK;
 /* Nobody waits for it any more. What waits is cancelled; a change may still happen. */
 void state_forget(struct state *state, uint64_t op);
-/* The call is over: its locks are let go. */
+/* The call is over: its locks are let go. What it has started is forgotten before. */
 void state_call_over(struct state *state, uint64_t owner);
 
 /* -------------------------------------------------------------------------- mappings */

@@ -35,8 +35,8 @@
 #define STATE_RECORD_BYTES    (1u << 20)
 #define STATE_GAP_BYTES       16u
 #define STATE_PAGE_BYTES      4096u
-#define STATE_BEATS           8u                    /* under way */
-#define STATE_WANT_NS     UINT64_C(250000000)
+#define STATE_BEATS           8u /* under way */
+#define STATE_WANT_NS         UINT64_C(250000000)
 #define STATE_PATIENCE_NS     UINT64_C(10000000000) /* without a connection */
 #define STATE_YIELDS_MAX      65536u
 #define STATE_MAP_TRIES       8u
@@ -246,8 +246,9 @@ int entry_wait(struct state *state, struct op *op, const char *key);
 void pull_begin(struct state *state, struct op *op);
 void push_begin(struct state *state, struct op *op);
 void push_heard(struct state *state, struct ask *ask, const Rpc__StateAnswer *answer);
-/* A piece of a pull, which was checked; the end of one. */
+/* A piece of a pull, which was checked; one that was lost; the end of one. */
 void pull_piece(struct state *state, struct ask *ask, const Rpc__StateAnswer *answer);
+void pull_again(struct ask *ask);
 void pull_heard(struct state *state, struct ask *ask, const Rpc__StateAnswer *answer);
 /* The value has this size: makes the place for its bytes. It may be mapped with another. */
 int entry_learn(struct state *state, struct entry *entry, uint64_t size) MUST_CHECK;

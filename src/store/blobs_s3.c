@@ -23,6 +23,7 @@
 
 #define PAGE_BYTES_MAX (4u << 20)
 #define PAGES_MAX      1000000u
+#define DAMAGED_NS     UINT64_C(300000000) /* for so long it is looked at again */
 
 struct s3_blobs {
     struct s3 *s3;
@@ -130,29 +131,43 @@ coming_take(void *context, const void *bytes, size_t count)
 }
 
 static int
-s3_get(void *self, const struct store_hash *hash, int *fd, struct diag *diag)
+get_once(struct s3_blobs *blobs, const struct store_hash *hash, struct coming *coming,
+         struct diag *diag)
 {
-    struct s3_blobs *blobs = self;
-    struct coming coming = {.fd = -1};
     char path[STORE_HEX_BYTES + 1];
     struct s3_request request = {.method = "GET",
                                  .path = path,
                                  .start = coming_start,
                                  .take = coming_take,
-                                 .context = &coming};
+                                 .context = coming};
     struct store_hash found;
+    int err;
+
+    path_of(hash, path);
+    err = s3_run(blobs->s3, &request, diag);
+    if (err != 0)
+        return err;
+    store_hasher_finish(&coming->hasher, &found);
+    if (memcmp(&found, hash, sizeof(found)) == 0)
+        return 0;
+    return diag_set(diag, -EBADMSG, "%s%s: the content has another hash: damaged",
+                    s3_name(blobs->s3), path);
+}
+
+/* Some servers show what is being put again: what is damaged is looked at a few times. */
+static int
+s3_get(void *self, const struct store_hash *hash, int *fd, struct diag *diag)
+{
+    struct coming coming = {.fd = -1};
+    struct store_retry retry;
     struct diag why;
     int err;
 
-    diag_init(&why);
-    path_of(hash, path);
-    err = s3_run(blobs->s3, &request, &why);
-    if (err == 0) {
-        store_hasher_finish(&coming.hasher, &found);
-        if (memcmp(&found, hash, sizeof(found)) != 0)
-            err = diag_set(&why, -EBADMSG, "%s%s: the content has another hash: damaged",
-                           s3_name(blobs->s3), path);
-    }
+    store_retry_init(&retry, DAMAGED_NS);
+    do {
+        diag_init(&why);
+        err = get_once(self, hash, &coming, &why);
+    } while (err == -EBADMSG && store_retry_wait(&retry));
     if (err == 0)
         err = store_spool_seal(&coming.fd);
     if (err == 0) {

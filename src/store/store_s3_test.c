@@ -268,6 +268,7 @@ test_the_server_is_killed_and_started_under_load(void **state)
 struct answerer {
     int fd;
     const char *answer;
+    const char *second; /* from the second request on; NULL: the same */
     atomic_uint requests;
 };
 
@@ -289,7 +290,8 @@ answerer_run(void *context)
             if (strstr(request, "\r\n\r\n") != NULL)
                 break;
         }
-        atomic_fetch_add(&answerer->requests, 1);
+        if (atomic_fetch_add(&answerer->requests, 1) > 0 && answerer->second != NULL)
+            answerer->answer = answerer->second;
         (void)send(client, answerer->answer, strlen(answerer->answer), MSG_NOSIGNAL);
         (void)shutdown(client, SHUT_RDWR);
         (void)close(client);
@@ -396,6 +398,33 @@ test_an_answer_without_the_content_is_no_blob(void **state)
     answerer_stop(&answerer, thread);
 }
 
+/* As it is where a server shows a blob while it is being put again. */
+static void
+test_what_is_damaged_for_a_moment_is_looked_at_again(void **state)
+{
+    struct answerer answerer = {.fd = -1};
+    struct store_config own_config = config;
+    struct store_hash hash;
+    char own_address[80];
+    struct store *store;
+    pthread_t thread;
+    int fd = -5;
+
+    (void)state;
+    hash = blob_put("abc", 3);
+    answerer_start(&answerer, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", &thread, own_address);
+    own_config.blobs = own_address;
+    store = testing_open(&own_config);
+    answerer.answer = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab?";
+    answerer.second = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
+    atomic_store(&answerer.requests, 0);
+    assert_int_equal(store_blob_get(store, &hash, &fd, NULL), 0);
+    assert_int_equal(atomic_load(&answerer.requests), 2);
+    (void)close(fd);
+    store_close(store);
+    answerer_stop(&answerer, thread);
+}
+
 int
 main(void)
 {
@@ -413,6 +442,7 @@ main(void)
         cmocka_unit_test(test_the_server_is_killed_and_started_under_load),
         cmocka_unit_test(test_answers_that_are_errors),
         cmocka_unit_test(test_an_answer_without_the_content_is_no_blob),
+        cmocka_unit_test(test_what_is_damaged_for_a_moment_is_looked_at_again),
     };
     int status = testing_shell("tests/store/fetch");
 

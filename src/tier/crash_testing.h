@@ -8,7 +8,7 @@
 #ifndef WEFT_TIER_CRASH_TESTING_H
 #define WEFT_TIER_CRASH_TESTING_H
 
-#include "tier/sessions_testing.h"
+#include "tier/failures_testing.h"
 
 #define CRASH_KINDS   4
 #define CRASH_ROUNDS  8

@@ -10,7 +10,7 @@
 #ifndef WEFT_TIER_HISTORY_TESTING_H
 #define WEFT_TIER_HISTORY_TESTING_H
 
-#include "tier/sessions_testing.h"
+#include "tier/failures_testing.h"
 
 #define HISTORY_CELLS 6
 #define HISTORY_STEPS 250
@@ -147,12 +147,15 @@ step_lock(struct historian *one)
     need(UNLOCK(&one->cell, "h/lock", fence) == 0, "unlock", one->cell.err);
 }
 
-/* The copy of a cell goes when it is told, before it says so. */
+/* The copy of a cell goes when it is told, before it says so. Words take their time, so that a
+ * tier that does not wait for it is found out. */
 static void
 historian_said(void *context, const Rpc__StateDown *down)
 {
     struct historian *one = context;
 
+    if (down->is_case == RPC__STATE_DOWN__IS_TAKE)
+        (void)usleep((useconds_t)(testing_random() % 500));
     (void)pthread_mutex_lock(&one->cell.lock);
     if (down->is_case == RPC__STATE_DOWN__IS_TAKE && strcmp(down->take->key, "h/value") == 0) {
         one->local = 0;

@@ -180,9 +180,10 @@ tier_hold_add(struct tier *tier, struct key *key, struct tier_session *session)
         return false;
     if (tier_hold_find(key, session) != NULL)
         return true;
-    hold = tier_alloc(sizeof(*hold));
+    hold = session->hold_count < TIER_HOLDS_MAX ? tier_alloc(sizeof(*hold)) : NULL;
     if (hold == NULL)
         return false;
+    session->hold_count++;
     hold->key = key;
     hold->session = session;
     key->refs++;
@@ -201,6 +202,7 @@ tier_hold_drop(struct tier *tier, struct hold *hold)
     LIST_REMOVE(hold, of_session);
     if (hold->serial != 0 && --key->takes == 0)
         tier_job_add(tier, &key->job);
+    hold->session->hold_count--;
     tier_session_put(hold->session);
     free(hold);
     tier_key_put(tier, key);

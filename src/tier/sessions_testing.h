@@ -312,8 +312,20 @@ test_a_watch_is_answered_when_there_is_something_to_see(void **state)
     assert_int_equal(a.version, 2);
     assert_int_equal(REMOVE(&b, "watch", .fence = 0), 0);
     assert_int_equal(cell_answer(&a, gone), -ENOENT);
-    late = SEND_WATCH(&a, "log", .version = 1, .wait_ns = UINT64_MAX);
-    assert_int_equal(cell_answer(&a, late), -ENOENT);
+    cell_close(&a, false);
+    cell_close(&b, true);
+}
+
+static void
+test_a_watch_of_a_log_sees_records_and_ends_with_its_session(void **state)
+{
+    struct cell a, b;
+    uint64_t late;
+
+    (void)state;
+    cell_open_for(&a, testing_tier, "watches");
+    cell_open_for(&b, testing_tier, "watches");
+    assert_int_equal(WATCH(&a, "log", .version = 1, .wait_ns = UINT64_MAX), -ENOENT);
     assert_int_equal(APPEND(&b, "log", "x", 1), 0);
     late = SEND_WATCH(&a, "log", .version = 1, .wait_ns = UINT64_MAX);
     assert_int_equal(APPEND(&b, "log", "x", 1), 0);
@@ -350,6 +362,19 @@ limited_begin(void **state)
     return 0;
 }
 
+/* Closes the watcher. */
+static void
+expect_limits(struct cell *cell, struct cell *watcher)
+{
+    assert_int_equal(LOCK(cell, "a", .mode = READING, .owner = 1), 0);
+    assert_int_equal(LOCK(cell, "a", .mode = READING, .owner = 2), 0);
+    assert_int_equal(LOCK(cell, "a", .mode = READING, .owner = 3), -ENOLCK);
+    (void)SEND_WATCH(watcher, "d", .wait_ns = UINT64_MAX);
+    assert_int_equal(WATCH(watcher, "d", .wait_ns = 7), -EDQUOT);
+    cell_close(watcher, true);
+    assert_int_equal(LOCK(cell, "a", .mode = READING, .owner = 3), -ENOLCK);
+}
+
 static void
 test_a_tenant_has_what_it_may_and_not_one_more(void **state)
 {
@@ -380,13 +405,7 @@ test_a_tenant_has_what_it_may_and_not_one_more(void **state)
         assert_int_equal(PUSH(&cell, "a", "", .size = 50, .replaces = true), 0);
         assert_int_equal(REMOVE(&cell, "c", .before = 0), 0);
         assert_int_equal(APPEND(&cell, "b", "12345678901234567890", 20), 0);
-        assert_int_equal(LOCK(&cell, "a", .mode = READING, .owner = 1), 0);
-        assert_int_equal(LOCK(&cell, "a", .mode = READING, .owner = 2), 0);
-        assert_int_equal(LOCK(&cell, "a", .mode = READING, .owner = 3), -ENOLCK);
-        (void)SEND_WATCH(&watcher, "d", .wait_ns = UINT64_MAX);
-        assert_int_equal(WATCH(&watcher, "d", .wait_ns = 7), -EDQUOT);
-        cell_close(&watcher, true);
-        assert_int_equal(LOCK(&cell, "a", .mode = READING, .owner = 3), -ENOLCK);
+        expect_limits(&cell, &watcher);
         cell_close(&cell, true);
         tier_destroy(testing_tier);
         limited_begin(NULL);
@@ -489,256 +508,6 @@ test_a_tier_that_lost_the_term_writes_nothing_and_says_so(void **state)
     assert_null(again);
 }
 
-/* ---------------------------------------------------------------------------- failures */
-
-static void
-test_what_the_store_refuses_is_told_and_has_not_happened(void **state)
-{
-    struct cell cell;
-
-    (void)state;
-    cell_open_for(&cell, testing_tier, "fails");
-    assert_int_equal(PUSH(&cell, "fails", "old", .count = 3, .creates = true), 0);
-    fault_arm("tier.commit", 1, -ENOSPC);
-    assert_int_equal(PUSH(&cell, "fails", "new", .count = 3), -EIO);
-    assert_true(fault_disarm());
-    cell_expect(&cell, "fails", "old", 3);
-    assert_int_equal(cell.version, 1);
-    fault_arm("tier.commit", 1, -EIO);
-    assert_int_equal(PUSH(&cell, "fails", "new", .count = 3), -EIO);
-    assert_true(fault_disarm());
-    cell_expect(&cell, "fails", "old", 3);
-    fault_arm("tier.commit", 1, -EIO);
-    assert_int_equal(REMOVE(&cell, "fails", .fence = 0), -EIO);
-    assert_true(fault_disarm());
-    cell_expect(&cell, "fails", "old", 3);
-    assert_int_equal(PUSH(&cell, "fails", "new", .count = 3), 0);
-    assert_int_equal(cell.version, 2);
-    cell_close(&cell, true);
-}
-
-static void
-test_an_answer_that_was_lost_leaves_no_doubt_behind(void **state)
-{
-    struct tenant *tenant;
-    struct cell cell;
-
-    (void)state;
-    cell_open_for(&cell, testing_tier, "doubt");
-    fault_arm("tier.committed", 1, -ETIMEDOUT);
-    assert_int_equal(PUSH(&cell, "doubt", "new", .count = 3, .creates = true), -EIO);
-    assert_true(fault_disarm());
-    cell_expect(&cell, "doubt", "new", 3); /* it has happened */
-    assert_int_equal(cell.version, 1);
-    fault_arm("tier.committed", 1, -ETIMEDOUT);
-    assert_int_equal(PUSH(&cell, "doubt", "longer", .count = 6, .replaces = true), -EIO);
-    assert_true(fault_disarm());
-    fault_arm("tier.read", 1, -EIO);
-    assert_int_equal(PULL(&cell, "doubt", .count = 9), -EIO);
-    assert_true(fault_disarm());
-    cell_expect(&cell, "doubt", "longer", 6);
-    tenant = tier_tenant(testing_tier, "doubt");
-    assert_int_equal(tenant->bytes, 6);
-    assert_int_equal(tenant->keys, 1);
-    fault_arm("tier.committed", 1, -ETIMEDOUT);
-    assert_int_equal(APPEND(&cell, "doubt too", "x", 1), -EIO);
-    assert_true(fault_disarm());
-    assert_int_equal(APPEND(&cell, "doubt too", "x", 1), 0);
-    assert_int_equal(cell.result, 1);
-    assert_int_equal(tenant->bytes, 8);
-    assert_int_equal(tenant->keys, 2);
-    cell_close(&cell, true);
-}
-
-static void
-test_a_pull_that_fails_holds_nothing(void **state)
-{
-    uint8_t *bytes = some_bytes(600000, 3);
-    struct cell cell, other;
-
-    (void)state;
-    cell_open(&cell, testing_tier);
-    assert_int_equal(PUSH(&cell, "pull", bytes, .count = 600000, .creates = true), 0);
-    cell_close(&cell, true);
-    for (unsigned nth = 1; nth <= 11; nth++) { /* the head, and ten chunks */
-        assert_int_equal(tier_again(), 0);
-        cell_open(&cell, testing_tier);
-        cell_open(&other, testing_tier);
-        fault_arm("tier.read", nth, -EIO);
-        assert_int_equal(PULL(&cell, "pull", .count = 600000, .hold = true), -EIO);
-        assert_true(fault_disarm());
-        assert_false(cell.is_held);
-        assert_int_equal(PUSH(&other, "pull", "x", .count = 1, .size = 600000), 0);
-        assert_int_equal(atomic_load(&cell.takes), 0);
-        assert_int_equal(PULL(&cell, "pull", .count = 600000, .hold = true), 0);
-        assert_int_equal(cell.bytes.count, 600000);
-        assert_int_equal(memcmp(cell.bytes.bytes + 1, bytes + 1, 599999), 0);
-        cell_close(&cell, true);
-        cell_close(&other, true);
-    }
-    free(bytes);
-}
-
-/* No memory, wherever: the ask says so or is done, and nothing is half changed. */
-static void
-test_without_memory_nothing_is_half_done(void **state)
-{
-    uint8_t *bytes = some_bytes(200000, 5), *more = some_bytes(200000, 6);
-    struct cell cell;
-    unsigned nth = 1;
-    bool was_reached = true;
-
-    (void)state;
-    cell_open_for(&cell, testing_tier, "memory");
-    assert_int_equal(PUSH(&cell, "memory", bytes, .count = 200000, .creates = true), 0);
-    for (; was_reached; nth++) {
-        struct put put = {.bytes = more, .count = 200000};
-        uint64_t number = cell.number + 1;
-        int err;
-
-        /* The first is the ask itself, which then breaks off. */
-        fault_arm("tier.alloc", nth + 1, -ENOMEM);
-        assert_int_equal(push_send(&cell, "memory", put), number);
-        err = cell_answer(&cell, number);
-        was_reached = fault_disarm();
-        assert_true(err == 0 || err == -ENOMEM);
-        cell_expect(&cell, "memory", err == 0 ? more : bytes, 200000);
-        if (err == 0)
-            assert_int_equal(PUSH(&cell, "memory", bytes, .count = 200000), 0);
-    }
-    assert_true(nth > 5);
-    free(bytes);
-    free(more);
-    cell_close(&cell, true);
-}
-
-/* ------------------------------------------------------------------------ in this process */
-
-static void
-ask_done(void *context, const Rpc__StateAnswer *answer)
-{
-    struct cell *cell = context;
-
-    (void)pthread_mutex_lock(&cell->lock);
-    cell_note(cell, answer);
-    cell->is_welcome = true;
-    (void)pthread_cond_broadcast(&cell->change);
-    (void)pthread_mutex_unlock(&cell->lock);
-}
-
-static int
-ask_here(struct cell *cell, Rpc__StateAsk *ask)
-{
-    cell->is_welcome = false;
-    cell->bytes.count = 0;
-    cell->items = 0;
-    assert_int_equal(tier_ask(testing_tier, "here", ask, ask_done, cell), 0);
-    (void)pthread_mutex_lock(&cell->lock);
-    while (!cell->is_welcome)
-        if (!cell_wait(cell))
-            abort();
-    (void)pthread_mutex_unlock(&cell->lock);
-    return cell->err;
-}
-
-static void
-test_who_is_in_this_process_asks_without_a_session(void **state)
-{
-    uint8_t *bytes = some_bytes(700000, 2);
-    struct cell cell = {.last = &cell.first};
-    Rpc__StateRun run = RPC__STATE_RUN__INIT, *runs[] = {&run};
-    Rpc__StatePush push = RPC__STATE_PUSH__INIT;
-    Rpc__StatePull pull = RPC__STATE_PULL__INIT;
-    Rpc__StateLock lock = RPC__STATE_LOCK__INIT;
-    Rpc__StateAsk ask = RPC__STATE_ASK__INIT;
-
-    (void)state;
-    (void)pthread_mutex_init(&cell.lock, NULL);
-    (void)pthread_cond_init(&cell.change, NULL);
-    run.count = push.size = push.bytes.len = 700000;
-    push.may_create = true;
-    push.n_runs = 1;
-    push.runs = runs;
-    push.bytes.data = bytes;
-    ask.key = (char *)(uintptr_t)"here";
-    ask.is_case = RPC__STATE_ASK__IS_PUSH;
-    ask.push = &push;
-    assert_int_equal(ask_here(&cell, &ask), 0);
-    ask.has_more = true;
-    assert_int_equal(ask_here(&cell, &ask), -EINVAL);
-    ask.has_more = false;
-    push.hold = true;
-    assert_int_equal(ask_here(&cell, &ask), -EINVAL);
-    ask.is_case = RPC__STATE_ASK__IS_PULL;
-    ask.pull = &pull;
-    pull.count = UINT64_MAX;
-    assert_int_equal(ask_here(&cell, &ask), 0);
-    assert_int_equal(cell.bytes.count, 700000);
-    assert_int_equal(memcmp(cell.bytes.bytes, bytes, 700000), 0);
-    ask.is_case = RPC__STATE_ASK__IS_LOCK;
-    ask.lock = &lock;
-    lock.mode = WRITING;
-    assert_int_equal(ask_here(&cell, &ask), -EINVAL);
-    fault_arm("tier.alloc", 1, -ENOMEM);
-    assert_int_equal(tier_ask(testing_tier, "here", &ask, ask_done, &cell), -ENOMEM);
-    assert_true(fault_disarm());
-    buffer_fini(&cell.bytes);
-    free(bytes);
-}
-
-static void
-test_what_waits_at_the_end_is_told(void **state)
-{
-    struct cell cell = {.last = &cell.first};
-    Rpc__StateWatch watch = RPC__STATE_WATCH__INIT;
-    Rpc__StateAsk ask = RPC__STATE_ASK__INIT;
-
-    (void)state;
-    (void)pthread_mutex_init(&cell.lock, NULL);
-    (void)pthread_cond_init(&cell.change, NULL);
-    watch.wait_ns = UINT64_MAX;
-    ask.key = (char *)(uintptr_t)"nobody makes it";
-    ask.is_case = RPC__STATE_ASK__IS_WATCH;
-    ask.watch = &watch;
-    assert_int_equal(tier_ask(testing_tier, "here", &ask, ask_done, &cell), 0);
-    settle();
-    assert_false(cell.is_welcome);
-    assert_int_equal(tier_again(), 0);
-    assert_true(cell.is_welcome);
-    assert_int_equal(cell.err, -ESHUTDOWN);
-    buffer_fini(&cell.bytes);
-}
-
-static void
-test_a_tenant_is_forgotten_as_a_whole(void **state)
-{
-    struct cell cell, other;
-
-    (void)state;
-    cell_open_for(&cell, testing_tier, "forget");
-    cell_open_for(&other, testing_tier, "forget it not");
-    for (unsigned i = 0; i < 600; i++) {
-        char key[16];
-
-        (void)snprintf(key, sizeof(key), "%u", i);
-        assert_int_equal(PUSH(&cell, key, "x", .count = 1, .creates = true, .hold = i < 3), 0);
-    }
-    assert_int_equal(APPEND(&cell, "log", "x", 1), 0);
-    assert_int_equal(APPEND(&other, "log", "x", 1), 0);
-    fault_arm("tier.commit", 9, -EIO);
-    assert_int_equal(tier_forget_tenant(testing_tier, "forget", NULL), -EIO);
-    assert_true(fault_disarm());
-    assert_int_equal(tier_forget_tenant(testing_tier, "forget", NULL), 0);
-    assert_int_equal(tier_forget_tenant(testing_tier, "forget", NULL), 0);
-    assert_int_equal(atomic_load(&cell.takes), 3);
-    assert_int_equal(LIST(&cell, "", "", 0), 0);
-    assert_int_equal(cell.items, 0);
-    assert_int_equal(LIST(&other, "", "", 0), 0);
-    assert_int_equal(other.items, 1);
-    cell_close(&cell, true);
-    cell_close(&other, true);
-}
-
 #define SESSIONS_TESTS \
     VALUES_TEST(test_a_push_waits_until_the_others_have_let_go), \
         VALUES_TEST(test_who_does_not_let_go_delays_until_his_lease_is_over_and_no_longer), \
@@ -749,16 +518,10 @@ test_a_tenant_is_forgotten_as_a_whole(void **state)
         VALUES_TEST(test_an_expired_fence_is_refused_and_the_next_is_not), \
         VALUES_TEST(test_a_lock_outlives_a_connection_until_its_lease_is_over), \
         VALUES_TEST(test_a_watch_is_answered_when_there_is_something_to_see), \
+        VALUES_TEST(test_a_watch_of_a_log_sees_records_and_ends_with_its_session), \
         cmocka_unit_test_setup_teardown(test_a_tenant_has_what_it_may_and_not_one_more, \
                                         limited_begin, tier_end), \
         VALUES_TEST(test_a_tier_that_begins_promises_nothing_for_a_lease), \
-        VALUES_TEST(test_a_tier_that_lost_the_term_writes_nothing_and_says_so), \
-        VALUES_TEST(test_what_the_store_refuses_is_told_and_has_not_happened), \
-        VALUES_TEST(test_an_answer_that_was_lost_leaves_no_doubt_behind), \
-        VALUES_TEST(test_a_pull_that_fails_holds_nothing), \
-        VALUES_TEST(test_without_memory_nothing_is_half_done), \
-        VALUES_TEST(test_who_is_in_this_process_asks_without_a_session), \
-        VALUES_TEST(test_what_waits_at_the_end_is_told), \
-        VALUES_TEST(test_a_tenant_is_forgotten_as_a_whole)
+        VALUES_TEST(test_a_tier_that_lost_the_term_writes_nothing_and_says_so)
 
 #endif

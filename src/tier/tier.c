@@ -209,11 +209,11 @@ pause_over(struct tier *tier, struct timer *timer)
     for (size_t i = 0; i < TIER_KEY_BUCKETS; i++)
         for (struct key *key = tier->keys[i], *next; key != NULL; key = next) {
             next = key->next;
-            key->refs++;
+            if (key->refs == 0)
+                continue; /* nobody wants anything of it */
+            /* Who waits for it goes on to have it: its last reference does not go here. */
             tier_lock_grant(tier, key);
             tier_key_poke(tier, key);
-            next = key->next;
-            tier_key_put(tier, key);
         }
 }
 
@@ -298,7 +298,7 @@ tier_tenant(struct tier *tier, const char *name)
     tenant = tier_alloc(sizeof(*tenant) + strlen(name) + 1);
     if (tenant == NULL)
         return NULL;
-    strcpy(tenant->name, name);
+    memcpy(tenant->name, name, strlen(name) + 1);
     *link = tenant;
     return tenant;
 }

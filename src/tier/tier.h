@@ -11,6 +11,15 @@
  *
  * It speaks rpc/state.proto and knows no sockets: who has the connections gives it what they
  * hear, and a function that says things to them.
+ *
+ *   versions  a new value's first is 1, or above all that the tenant ever removed: none comes again
+ *   is_held   the session holds the version of this answer; a copy that is not current while its
+ *             cell's push is under way is current with the answer, where that says so, and where
+ *             its version is the next after the one that was pushed from: else pull
+ *   fences    are of the lock of the same key; whoever is over gets StateTake for all he held
+ *   read      result and offset: the index of the first record, which is later where it was trimmed
+ *   list      count_max 0: 65536, the most; the last page has fewer than were asked for
+ *   watch     wait_ns 0: -EAGAIN where there is nothing to see; UINT64_MAX: for ever
  */
 #ifndef WEFT_TIER_H
 #define WEFT_TIER_H
@@ -66,7 +75,9 @@ void tier_destroy(struct tier *tier);
 /* ------------------------------------------------------------------------- sessions */
 
 /* To the other end; borrowed during the call. On any thread, without locks, one call at a
- * time for each session, in order. What it cannot send is its matter (the connection is over). */
+ * time for each session, in order; also from within any function here but tier_usage, and it may
+ * call tier_session_hear, but close no session. What it cannot send is its matter (the connection
+ * is over). */
 typedef void (*tier_say_fn)(void *context, const Rpc__StateDown *down);
 
 /* Says the welcome. -ENOMEM, -EINVAL (the tenant's name). */
@@ -81,7 +92,7 @@ int tier_session_open(struct tier *tier, const char *tenant, tier_say_fn say, vo
  *   -ESTALE        the fence is not the present holder's
  *   -EDQUOT        more keys or bytes, -ENOLCK locks, than the tenant may have
  *   -EISDIR        a log where a value is wanted, -ENOTDIR a value where a log is
- *   -EIO           the store; it may have happened, or not
+ *   -EIO           the store; it may have happened, or not (a trim: a part of it)
  *   -ETIMEDOUT     a lock or watch that waited for so long
  *   -ECANCELED, -ESHUTDOWN, -ENOMEM, -E2BIG */
 bool tier_session_hear(struct tier_session *session, const Rpc__StateUp *up) MUST_CHECK;

@@ -44,11 +44,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        VALUES_TESTS,
-        SESSIONS_TESTS,
-        HISTORY_TESTS,
-        CRASH_TESTS,
-        cmocka_unit_test(test_killed_at_random_a_tier_loses_nothing),
+        VALUES_TESTS,  SESSIONS_TESTS, FAILURES_TESTS,
+        HISTORY_TESTS, CRASH_TESTS,    cmocka_unit_test(test_killed_at_random_a_tier_loses_nothing),
     };
 
     return cmocka_run_group_tests(tests, start_all, stop_all);

@@ -27,9 +27,10 @@
 #define TIER_TENANT_BYTES_MAX 127u
 #define TIER_TENANT_BUCKETS   1024u
 #define TIER_KEY_BUCKETS      65536u
-#define TIER_IDLE_KEYS_MAX    65536u /* in memory that nobody uses */
-#define TIER_ASK_BUCKETS      1024u  /* of a session */
-#define TIER_GATHERS_MAX      64u    /* pushes whose pieces come, of a session */
+#define TIER_IDLE_KEYS_MAX    65536u  /* in memory that nobody uses */
+#define TIER_ASK_BUCKETS      1024u   /* of a session */
+#define TIER_HOLDS_MAX        262144u /* of a session: more are pulled without */
+#define TIER_GATHERS_MAX      64u     /* pushes whose pieces come, of a session */
 #define TIER_RUNS_MAX         (1u << 20)
 #define TIER_PUSH_BYTES_MAX   (UINT64_C(1) << 30) /* and of the chunks that it touches */
 #define TIER_GATHER_BYTES_MAX (UINT64_C(2) << 30) /* of all pushes that are not over */
@@ -217,7 +218,7 @@ struct tier_session {
     LIST_HEAD(, lock) locks;
     uint64_t serial; /* the last take's */
     struct op *asks[TIER_ASK_BUCKETS];
-    uint32_t ask_count, gather_count;
+    uint32_t ask_count, gather_count, hold_count;
 };
 
 /* --------------------------------------------------------------------------- cache */

@@ -55,11 +55,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        VALUES_TESTS,
-        SESSIONS_TESTS,
-        HISTORY_TESTS,
-        CRASH_TESTS,
-        cmocka_unit_test(test_killed_at_random_tier_and_redis_lose_nothing),
+        VALUES_TESTS,   SESSIONS_TESTS,
+        FAILURES_TESTS, HISTORY_TESTS,
+        CRASH_TESTS,    cmocka_unit_test(test_killed_at_random_tier_and_redis_lose_nothing),
     };
 
     if (testing_shell("command -v redis-server >/dev/null") != 0) {

@@ -312,7 +312,7 @@ test_a_list_comes_in_pages(void **state)
         assert_int_equal(LIST(&cell, "k/", last, 60), 0);
         for (size_t i = 0; i < cell.items; i++) {
             assert_true(strcmp(cell.keys[i], last) > 0);
-            strcpy(last, cell.keys[i]);
+            (void)snprintf(last, sizeof(last), "%s", cell.keys[i]);
             found++;
         }
     } while (cell.items > 0);
