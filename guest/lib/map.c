@@ -11,8 +11,7 @@ join(char to[WEFT_KEY_BYTES], const char *key, const char *name)
 
     if (first == 0 || second == 0)
         return EINVAL;
-    if (first >= WEFT_KEY_BYTES || second >= WEFT_KEY_BYTES ||
-        first + 1 + second >= WEFT_KEY_BYTES)
+    if (first >= WEFT_KEY_BYTES || second >= WEFT_KEY_BYTES || first + 1 + second >= WEFT_KEY_BYTES)
         return ENAMETOOLONG;
     memcpy(to, key, first);
     to[first] = '/';

@@ -4,9 +4,9 @@
  */
 #include "objects_internal.h"
 
-#define MAGIC      UINT64_C(0x1078697274616d77) /* "wmatrix", 0x10 */
-#define SIDE_MAX   (UINT64_C(1) << 32)
-#define VALUE_MAX  (UINT64_C(1) << 40)
+#define MAGIC     UINT64_C(0x1078697274616d77) /* "wmatrix", 0x10 */
+#define SIDE_MAX  (UINT64_C(1) << 32)
+#define VALUE_MAX (UINT64_C(1) << 40)
 
 struct header {
     uint64_t magic, type, rows, columns, leading;
@@ -135,8 +135,7 @@ open_columns(struct weft_matrix *matrix, struct weft_range columns)
 
     if (columns.first > matrix->columns || columns.count > matrix->columns - columns.first)
         return EMSGSIZE;
-    err = window_open(matrix->key, from,
-                      offset_of(matrix, 0, columns.first + columns.count) - from,
+    err = window_open(matrix->key, from, offset_of(matrix, 0, columns.first + columns.count) - from,
                       matrix->flags & PLAIN_FLAGS, &window);
     if (err != 0)
         return err;
@@ -187,9 +186,8 @@ find_block(const struct weft_matrix *matrix, struct weft_range rows, struct weft
     if (rows.count == 0 || columns.count == 0)
         return 0;
     bytes->first = offset_of(matrix, rows.first, columns.first);
-    bytes->count =
-        offset_of(matrix, rows.first + rows.count, columns.first + columns.count - 1) -
-        bytes->first;
+    bytes->count = offset_of(matrix, rows.first + rows.count, columns.first + columns.count - 1) -
+                   bytes->first;
     return 0;
 }
 

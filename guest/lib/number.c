@@ -67,7 +67,8 @@ weft_barrier_pass(const char *key, int64_t ticket, int64_t timeout_ns)
             return err;
         if (version == 0)
             return ENOENT; /* it was removed */
-        err = weft_state_watch(key, version + (uint64_t)(ticket - came) - 1, wait_left(&wait), NULL);
+        version += (uint64_t)(ticket - came) - 1;
+        err = weft_state_watch(key, version, wait_left(&wait), NULL);
         if (err != 0)
             return err == EAGAIN ? ETIMEDOUT : err;
     }

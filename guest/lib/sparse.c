@@ -78,8 +78,7 @@ make_place(struct place *place, const struct weft_sparse_shape *shape, uint64_t 
 static int
 end_place(struct place *place, const struct weft_sparse_shape *shape, uint64_t nonzeros)
 {
-    struct header header = {0,           shape->order,   shape->type,
-                            shape->rows, shape->columns, nonzeros};
+    struct header header = {0, shape->order, shape->type, shape->rows, shape->columns, nonzeros};
     int err;
 
     memcpy(place->at, &header, sizeof(header));
@@ -223,9 +222,8 @@ read_header(struct weft_sparse *sparse)
         return EAGAIN;
     if (err == 0 && header.magic != MAGIC)
         return EPROTO;
-    sparse->shape = (struct weft_sparse_shape){(enum weft_order)header.order,
-                                               (enum weft_type)header.type, header.rows,
-                                               header.columns};
+    sparse->shape = (struct weft_sparse_shape){
+        (enum weft_order)header.order, (enum weft_type)header.type, header.rows, header.columns};
     sparse->lines = line_count(&sparse->shape);
     sparse->nonzeros = header.nonzeros;
     return err;

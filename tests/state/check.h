@@ -19,24 +19,26 @@
 #define MANY     16u
 #define PATIENCE (INT64_C(60) * 1000000000)
 
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            (void)fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #condition);            \
-            exit(1);                                                                               \
-        }                                                                                          \
+#define CHECK(condition) \
+    do { \
+        if (!(condition)) { \
+            (void)fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #condition); \
+            exit(1); \
+        } \
     } while (0)
-#define SAME(wanted, found)                                                                        \
-    do {                                                                                           \
-        long long wanted_ = (long long)(wanted), found_ = (long long)(found);                      \
-                                                                                                   \
-        if (wanted_ != found_) {                                                                   \
-            (void)fprintf(stderr, "%s:%d: %s is %lld, wanted %lld\n", __FILE__, __LINE__, #found, found_,   \
-                         wanted_);                                                                 \
-            exit(1);                                                                               \
-        }                                                                                          \
+#define SAME(wanted, found) \
+    do { \
+        long long wanted_ = (long long)(wanted), found_ = (long long)(found); \
+\
+        if (wanted_ != found_) { \
+            (void)fprintf(stderr, "%s:%d: %s is %lld, wanted %lld\n", __FILE__, __LINE__, #found, \
+                          found_, wanted_); \
+            exit(1); \
+        } \
     } while (0)
 #define OK(call) SAME(0, call)
+
+static uint64_t run_id; /* the call from outside */
 
 typedef void (*part_fn)(uint32_t self);
 struct part {
@@ -55,7 +57,7 @@ show_failure(weft_handle call, const struct weft_end *end)
         (void)fprintf(stderr, "%.*s", (int)done, text);
     }
     (void)fprintf(stderr, "\na call ended with status %u, code %d\n", (unsigned)end->status,
-                 (int)end->code);
+                  (int)end->code);
     exit(1);
 }
 
@@ -71,7 +73,8 @@ fan(const char *part, uint32_t count)
     OK(weft_identity(WEFT_FUNCTION, function, sizeof(function) - 8, &length));
     memcpy(function + length, ":latest", 8);
     for (uint32_t i = 0; i < count; i++) {
-        int bytes = snprintf(input, sizeof(input), "%s %u", part, (unsigned)i);
+        int bytes = snprintf(input, sizeof(input), "%s %u %llu", part, (unsigned)i,
+                             (unsigned long long)weft_call_id());
 
         OK(weft_chain(function, input, (uint32_t)bytes, 0, 0, &calls[i]));
     }
@@ -98,39 +101,46 @@ forget_all(const char *prefix)
     }
 }
 
-/* The number of this host, from 1 on: in memory that is never pushed the first call here notes
- * what it counted. */
+/* The number of this host in this run, from 1 on: in memory that is never pushed the first call
+ * here notes what it counted. */
 static inline uint32_t
 host_number(void)
 {
+    const uint32_t how = WEFT_STATE_LOCK_WRITE | WEFT_STATE_LOCK_HERE;
+    char here[64], count[64];
     int64_t *number;
     uint32_t found;
 
-    OK(weft_state_map("hosts/here", 0, sizeof(*number), WEFT_STATE_WRITE | WEFT_STATE_CREATE,
+    (void)snprintf(here, sizeof(here), "hosts/here/%llu", (unsigned long long)run_id);
+    (void)snprintf(count, sizeof(count), "hosts/count/%llu", (unsigned long long)run_id);
+    OK(weft_state_map(here, 0, sizeof(*number), WEFT_STATE_WRITE | WEFT_STATE_CREATE,
                       (void **)&number));
-    OK(weft_state_lock("hosts/here", WEFT_STATE_LOCK_WRITE | WEFT_STATE_LOCK_HERE, PATIENCE));
+    OK(weft_state_lock(here, how, PATIENCE));
     if (*number == 0)
-        OK(weft_counter_add("hosts/count", 1, number));
+        OK(weft_counter_add(count, 1, number));
     found = (uint32_t)*number;
-    OK(weft_state_unlock("hosts/here", WEFT_STATE_LOCK_WRITE | WEFT_STATE_LOCK_HERE));
+    OK(weft_state_unlock(here, how));
     OK(weft_state_unmap(number));
     return found;
 }
 
-/* With an input "PART NUMBER" that part; without one `all`. */
+/* With an input "PART NUMBER RUN" that part; without one `all`. */
 static inline int
 run_parts(const struct part *parts, size_t count, void (*all)(void))
 {
     char input[64] = "", name[32] = "";
     uint32_t done = 0;
+    unsigned long long run = 0;
     unsigned self = 0;
 
     OK(weft_input_read(0, input, sizeof(input) - 1, &done));
-    if (sscanf(input, "%31s %u", name, &self) != 2) {
+    if (sscanf(input, "%31s %u %llu", name, &self, &run) != 3) {
+        run_id = weft_call_id();
         all();
         (void)printf("all is well\n");
         return 0;
     }
+    run_id = run;
     for (size_t i = 0; i < count; i++)
         if (strcmp(parts[i].name, name) == 0) {
             parts[i].run(self);

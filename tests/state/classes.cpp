@@ -6,7 +6,8 @@
 
 #include "check.h"
 
-namespace {
+namespace
+{
 
 constexpr uint32_t turns = 5;
 

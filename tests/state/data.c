@@ -89,7 +89,8 @@ check_entries(void)
 
     for (uint32_t self = 0; self < MANY; self++)
         for (uint32_t i = 0; i < EACH; i++) {
-            int wanted = snprintf(text, sizeof(text), "value %u of %u", (unsigned)i, (unsigned)self);
+            int wanted =
+                snprintf(text, sizeof(text), "value %u of %u", (unsigned)i, (unsigned)self);
 
             (void)snprintf(name, sizeof(name), "own %u/%u", (unsigned)self, (unsigned)i);
             if (i % 5 == 4) {
@@ -123,7 +124,7 @@ test_a_map_has_all_entries(void)
     check_entries();
     while ((err = weft_map_next("data/map", name)) == 0) {
         CHECK(strcmp(before, name) < 0);
-        strcpy(before, name);
+        memcpy(before, name, sizeof(before));
         entries++;
         own += strncmp(name, "own ", 4) == 0;
     }

@@ -93,9 +93,9 @@ check_line(const struct weft_sparse *sparse, uint32_t line)
     SAME(line % 50 == 0 ? 0 : FILLED, count);
     for (uint32_t i = 0; i < FILLED && count > 0; i++) {
         wanted += (double)index_of(line, i) * (line + i);
-        found += (double)indices[i] *
-                 (sparse->shape.type == WEFT_FLOAT ? (double)((const float *)elements)[i]
-                                                   : ((const double *)elements)[i]);
+        found += (double)indices[i] * (sparse->shape.type == WEFT_FLOAT
+                                           ? (double)((const float *)elements)[i]
+                                           : ((const double *)elements)[i]);
         CHECK(i == 0 || indices[i] > indices[i - 1]);
     }
     CHECK(wanted == found);
@@ -135,9 +135,8 @@ build(const char *key, enum weft_order order, enum weft_type type)
             double value = i == 0 ? line - 1.0 : i == FILLED ? 1.0 : (double)line + i;
 
             if (line % 50 != 0)
-                triplets[count++] = order == WEFT_CSC
-                                        ? (struct weft_triplet){index, line, value}
-                                        : (struct weft_triplet){line, index, value};
+                triplets[count++] = order == WEFT_CSC ? (struct weft_triplet){index, line, value}
+                                                      : (struct weft_triplet){line, index, value};
         }
     OK(weft_sparse_build(key, &shape, triplets, count));
     SAME(EEXIST, weft_sparse_build(key, &shape, triplets, 1));
@@ -155,8 +154,7 @@ test_sparse_matrices_are_read_by_all(void)
     build("grid/csr", WEFT_CSR, WEFT_FLOAT);
     fan("sparse", MANY);
     SAME(EPROTO, weft_sparse_open(&sparse, "grid/dense", 0));
-    SAME(EMSGSIZE,
-         weft_sparse_open_lines(&sparse, "grid/csc", (struct weft_range){LINES, 1}, 0));
+    SAME(EMSGSIZE, weft_sparse_open_lines(&sparse, "grid/csc", (struct weft_range){LINES, 1}, 0));
 }
 
 static void

@@ -140,7 +140,8 @@ read_fixed(uint32_t self)
 {
     struct weft_array array;
 
-    OK(weft_array_open(&array, "mem/fixed", WEFT_FLOAT, 0, WEFT_FIXED | (self % 2) * WEFT_STATE_LAZY));
+    OK(weft_array_open(&array, "mem/fixed", WEFT_FLOAT, 0,
+                       WEFT_FIXED | (self % 2) * WEFT_STATE_LAZY));
     SAME(WIDE, array.length);
     OK(weft_array_pull(&array));
     for (uint64_t i = 0; i < WIDE; i++)
@@ -161,7 +162,8 @@ test_a_fixed_array_is_published_once(void)
     SAME(EEXIST, weft_array_publish("mem/fixed", WEFT_FLOAT, items, 10));
     free(items);
     fan("fixed", MANY);
-    SAME(EINVAL, weft_array_open(&array, "mem/fixed", WEFT_FLOAT, 0, WEFT_FIXED | WEFT_STATE_WRITE));
+    SAME(EINVAL,
+         weft_array_open(&array, "mem/fixed", WEFT_FLOAT, 0, WEFT_FIXED | WEFT_STATE_WRITE));
 }
 
 /* ----------------------------------------------------------------------- bad input */

@@ -60,8 +60,8 @@ struct weft_array {
 };
 
 /* All of it. length 0: as many as there are. EMSGSIZE: it has another length. */
-int weft_array_open(struct weft_array *array, const char *key, enum weft_type type,
-                    uint64_t length, uint32_t flags);
+int weft_array_open(struct weft_array *array, const char *key, enum weft_type type, uint64_t length,
+                    uint32_t flags);
 struct weft_range {
     uint64_t first, count;
 };
@@ -184,8 +184,8 @@ struct weft_sparse {
     struct weft_sparse_shape shape;
     uint32_t lines;
     uint64_t nonzeros;
-    struct weft_range open; /* lines */
-    const uint32_t *starts; /* lines + 1, of all lines */
+    struct weft_range open;  /* lines */
+    const uint32_t *starts;  /* lines + 1, of all lines */
     const uint32_t *indices; /* of the first line that is open */
     const void *elements;
     void *mapped[3];
