@@ -110,6 +110,15 @@ agent_beat(struct agent *agent, uint64_t now_ns)
 
 /* --------------------------------------------------------------------------------- words */
 
+static void
+hear_gone(struct agent *agent, const Rpc__HostDown *down)
+{
+    if (down->is_case == RPC__HOST_DOWN__IS_TENANT_GONE)
+        agent_hear_tenant_gone(agent, down->tenant_gone->name);
+    else
+        agent_hear_function_gone(agent, down->function_gone->number);
+}
+
 void
 agent_hear(struct agent *agent, Rpc__HostDown *down)
 {
@@ -127,10 +136,8 @@ agent_hear(struct agent *agent, Rpc__HostDown *down)
         agent_hear_tenant(agent, down->tenant);
         break;
     case RPC__HOST_DOWN__IS_TENANT_GONE:
-        agent_hear_tenant_gone(agent, down->tenant_gone->name);
-        break;
     case RPC__HOST_DOWN__IS_FUNCTION_GONE:
-        agent_hear_function_gone(agent, down->function_gone->number);
+        hear_gone(agent, down);
         break;
     case RPC__HOST_DOWN__IS_STOP:
         agent_hear_stop(agent, down->stop->run);

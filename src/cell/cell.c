@@ -174,12 +174,22 @@ begin(struct task *task)
     return err;
 }
 
+static void
+run_quantum(struct task *task, struct faaslet_outcome *outcome)
+{
+    uint64_t began_ns = clock_now_ns();
+
+    task_of_thread = task->id;
+    faaslet_run(task->faaslet, task->deadline_ns, outcome);
+    task_of_thread = 0;
+    atomic_store_explicit(&task->function->run_ns, clock_now_ns() - began_ns, memory_order_relaxed);
+}
+
 /* One quantum of a task that has a Faaslet. */
 static void
 run(struct cell *cell, struct task *task)
 {
     struct faaslet_outcome outcome;
-    uint64_t began_ns;
     int err = begin(task);
 
     if (err != 0) {
@@ -192,11 +202,7 @@ run(struct cell *cell, struct task *task)
         end_failed(cell, task, -ENOENT, "it does not import what it is to be saved at");
         return;
     }
-    task_of_thread = task->id;
-    began_ns = clock_now_ns();
-    faaslet_run(task->faaslet, task->deadline_ns, &outcome);
-    task_of_thread = 0;
-    atomic_store_explicit(&task->function->run_ns, clock_now_ns() - began_ns, memory_order_relaxed);
+    run_quantum(task, &outcome);
     task->memory_bytes = faaslet_memory_bytes(task->faaslet);
     if (task->save_at != NULL && save_is_there(task, &outcome)) {
         save_end_there(cell, task);
