@@ -5,7 +5,11 @@
  *
  *     weft deploy examples/sgd.c
  *     weft invoke sgd
- *     weft invoke sgd --arg 20000 --arg 47236 --arg 16 --arg 5    EXAMPLES FEATURES CALLS EPOCHS
+ *     weft invoke sgd --arg 20000 --arg 47236 --arg 16 --arg 5
+ *
+ * Arguments: EXAMPLES FEATURES CALLS EPOCHS SYNC, the last: how many examples a call learns from
+ * before it sends what it changed. Often costs time; seldom, more of what hosts change at the
+ * same time is lost.
  *
  * The examples are made by a seeded generator in the shape of RCV1: 76 of 47,236 features each,
  * some of them much more frequent than others, rows of length 1. They are one sparse matrix of
@@ -23,7 +27,7 @@
 
 #define FILLED    76u /* features of an example */
 #define CALLS_MAX 256u
-#define SYNC      50u /* examples between two syncs */
+#define SYNC      50u /* examples between two syncs, unless otherwise said */
 #define STEP      2.0
 #define TOLERATED 0.02
 
@@ -32,7 +36,7 @@
 #define KEY_WEIGHTS  "sgd/weights"
 
 struct work { /* input of a call */
-    uint32_t first, count, features;
+    uint32_t first, count, features, sync;
     double step;
 };
 
@@ -222,7 +226,7 @@ work(void)
     must(weft_array_pull(&weights), "pull");
     for (uint32_t i = 0; i < own.count; i++) {
         learn(&data, own.first + i, weights.items, own.step);
-        if (i % SYNC == SYNC - 1)
+        if (i % own.sync == own.sync - 1)
             must(weft_hogwild_sync(&weights), "sync");
     }
     must(weft_hogwild_sync(&weights), "sync");
@@ -231,7 +235,7 @@ work(void)
 /* ------------------------------------------------------------------------- comparing */
 
 struct job {
-    uint32_t examples, features, calls, epochs;
+    uint32_t examples, features, calls, epochs, sync;
 };
 
 static double
@@ -266,7 +270,7 @@ run_epoch(const struct job *job, uint32_t epoch)
     for (uint32_t i = 0; i < job->calls; i++) {
         uint32_t first = (uint32_t)((uint64_t)job->examples * i / job->calls);
         uint32_t end = (uint32_t)((uint64_t)job->examples * (i + 1) / job->calls);
-        struct work own = {first, end - first, job->features, step_of(epoch)};
+        struct work own = {first, end - first, job->features, job->sync, step_of(epoch)};
 
         must(weft_chain(function, &own, sizeof(own), 0, 0, &calls[i]), "chain");
     }
@@ -311,7 +315,8 @@ int
 main(int argc, char **argv)
 {
     struct job job = {argument(argc, argv, 1, 12000), argument(argc, argv, 2, 8000),
-                      argument(argc, argv, 3, 8), argument(argc, argv, 4, 5)};
+                      argument(argc, argv, 3, 8), argument(argc, argv, 4, 5),
+                      argument(argc, argv, 5, SYNC)};
     double begun, alone, together, alone_s;
     struct data data;
     bool is_good;
@@ -320,10 +325,11 @@ main(int argc, char **argv)
         work();
         return 0;
     }
-    must(job.features <= 2 * FILLED || job.calls == 0 || job.calls > CALLS_MAX || job.examples == 0
+    must(job.features <= 2 * FILLED || job.calls == 0 || job.calls > CALLS_MAX ||
+                 job.examples == 0 || job.sync == 0
              ? EINVAL
              : 0,
-         "EXAMPLES FEATURES CALLS EPOCHS");
+         "EXAMPLES FEATURES CALLS EPOCHS SYNC");
     forget_all();
     make_examples(job.examples, job.features);
     open_data(&data, (struct weft_range){0, job.examples});
