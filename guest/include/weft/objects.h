@@ -12,6 +12,9 @@
  * memory. Of those that are asked for, what had returned 0 is kept; a function that had not
  * returned has happened once or not at all. That is also what EIO means.
  *
+ * With WEFT_STATE_LAZY what this host has already is shown as it was pulled last, until it is
+ * pulled; what it has not comes as it is when it is touched.
+ *
  * Functions return 0 or a number of <errno.h>, those of weft/state.h and what they say
  * themselves. Nothing is allocated; structs belong to the caller, are good for one call, and
  * what is mapped goes with the call if it is not closed.
