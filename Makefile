@@ -96,17 +96,20 @@ $(B)/sysroot:
 	@mkdir -p $@/include $@/lib
 	ln -sfn /usr/include/wasm32-wasi $@/include/wasm32-wasi
 	ln -sfn /usr/lib/wasm32-wasi $@/lib/wasm32-wasi
-$(B)/sysroot/include/weft.h: guest/include/weft.h | $(B)/sysroot
-	cp $< $@
-# What of weft.h is code of the guest.
-$(B)/guest/%.o: guest/lib/%.c guest/include/weft.h | $(B)/sysroot
+GUEST_HEADERS := weft.h $(patsubst guest/include/%,%,$(wildcard guest/include/weft/*.h guest/include/weft/*.hpp))
+$(B)/sysroot/include/weft%: guest/include/weft% | $(B)/sysroot
 	@mkdir -p $(@D)
-	clang-19 --target=wasm32-wasi --sysroot=$(B)/sysroot -Iguest/include -O2 -Wall -Wextra \
-	    -Wmissing-prototypes -c $< -o $@
-$(B)/sysroot/lib/libweft.a: $(B)/guest/pointer.o
+	cp $< $@
+# What of weft.h and weft/objects.h is code of the guest.
+GUEST_OBJECTS := $(patsubst guest/lib/%.c,$(B)/guest/%.o,$(filter-out %/setjmp.c,$(wildcard guest/lib/*.c)))
+$(B)/guest/%.o: guest/lib/%.c $(wildcard guest/lib/*.h) $(GUEST_HEADERS:%=guest/include/%) | $(B)/sysroot
+	@mkdir -p $(@D)
+	clang-19 --target=wasm32-wasi --sysroot=$(B)/sysroot -mbulk-memory -Iguest/include -O2 -Wall \
+	    -Wextra -Wshadow -Wmissing-prototypes -c $< -o $@
+$(B)/sysroot/lib/libweft.a: $(GUEST_OBJECTS)
 	@rm -f $@
 	llvm-ar-19 rcs $@ $^
-all: $(B)/sysroot $(B)/sysroot/include/weft.h $(B)/sysroot/lib/libweft.a
+all: $(B)/sysroot $(GUEST_HEADERS:%=$(B)/sysroot/include/%) $(B)/sysroot/lib/libweft.a
 
 # What weft new starts from.
 $(B)/share/templates: $(wildcard guest/templates/*/*)

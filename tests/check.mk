@@ -15,7 +15,7 @@ STEP_TIDY     := "tidy=make -s tidy" "tidy-test=make -s tidy-test" "run-tests=to
 STEP_FETCH    := "fetch=tests/programs/fetch" "javascript@300=tests/programs/fetch && make -s javascript"
 STEP_UNITS    := $(TESTS)
 STEP_CLI      := "cli=tests/cli/run $(B)" "examples=tests/examples $(B)"
-STEP_CLUSTER  := "cluster@900=tests/cluster/run $(B)"
+STEP_CLUSTER  := "cluster@900=tests/cluster/run $(B)" "state@300=tests/state/run $(B)"
 STEP_WASI     := "wasi=make -s check-wasi"
 # $(call spec_step,NAME,FLAGS,ENVIRONMENT): skipped, and said, where the tests are not.
 spec_step      = "$1@1200=$(if $(wildcard $(SPEC)/core),$3 make -s spec SPEC=$(SPEC) SPEC_FLAGS=$2,make -s spec SPEC=$(SPEC); exit 77)"
@@ -41,7 +41,8 @@ STEP_SAN      := "san@1800=make -s check-san" "tsan@1200=make -s check-tsan" \
 MOVED         := WEFT_STRESS=move=1
 moved_test     = "$(notdir $1)-moved=$(MOVED) $1"
 STEP_MOVED    := "cli-moved=$(MOVED) tests/cli/run $(B)" \
-                 "cluster-moved@900=$(MOVED) tests/cluster/run $(B) deploy failures calls chain" "wasi-moved=$(MOVED) make -s check-wasi" \
+                 "cluster-moved@900=$(MOVED) tests/cluster/run $(B) deploy failures calls chain" \
+                 "state-moved@600=$(MOVED) tests/state/run $(B)" "wasi-moved=$(MOVED) make -s check-wasi" \
                  $(call spec_step,spec-moved,,$(MOVED)) \
                  "programs-moved@1200=make -s programs STRESS=move=1" \
                  "kernels-moved@900=$(MOVED) tests/kernels/run" \

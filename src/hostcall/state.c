@@ -187,13 +187,14 @@ weft_state_get(struct faaslet_call *call)
         err = state_read_current(asking.state, asking.key, asking.request.offset,
                                  faaslet_call_range(call, to, count), count);
         if (err != -EAGAIN)
-            return done(&asking, err);
+            return done(&asking, err == -EINVAL ? -EMSGSIZE : err);
         err = 0;
     }
-    if (err == 0)
+    if (err == 0) {
         err = ask(&asking);
-    if (err == 0 && asking.result.count != count)
-        err = -EMSGSIZE;
+        if (err == -EINVAL || (err == 0 && asking.result.count != count))
+            err = -EMSGSIZE; /* the key is one: the offset is outside */
+    }
     if (err == 0)
         wasi_store(call, to, asking.result.bytes, count);
     return done(&asking, err);

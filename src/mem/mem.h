@@ -211,7 +211,9 @@ int mem_share_choose(enum mem_share_way way) MUST_CHECK; /* for tests; before an
 typedef void (*mem_run_fn)(void *context, uint64_t offset, uint64_t bytes);
 void mem_compare(const uint8_t *now, const uint8_t *base, uint64_t bytes, uint64_t gap,
                  mem_run_fn visit, void *context);
-/* Three ways: where now is base still, both become `theirs`; elsewhere only base does. */
+/* Three ways: where now is base still, both become `theirs`; elsewhere only base does. Taken or
+ * left are whole words of 4 bytes (but at ends that are not aligned to 8), so that no number
+ * becomes half of one and half of another. */
 void mem_merge(uint8_t *now, uint8_t *base, const uint8_t *theirs, uint64_t bytes);
 
 /* --------------------------------------------------------------------- at rest

@@ -110,6 +110,14 @@ same_bits(__m256i a, __m256i b)
     return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(a, b));
 }
 
+/* The same by words of 4 bytes: all bits of a word, or none. A number must not become half of
+ * what was written here and half of what is there. */
+__attribute__((target("avx2"))) INLINE uint32_t
+same_words(__m256i a, __m256i b)
+{
+    return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi32(a, b));
+}
+
 __attribute__((target("avx2"))) INLINE __m256i
 vector_at(const uint8_t *bytes)
 {
@@ -172,7 +180,10 @@ merge_word(uint8_t *now, const uint8_t *base, const uint8_t *theirs)
     if (change == 0)
         return;
     n = __atomic_load_n((const uint64_t *)(const void *)now, __ATOMIC_RELAXED);
-    store_bytes(now, theirs, nonzero_bytes(change) & ~nonzero_bytes(n ^ b));
+    n ^= b;
+    store_bytes(now, theirs,
+                ((uint32_t)change != 0 && (uint32_t)n == 0 ? UINT64_C(0x0f) : 0) |
+                    (change >> 32 != 0 && n >> 32 == 0 ? UINT64_C(0xf0) : 0));
 }
 
 RACY static void
@@ -192,11 +203,11 @@ merge_avx2(uint8_t *now, uint8_t *base, const uint8_t *theirs, uint64_t bytes)
 {
     for (uint64_t at = 0; at < bytes; at += BLOCK / 2) {
         __m256i t = vector_at(theirs + at), b = vector_at(base + at);
-        uint32_t stores = ~same_bits(t, b);
+        uint32_t stores = ~same_words(t, b);
 
         if (stores == 0)
             continue;
-        stores &= same_bits(vector_at(now + at), b);
+        stores &= same_words(vector_at(now + at), b);
         _mm256_storeu_si256((__m256i *)(void *)(base + at), t);
         if (stores == UINT32_MAX)
             _mm256_storeu_si256((__m256i *)(void *)(now + at), t);
@@ -260,7 +271,12 @@ mem_merge(uint8_t *now, uint8_t *base, const uint8_t *theirs, uint64_t bytes)
         base[at] = theirs[at];
     }
     choose()->merge(now + at, base + at, theirs + at, (bytes - at) / BLOCK * BLOCK);
-    for (at += (bytes - at) / BLOCK * BLOCK; at < bytes; at++) {
+    at += (bytes - at) / BLOCK * BLOCK;
+    for (; bytes - at >= WORD; at += WORD) { /* numbers at the end are not written in pieces */
+        merge_word(now + at, base + at, theirs + at);
+        (void)memcpy(base + at, theirs + at, WORD);
+    }
+    for (; at < bytes; at++) {
         store_bytes(now + at, theirs + at, now[at] == base[at] && theirs[at] != base[at]);
         base[at] = theirs[at];
     }

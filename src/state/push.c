@@ -20,7 +20,7 @@
 struct scan {
     struct entry *entry;
     struct ask *ask;
-    uint64_t at; /* of what is compared */
+    uint64_t at, end; /* of what is compared */
     uint64_t capacity;
     bool has_found;
     int err;
@@ -50,9 +50,17 @@ found(void *context, uint64_t offset, uint64_t count)
 {
     struct scan *scan = context;
     struct ask *ask = scan->ask;
-    uint64_t at = scan->at + offset;
     struct run *last = ask->run_count > 0 ? &ask->runs[ask->run_count - 1] : NULL;
+    uint64_t at = (scan->at + offset) / STATE_WORD_BYTES * STATE_WORD_BYTES;
+    uint64_t end = ROUND_UP(scan->at + offset + count, (uint64_t)STATE_WORD_BYTES);
 
+    at = at > scan->at ? at : scan->at;
+    end = end < scan->end ? end : scan->end;
+    if (last != NULL && last->offset + last->count > at)
+        at = last->offset + last->count;
+    if (at >= end)
+        return;
+    count = end - at;
     scan->has_found = true;
     if (scan->err == 0)
         scan->err = reserve(scan, count);
@@ -83,6 +91,7 @@ look_at(struct scan *scan, uint64_t page, uint64_t from, uint64_t to)
     first = first > from ? first : from;
     last = last < to ? last : to;
     scan->at = first;
+    scan->end = last;
     scan->has_found = false;
     mem_compare(mem_share_bytes(entry->share) + first, entry->base + first, last - first,
                 STATE_GAP_BYTES, found, scan);

@@ -33,7 +33,8 @@
 #define STATE_PIECE_RUNS      8192u
 #define STATE_VALUE_BYTES_MAX (UINT64_C(1) << 40)
 #define STATE_RECORD_BYTES    (1u << 20)
-#define STATE_GAP_BYTES       16u
+#define STATE_GAP_BYTES       1u /* what was not written here is not sent */
+#define STATE_WORD_BYTES      4u /* of which all is sent, or nothing: no half of a number */
 #define STATE_PAGE_BYTES      4096u
 #define STATE_BEATS           8u /* under way */
 #define STATE_WANT_NS         UINT64_C(250000000)
