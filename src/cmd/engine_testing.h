@@ -179,4 +179,26 @@ engine_close(void)
     worker_destroy(worker);
 }
 
+/* ------------------------------------------------------------------- bad files */
+
+struct bad_file {
+    const char *source, *log; /* log: has this in it */
+};
+
+/* None of them comes to where it would be saved, and each says why. */
+static inline void
+expect_bad_files(const struct bad_file *rows, size_t count)
+{
+    struct saved saved;
+
+    for (size_t i = 0; i < count; i++) {
+        save("bad", rows[i].source, &saved);
+        assert_int_equal(saved.end.end.kind, WORKER_FAILED);
+        assert_non_null(strstr(saved.end.message, "before it came to fd_read:0"));
+        if (strstr(saved.end.log, rows[i].log) == NULL)
+            fail_msg("%s: %s", rows[i].log, saved.end.log);
+        assert_int_equal(saved.fd, -1);
+    }
+}
+
 #endif

@@ -127,9 +127,7 @@ test_what_fails_is_told_with_the_lines_of_the_file(void **state)
 static void
 test_a_file_that_cannot_be_loaded_says_why(void **state)
 {
-    static const struct {
-        const char *source, *log;
-    } rows[] = {
+    static const struct bad_file rows[] = {
         {"export function handler(data {\n}\n", "SyntaxError"},
         {"import * as nothing from './nothing.js';\n", "there is no module nothing.js"},
         {"const x = 1;\n", "exports neither handler(data) nor handleJson(value)"},
@@ -137,17 +135,9 @@ test_a_file_that_cannot_be_loaded_says_why(void **state)
         {"throw new Error('at once');\n", "Error: at once"},
         {"await new Promise(() => {});\n", "awaits what never comes"},
     };
-    struct saved saved;
 
     (void)state;
-    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-        save("bad", rows[i].source, &saved);
-        assert_int_equal(saved.end.end.kind, WORKER_FAILED);
-        assert_non_null(strstr(saved.end.message, "before it came to fd_read:0"));
-        if (strstr(saved.end.log, rows[i].log) == NULL)
-            fail_msg("%s: %s", rows[i].log, saved.end.log);
-        assert_int_equal(saved.fd, -1);
-    }
+    expect_bad_files(rows, ARRAY_COUNT(rows));
 }
 
 static void

@@ -103,25 +103,15 @@ test_what_fails_is_told_with_the_lines_of_the_file(void **state)
 static void
 test_a_file_that_cannot_be_loaded_says_why(void **state)
 {
-    static const struct {
-        const char *source, *log;
-    } rows[] = {
+    static const struct bad_file rows[] = {
         {"def handler(data)\n    pass\n", "SyntaxError: expected ':'"},
         {"import nothing_of_this_name\n", "No module named 'nothing_of_this_name'"},
         {"x = 1\n", "has neither handler(data) nor handle_json(value)"},
         {"raise SystemExit(4)\n", ""},
     };
-    struct saved saved;
 
     (void)state;
-    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-        save("bad", rows[i].source, &saved);
-        assert_int_equal(saved.end.end.kind, WORKER_FAILED);
-        assert_non_null(strstr(saved.end.message, "before it came to fd_read:0"));
-        if (strstr(saved.end.log, rows[i].log) == NULL)
-            fail_msg("%s", saved.end.log);
-        assert_int_equal(saved.fd, -1);
-    }
+    expect_bad_files(rows, ARRAY_COUNT(rows));
 }
 
 static void

@@ -180,18 +180,29 @@ s3_get(void *self, const struct store_hash *hash, int *fd, struct diag *diag)
 
 /* ------------------------------------------------------------------ stat, remove, list */
 
+/* A request without a body about one blob. */
+static int
+ask_about(struct s3_blobs *blobs, const char *method, const struct store_hash *hash,
+          struct s3_request *request, struct diag *why)
+{
+    char path[STORE_HEX_BYTES + 1];
+    int err;
+
+    path_of(hash, path);
+    *request = (struct s3_request){.method = method, .path = path};
+    diag_init(why);
+    err = s3_run(blobs->s3, request, why);
+    request->path = NULL;
+    return err;
+}
+
 static int
 s3_stat(void *self, const struct store_hash *hash, uint64_t *bytes, struct diag *diag)
 {
-    struct s3_blobs *blobs = self;
-    char path[STORE_HEX_BYTES + 1];
-    struct s3_request request = {.method = "HEAD", .path = path};
+    struct s3_request request;
     struct diag why;
-    int err;
+    int err = ask_about(self, "HEAD", hash, &request, &why);
 
-    diag_init(&why);
-    path_of(hash, path);
-    err = s3_run(blobs->s3, &request, &why);
     if (err == 0)
         *bytes = request.answer_bytes;
     return err == 0 || err == -ENOENT ? err : diag_set(diag, err, "%s", diag_text(&why));
@@ -200,15 +211,10 @@ s3_stat(void *self, const struct store_hash *hash, uint64_t *bytes, struct diag 
 static int
 s3_remove(void *self, const struct store_hash *hash, struct diag *diag)
 {
-    struct s3_blobs *blobs = self;
-    char path[STORE_HEX_BYTES + 1];
-    struct s3_request request = {.method = "DELETE", .path = path};
+    struct s3_request request;
     struct diag why;
-    int err;
+    int err = ask_about(self, "DELETE", hash, &request, &why);
 
-    diag_init(&why);
-    path_of(hash, path);
-    err = s3_run(blobs->s3, &request, &why);
     return err == 0 || err == -ENOENT ? 0 : diag_set(diag, err, "%s", diag_text(&why));
 }
 
@@ -217,21 +223,17 @@ static int
 s3_remove_old(void *self, const struct store_hash *hash, uint64_t before_ns, struct diag *diag)
 {
     struct s3_blobs *blobs = self;
-    char path[STORE_HEX_BYTES + 1];
-    struct s3_request request = {.method = "HEAD", .path = path};
+    struct s3_request request;
     struct diag why;
     int err;
 
-    diag_init(&why);
-    path_of(hash, path);
     (void)pthread_rwlock_wrlock(&blobs->putting);
-    err = s3_run(blobs->s3, &request, &why);
+    err = ask_about(blobs, "HEAD", hash, &request, &why);
     /* Of a whole second only that much is known: it counts as its end. */
     if (err == 0 && request.answer_changed_s >= before_ns / CLOCK_NS_PER_SECOND)
-        err = diag_set(&why, -EAGAIN, "%s%s was put again", s3_name(blobs->s3), path);
-    request.method = "DELETE";
+        err = diag_set(&why, -EAGAIN, "%s: the blob was put again", s3_name(blobs->s3));
     if (err == 0)
-        err = s3_run(blobs->s3, &request, &why);
+        err = ask_about(blobs, "DELETE", hash, &request, &why);
     (void)pthread_rwlock_unlock(&blobs->putting);
     return err == 0 || err == -ENOENT ? 0 : diag_set(diag, err, "%s", diag_text(&why));
 }
