@@ -8,8 +8,8 @@
  *     weft invoke serve --input 7            which of ten classes picture 7 has
  *
  * The first call of all makes the weights (seeded), where nobody has published others under the
- * same key: 784 inputs, two layers of 512, ten outputs, one after the other as float, each layer
- * as its rows of weights and then their biases.
+ * same key: 784 inputs, two layers of 1,696, ten outputs, which are 4.2 million as MobileNet has;
+ * one after the other as float, each layer as its rows of weights and then their biases.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 
 #define KEY     "serve/weights"
 #define INPUTS  784u
-#define HIDDEN  512u
+#define HIDDEN  1696u
 #define OUTPUTS 10u
 #define LENGTH  ((INPUTS + 1) * HIDDEN + (HIDDEN + 1) * HIDDEN + (HIDDEN + 1) * OUTPUTS)
 
