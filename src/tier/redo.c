@@ -10,8 +10,8 @@
  *
  * Before 2 nothing has happened: parts without a redo record are removed when they are found.
  * From 2 on it will happen: 3 to 5 can be done again from their beginning by whoever comes next.
- * Nobody reads the key meanwhile, and 4 begins when 3 is over, so it removes nothing new. Parts hold
- * what chunks will be, not what is added to them: doing it again adds nothing twice.
+ * Nobody reads the key meanwhile, and 4 begins when 3 is over, so it removes nothing new. Parts
+ * hold what chunks will be, not what is added to them: doing it again adds nothing twice.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -281,7 +281,7 @@ template <typename T> class list : named {
     {
         return weft_list_append(key(), &item, sizeof(item), index);
     }
-    /* ENOENT: not yet; EMSGSIZE: what is there has another size. */
+    /* ENOENT: not yet; EIDRM: it was trimmed; EMSGSIZE: what is there has another size. */
     [[nodiscard]] error get(uint64_t index, T &item) const
     {
         uint32_t count = 0;
