@@ -584,6 +584,13 @@ state_maps_fini(struct hostcall_process *process)
     free(process->maps);
 }
 
+void
+hostcall_process_unmap(struct hostcall_process *process)
+{
+    for (uint32_t i = 0; process != NULL && i < process->map_count; i++)
+        state_map_fini(process, &process->maps[i]);
+}
+
 /* ------------------------------------------------------------------ freeze and thaw */
 
 struct frozen_map {
