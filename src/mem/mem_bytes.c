@@ -2,9 +2,9 @@
  *
  * Comparing and merging, by units: bytes, or elements of 4 or 8 bytes.
  *
- * Blocks are compared byte by byte into a bit a byte; then all bits of an element become set
- * where one is. Processors with AVX2 have loops of their own, chosen by a table at the first
- * call; each loop is compiled for each unit.
+ * Blocks are compared into a bit a byte, all bits of an element set where one is. Processors with
+ * AVX2 have loops of their own, chosen by a table at the first call; each loop is compiled for each
+ * unit.
  */
 #include <immintrin.h>
 #include <pthread.h>
@@ -122,11 +122,15 @@ compare_plain(const uint8_t *now, const uint8_t *base, uint64_t bytes, struct te
     }
 }
 
-/* A bit a byte of 32: set where they are the same. */
+/* A bit a byte of 32: set where their elements are the same. */
 __attribute__((target("avx2"))) INLINE uint32_t
-same_bits(__m256i a, __m256i b)
+same_bits(__m256i a, __m256i b, uint32_t unit)
 {
-    return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(a, b));
+    __m256i same = unit == 8   ? _mm256_cmpeq_epi64(a, b)
+                   : unit == 4 ? _mm256_cmpeq_epi32(a, b)
+                               : _mm256_cmpeq_epi8(a, b);
+
+    return (uint32_t)_mm256_movemask_epi8(same);
 }
 
 __attribute__((target("avx2"))) INLINE __m256i
@@ -140,12 +144,12 @@ compare_vectors(const uint8_t *now, const uint8_t *base, uint64_t bytes, struct 
                 uint32_t unit)
 {
     for (uint64_t at = 0; at + BLOCK <= bytes; at += BLOCK) {
-        uint64_t low = same_bits(vector_at(now + at), vector_at(base + at));
-        uint64_t high = same_bits(vector_at(now + at + 32), vector_at(base + at + 32));
+        uint64_t low = same_bits(vector_at(now + at), vector_at(base + at), unit);
+        uint64_t high = same_bits(vector_at(now + at + 32), vector_at(base + at + 32), unit);
         uint64_t bits = ~(low | high << 32);
 
         if (bits != 0)
-            add_bits(telling, at, whole(bits, unit));
+            add_bits(telling, at, bits);
     }
 }
 
@@ -220,12 +224,11 @@ merge_vectors(uint8_t *now, uint8_t *base, const uint8_t *theirs, uint64_t bytes
 {
     for (uint64_t at = 0; at < bytes; at += BLOCK / 2) {
         __m256i t = vector_at(theirs + at), b = vector_at(base + at);
-        uint32_t stores = ~same_bits(t, b);
+        uint32_t stores = ~same_bits(t, b, unit);
 
         if (stores == 0)
             continue;
-        stores = (uint32_t)(whole(stores, unit) &
-                            ~whole((uint32_t)~same_bits(vector_at(now + at), b), unit));
+        stores &= same_bits(vector_at(now + at), b, unit);
         _mm256_storeu_si256((__m256i *)(void *)(base + at), t);
         if (stores == UINT32_MAX)
             _mm256_storeu_si256((__m256i *)(void *)(now + at), t);
