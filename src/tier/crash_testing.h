@@ -303,6 +303,16 @@ redo_now(struct cell *cell, const char *key)
     return number;
 }
 
+/* The next tier, on what the one before has left. */
+static void
+crash_renew(struct cell *cell)
+{
+    cell_close(cell, true);
+    tier_destroy(testing_tier);
+    testing_tier = crash_tier(testing_store);
+    cell_open_for(cell, testing_tier, "crash");
+}
+
 /* A redo that breaks off after each of its commits is ended by the next who asks, or by the next
  * tier, or was never begun. */
 static void
@@ -327,12 +337,8 @@ test_a_large_change_that_breaks_off_is_whole_or_not_at_all(void **state)
         err = crash_push(&cell, "sizes", CRASH_CHUNKS, 2);
         is_reached = fault_disarm() || nth % 2 == 1;
         assert_true(err == 0 || err == -EIO);
-        if (nth % 4 < 2) {
-            cell_close(&cell, true);
-            tier_destroy(testing_tier);
-            testing_tier = crash_tier(testing_store);
-            cell_open_for(&cell, testing_tier, "crash");
-        }
+        if (nth % 4 < 2)
+            crash_renew(&cell);
         after = redo_now(&cell, "sizes");
         assert_true(after == 2 || (after == before && err != 0));
         done += after == 2;
@@ -373,12 +379,8 @@ test_a_large_addition_that_breaks_off_is_added_once_or_not_at_all(void **state)
         fault_arm(point, 1 + round / 6, wanted);
         err = crash_add(&cell, "sums");
         (void)fault_disarm();
-        if (round % 4 < 2) {
-            cell_close(&cell, true);
-            tier_destroy(testing_tier);
-            testing_tier = crash_tier(testing_store);
-            cell_open_for(&cell, testing_tier, "crash");
-        }
+        if (round % 4 < 2)
+            crash_renew(&cell);
         after = redo_now(&cell, "sums");
         assert_true(after == before || after == before + 1);
         if (err == 0)

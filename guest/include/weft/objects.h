@@ -42,8 +42,9 @@ weft_type_bytes(enum weft_type type)
     return type == WEFT_INT64 || type == WEFT_DOUBLE ? 8 : 4;
 }
 
-/* Beside WEFT_STATE_WRITE, _LAZY and _CREATE, for what is memory. Fixed: it never changes any
- * more, so it is not synchronised: pulls ask nobody and return 0. Not with WRITE (EINVAL). */
+/* Beside WEFT_STATE_WRITE, _LAZY and _CREATE, and _SUM of arrays, for what is memory. Fixed: it
+ * never changes any more, so it is not synchronised: pulls ask nobody and return 0. Not with WRITE
+ * (EINVAL). */
 #define WEFT_FIXED 0x10000u
 
 /* ---------------------------------------------------------------------- typed array
