@@ -203,8 +203,8 @@ int mem_share_written(struct mem_share *share, mem_visit_fn visit, void *context
 
 enum mem_share_way { MEM_SHARE_UFFD, MEM_SHARE_PROTECT };
 enum mem_share_way mem_share_way(void);
-int mem_share_choose(enum mem_share_way way)
-    MUST_CHECK; /* for tests; before any share. Of a whole process: WEFT_STRESS=share=protect */
+/* For tests; before any share. WEFT_STRESS=share=protect chooses so for a process. */
+int mem_share_choose(enum mem_share_way way) MUST_CHECK;
 
 /* --------------------------------------------------------------------------- bytes */
 

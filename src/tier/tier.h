@@ -18,10 +18,10 @@
  *             its version is the next after the one that was pushed from: else pull
  *   fences    are of the lock of the same key; whoever is over gets StateTake for all he held
  *   adds      a push of differences, which are added to what is there; -EIO: once or not at all
- *   read      result and offset: the index of the first record, which is later where it was
- * trimmed, also where none is left list      count_max 0: 65536, the most; the last page has fewer
- * than were asked for watch     wait_ns 0: -EAGAIN where there is nothing to see; UINT64_MAX: for
- * ever
+ *   read      result and offset: the index of the first record, which is later where those before
+ *             it were trimmed, also where none is left
+ *   list      count_max 0: 65536, the most; the last page has fewer than were asked for
+ *   watch     wait_ns 0: -EAGAIN where there is nothing to see; UINT64_MAX: for ever
  */
 #ifndef WEFT_TIER_H
 #define WEFT_TIER_H
@@ -90,14 +90,17 @@ int tier_session_open(struct tier *tier, const char *tenant, tier_say_fn say, vo
                       struct tier_session **out) MUST_CHECK;
 /* What the other end says, borrowed. False: it broke the rules; to be closed. Asks that cannot
  * be done are answered with their error, and nothing has changed then:
- *   -EINVAL        a key that is none, an offset outside, runs that are not in order, or of parts
- * of elements where they are added -ENAMETOOLONG  a key of more than 255 bytes -ENOENT        there
- * is none            -EMSGSIZE   it has another size -EAGAIN        the condition; a lock that is
- * taken; too many asks -ESTALE        the fence is not the present holder's -EDQUOT        more
- * keys or bytes, -ENOLCK locks, than the tenant may have -EISDIR        a log where a value is
- * wanted, -ENOTDIR a value where a log is -EIO           the store; it may have happened, or not (a
- * trim: a part of it) -ETIMEDOUT     a lock or watch that waited for so long -ECANCELED,
- * -ESHUTDOWN, -ENOMEM, -E2BIG */
+ *   -EINVAL        a key that is none, an offset outside, runs that are not in order, or have
+ *                  parts of elements that are to be added
+ *   -ENAMETOOLONG  a key of more than 255 bytes
+ *   -ENOENT        there is none            -EMSGSIZE   it has another size
+ *   -EAGAIN        the condition; a lock that is taken; too many asks
+ *   -ESTALE        the fence is not the present holder's
+ *   -EDQUOT        more keys or bytes, -ENOLCK locks, than the tenant may have
+ *   -EISDIR        a log where a value is wanted, -ENOTDIR a value where a log is
+ *   -EIO           the store; it may have happened, or not (a trim: a part of it)
+ *   -ETIMEDOUT     a lock or watch that waited for so long
+ *   -ECANCELED, -ESHUTDOWN, -ENOMEM, -E2BIG */
 bool tier_session_hear(struct tier_session *session, const Rpc__StateUp *up) MUST_CHECK;
 /* The connection is over: nothing is said to it any more when this returns. Its copies are let
  * go at once where the cell is gone too (is_gone); else, and its locks always unless it is gone,

@@ -19,13 +19,16 @@
  *   EINVAL        a key that is none, an offset that is not a multiple of 64 KiB where it must be
  *   ENAMETOOLONG  the key             ENOENT   there is none
  *   EMSGSIZE      it has another size, or the bytes are outside of it
- *   EAGAIN        another version (cas, push_if), a lock that is taken (timeout 0), a push for
- * which the tier has no room at this moment (2 GiB of all that are under way) ETIMEDOUT     the
- * lock or the change did not come in time ESTALE        the lock was lost: this host was cut off
- * for too long EDQUOT        more than the tenant may have, ENOLCK: of locks EISDIR, ENOTDIR  a log
- * where a value is wanted, and the other way EIO           the tier is not to be had; a change may
- * have happened, or not E2BIG         a push that touches more than 1 GiB of the value, in pieces
- * of 64 KiB, or of more than 64 million runs of bytes: push parts of it ENOMEM, ENOSYS
+ *   EAGAIN        another version (cas, push_if), a lock that is taken (timeout 0); of a push also:
+ *                 the tier has no room for it now
+ *   ETIMEDOUT     the lock or the change did not come in time
+ *   ESTALE        the lock was lost: this host was cut off for too long
+ *   EDQUOT        more than the tenant may have, ENOLCK: of locks
+ *   EISDIR, ENOTDIR  a log where a value is wanted, and the other way
+ *   EIO           the tier is not to be had; a change may have happened, or not
+ *   E2BIG         a push that touches more than 1 GiB in pieces of 64 KiB, or has more than
+ *                 64 million runs of bytes: push parts
+ *   ENOMEM, ENOSYS
  */
 #ifndef WEFT_STATE_H
 #define WEFT_STATE_H
