@@ -92,8 +92,8 @@ int weft_array_publish(const char *key, enum weft_type type, const void *items, 
  * Promised: what hosts have added to an element, between whatever syncs, is added up; an element
  * that nobody changes between two syncs has the same value everywhere, which is never half of one
  * number and half of another. Lost: of two additions to one element at the same moment on one host,
- * one; what a sync there brings from other hosts is such an addition, too. An addition is a few
- * instructions: who adds by atomic operations (-matomics) loses none. After an EIO what was added
+ * one; what a sync there brings from other hosts is such an addition, too. A program that is
+ * compiled with -matomics loses none, and adds more slowly. After an EIO what was added
  * since the last sync has come to the others or is gone. When a host dies, what it added since
  * its last sync.
  *
@@ -108,7 +108,7 @@ weft_hogwild_open(struct weft_array *array, const char *key, enum weft_type type
 }
 /* What was written here is pushed, what others have pushed is merged. */
 int weft_hogwild_sync(struct weft_array *array);
-/* Each is one load or store of the processor: never half a number. */
+/* Never half a number. Without -matomics an addition is a load and a store. */
 static inline double
 weft_hogwild_get(const double *item)
 {
@@ -120,9 +120,11 @@ weft_hogwild_get(const double *item)
 static inline void
 weft_hogwild_add(double *item, double value)
 {
-    double sum = weft_hogwild_get(item) + value;
+    double old = weft_hogwild_get(item), sum;
 
-    __atomic_store(item, &sum, __ATOMIC_RELAXED);
+    do
+        sum = old + value;
+    while (!__atomic_compare_exchange(item, &old, &sum, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 }
 
 /* --------------------------------------------------------------------- dense matrix

@@ -139,9 +139,12 @@ template <typename T> class hogwild_array : public basic_array<T> {
     }
     void add(uint64_t i, T value)
     {
-        T sum = get(i) + value;
+        T old = get(i), sum;
 
-        __atomic_store(this->items() + i, &sum, __ATOMIC_RELAXED);
+        do
+            sum = old + value;
+        while (!__atomic_compare_exchange(this->items() + i, &old, &sum, true, __ATOMIC_RELAXED,
+                                          __ATOMIC_RELAXED));
     }
 };
 
