@@ -106,6 +106,11 @@ weft_hogwild_open(struct weft_array *array, const char *key, enum weft_type type
     return weft_array_open(array, key, type, length,
                            WEFT_STATE_WRITE | WEFT_STATE_CREATE | WEFT_STATE_SUM);
 }
+#ifdef __wasm_atomics__
+#define WEFT_HAS_ATOMICS 1
+#else
+#define WEFT_HAS_ATOMICS 0
+#endif
 /* What was written here is pushed, what others have pushed is merged. */
 int weft_hogwild_sync(struct weft_array *array);
 /* Never half a number. Without -matomics an addition is a load and a store. */
@@ -120,11 +125,14 @@ weft_hogwild_get(const double *item)
 static inline void
 weft_hogwild_add(double *item, double value)
 {
-    double old = weft_hogwild_get(item), sum;
+    double old = weft_hogwild_get(item), sum = old + value;
 
-    do
+    if (!WEFT_HAS_ATOMICS) {
+        __atomic_store(item, &sum, __ATOMIC_RELAXED);
+        return;
+    }
+    while (!__atomic_compare_exchange(item, &old, &sum, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         sum = old + value;
-    while (!__atomic_compare_exchange(item, &old, &sum, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 }
 
 /* --------------------------------------------------------------------- dense matrix

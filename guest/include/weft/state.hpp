@@ -139,12 +139,15 @@ template <typename T> class hogwild_array : public basic_array<T> {
     }
     void add(uint64_t i, T value)
     {
-        T old = get(i), sum;
+        T *item = this->items() + i, old = get(i), sum = old + value;
 
-        do
+        if (!WEFT_HAS_ATOMICS) {
+            __atomic_store(item, &sum, __ATOMIC_RELAXED);
+            return;
+        }
+        while (
+            !__atomic_compare_exchange(item, &old, &sum, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
             sum = old + value;
-        while (!__atomic_compare_exchange(this->items() + i, &old, &sum, true, __ATOMIC_RELAXED,
-                                          __ATOMIC_RELAXED));
     }
 };
 
