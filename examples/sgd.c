@@ -7,9 +7,9 @@
  *     weft invoke sgd
  *     weft invoke sgd --arg 20000 --arg 47236 --arg 16 --arg 5
  *
- * Arguments: EXAMPLES FEATURES CALLS EPOCHS SYNC, the last: how many examples a call learns from
+ * Arguments: EXAMPLES FEATURES CALLS EPOCHS SYNC STAGE. SYNC: how many examples a call learns from
  * before it sends what it changed and takes what others have. Often costs time; seldom, calls on
- * different hosts learn the same thing twice.
+ * different hosts learn the same thing twice. STAGE: "make" the examples, "learn", or both.
  *
  * The examples are made by a seeded generator in the shape of RCV1: 76 of 47,236 features each,
  * some of them much more frequent than others, rows of length 1. They are one sparse matrix of
@@ -332,15 +332,29 @@ argument(int argc, char **argv, int index, uint32_t otherwise)
 }
 
 static void
-forget_all(void)
+forget(const char *key)
 {
-    static const char *const keys[] = {KEY_EXAMPLES, KEY_LABELS, KEY_WEIGHTS};
+    int err = weft_state_remove(key);
 
-    for (uint32_t i = 0; i < 3; i++) {
-        int err = weft_state_remove(keys[i]);
+    must(err == ENOENT ? 0 : err, "removing what was there");
+}
 
-        must(err == ENOENT ? 0 : err, "removing what was there");
-    }
+/* Whether many calls are as good as one. */
+static bool
+learn_both(const struct job *job)
+{
+    struct outcome alone = learn_alone(job), together;
+    bool is_good;
+
+    forget(KEY_WEIGHTS);
+    together = learn_together(job);
+    is_good = together.accuracy >= alone.accuracy - TOLERATED;
+    (void)fprintf(is_good ? stdout : stderr,
+                  "%u examples, %u features, %u epochs: one call %.4f in %.2f s, "
+                  "%u calls %.4f in %.2f s\n",
+                  job->examples, job->features, job->epochs, alone.accuracy, alone.seconds,
+                  job->calls, together.accuracy, together.seconds);
+    return is_good;
 }
 
 int
@@ -349,8 +363,7 @@ main(int argc, char **argv)
     struct job job = {argument(argc, argv, 1, 12000), argument(argc, argv, 2, 8000),
                       argument(argc, argv, 3, 8), argument(argc, argv, 4, 5),
                       argument(argc, argv, 5, SYNC)};
-    struct outcome alone, together;
-    bool is_good;
+    const char *stage = argc > 6 ? argv[6] : "";
 
     if (weft_input_size() == sizeof(struct work)) {
         work();
@@ -360,17 +373,11 @@ main(int argc, char **argv)
                  job.examples == 0 || job.sync == 0
              ? EINVAL
              : 0,
-         "EXAMPLES FEATURES CALLS EPOCHS SYNC");
-    forget_all();
-    make_examples(job.examples, job.features);
-    alone = learn_alone(&job);
-    together = learn_together(&job);
-    is_good = together.accuracy >= alone.accuracy - TOLERATED;
-    (void)fprintf(is_good ? stdout : stderr,
-                  "%u examples, %u features, %u epochs: one call %.4f in %.2f s, "
-                  "%u calls %.4f in %.2f s\n",
-                  job.examples, job.features, job.epochs, alone.accuracy, alone.seconds, job.calls,
-                  together.accuracy, together.seconds);
-    forget_all();
-    return is_good ? 0 : 1;
+         "EXAMPLES FEATURES CALLS EPOCHS SYNC STAGE");
+    if (strcmp(stage, "learn") != 0) {
+        forget(KEY_EXAMPLES);
+        forget(KEY_LABELS);
+        make_examples(job.examples, job.features);
+    }
+    return strcmp(stage, "make") == 0 || learn_both(&job) ? 0 : 1;
 }
