@@ -9,7 +9,9 @@
  * what it has read for its later calls. Weights are merged as Weft's are, element by element, by
  * optimistic transactions: WATCH, GET, then SET in MULTI. Nothing is written to disk.
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <hiredis/hiredis.h>
@@ -227,8 +229,7 @@ int
 weft_state_cas(const char *key, uint64_t expected, const void *bytes, uint32_t count,
                uint64_t *version)
 {
-    long long is_new =
-        ask_number(redisCommand(redis, "SETNX %s %b", key, bytes, (size_t)count));
+    long long is_new = ask_number(redisCommand(redis, "SETNX %s %b", key, bytes, (size_t)count));
 
     if (version != NULL)
         *version = expected + 1;

@@ -169,7 +169,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
         if (receive_all(connection) != -EAGAIN)
             break;
     }
-    /* close() alone may take effect later: whoever looks into /proc/PID/fd keeps it open so long. */
+    /* close() alone may take effect later: who looks into /proc/PID/fd keeps it open so long. */
     (void)shutdown(ends[1], SHUT_RDWR);
     (void)close(ends[1]);
     ASSERT(receive_all(connection) != -EAGAIN);
