@@ -340,6 +340,11 @@ test_a_log_has_records(void **state)
     assert_int_equal(number(json_array_get(json_object_get(answer.json, "records"), 0), "index"),
                      2);
     testing_forget_answer(&answer);
+    testing_send(t, "DELETE /v1/state/log?before=3", NULL, 200, &answer);
+    testing_send(t, "GET /v1/state/log/records?from=1", NULL, 200, &answer);
+    assert_int_equal(json_array_size(json_object_get(answer.json, "records")), 0);
+    assert_int_equal(number(answer.json, "next"), 3); /* of what is left */
+    testing_forget_answer(&answer);
 }
 
 static void
