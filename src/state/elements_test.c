@@ -250,6 +250,43 @@ test_what_two_hosts_add_is_added_up(void **state)
     fake_guest_fini(&other);
 }
 
+/* Numbers of which base + (now - base) is rounded to another than now. */
+static void
+find_rounded(double *base, double *now)
+{
+    for (unsigned i = 0; i < 1000000; i++) {
+        *base = (double)next() / 7e3;
+        *now = -(double)next() / 3e7;
+        if (*base + (*now - *base) != *now)
+            return;
+    }
+    fail_msg("there are none");
+}
+
+/* What was pushed by one host alone is current there, also where adding has rounded it. */
+static void
+test_who_adds_alone_has_what_the_tier_has(void **state)
+{
+    struct fake_guest guest;
+    double base, now, found = 0;
+
+    (void)state;
+    find_rounded(&base, &now);
+    fake_put(&fake, "m", NULL, KIB64);
+    (void)memcpy(fake_value(&fake, "m")->bytes, &base, sizeof(base));
+    map(0, SUMS(ELEMENT_DOUBLE), &guest);
+    assert_true(numbers(&guest)[0] == base);
+    numbers(&guest)[0] = now;
+    assert_int_equal(push(0), 0);
+    fake.pulls = 0;
+    assert_int_equal(pull(0), 0);
+    assert_int_equal(state_read_current(fake.cells[0].state, "m", 0, &found, sizeof(found)), 0);
+    assert_int_equal(fake.pulls, 0);
+    assert_true(global_number(0) != now);
+    assert_true(found == global_number(0) && numbers(&guest)[0] == found);
+    fake_guest_fini(&guest);
+}
+
 #define ELEMENTS 600u
 
 static void
@@ -354,6 +391,38 @@ test_an_unanswered_addition_is_not_added_twice(void **state)
         assert_true(global_number(9) == wanted + 0.5);
         fake_guest_fini(&guest);
     }
+}
+
+/* Of a push under a lock that is lost with the connection nobody knows either. */
+static void
+test_an_unanswered_addition_under_a_lock_is_not_added_twice(void **state)
+{
+    struct state_request lock = {
+        .kind = STATE_LOCK, .key = "m", .is_write = true, .wait_ns = UINT64_MAX, .owner = 3};
+    struct state_request request = {
+        .kind = STATE_PUSH, .key = "m", .version = UINT64_MAX, .owner = 3};
+    struct state *here = fake.cells[0].state;
+    struct state_result result;
+    struct fake_guest guest;
+    uint64_t op;
+
+    (void)state;
+    fake_put(&fake, "m", NULL, KIB64);
+    map(0, SUMS(ELEMENT_DOUBLE), &guest);
+    assert_int_equal(fake_try(&fake, 0, &lock), 0);
+    numbers(&guest)[1] = 3;
+    assert_int_equal(state_start(here, &request, 1, &op, &result), -EAGAIN);
+    fake_hear(&fake);
+    assert_true(global_number(1) == 3);
+    fake_break(&fake, &fake.cells[0]);
+    assert_int_equal(state_finish(here, op, &result), -ESTALE);
+    state_call_over(here, 3);
+    fake_welcome(&fake.cells[0]);
+    fake_run(&fake);
+    assert_int_equal(push(0), 0);
+    assert_int_equal(pull(0), 0);
+    assert_true(global_number(1) == 3 && numbers(&guest)[1] == 3);
+    fake_guest_fini(&guest);
 }
 
 static void
@@ -544,9 +613,11 @@ static const struct CMUnitTest tests[] = {
     TEST(test_flags_that_make_no_sense_are_refused),
     TEST(test_who_is_thawed_has_the_same_elements),
     TEST(test_what_two_hosts_add_is_added_up),
+    TEST(test_who_adds_alone_has_what_the_tier_has),
     TEST(test_hosts_that_add_at_random_end_with_the_same_numbers),
     TEST(test_integers_are_added_exactly_also_in_many_pieces),
     TEST(test_an_unanswered_addition_is_not_added_twice),
+    TEST(test_an_unanswered_addition_under_a_lock_is_not_added_twice),
     TEST(test_an_addition_that_was_never_said_is_not_forgotten),
     TEST(test_a_condition_and_a_part_of_what_was_added),
     TEST(test_sums_and_sets_of_the_value_come_into_what_is_added_to),
