@@ -485,7 +485,7 @@ new_map(struct hostcall_process *process)
 static void
 let_go(struct state *state, struct state_mapping *mapping)
 {
-    state_unmap(state, mapping->entry);
+    state_unmap(state, mapping->entry, mapping->is_writable);
     mem_share_put(mapping->share);
 }
 
@@ -571,7 +571,7 @@ state_map_fini(const struct hostcall_process *process, struct hostcall_map *map)
 {
     if (map->share == NULL)
         return;
-    state_unmap(process->chain->state, map->entry);
+    state_unmap(process->chain->state, map->entry, (map->flags & STATE_MAP_WRITE) != 0);
     mem_share_put(map->share);
     map->share = NULL;
 }

@@ -151,11 +151,13 @@ make_base(struct state *state, struct entry *entry)
 }
 
 /* A base that only held what a share holds now is of no use until somebody may write. */
-static void
-drop_base(struct state *state, struct entry *entry)
+void
+bytes_drop_base(struct state *state, struct entry *entry)
 {
     release(entry->base, entry->size);
+    free(entry->dirty);
     entry->base = NULL;
+    entry->dirty = NULL;
     state->bytes -= entry->present;
 }
 
@@ -191,7 +193,7 @@ bytes_make(struct state *state, struct entry *entry, struct bytes_wanted wanted)
     if (err == 0 && wanted.with_base && !had_base)
         err = make_base(state, entry);
     if (err == 0 && !wanted.with_base && wanted.with_share && had_base && !had_share)
-        drop_base(state, entry);
+        bytes_drop_base(state, entry);
     if (err == 0 && wanted.has_zeros)
         note_zeros(state, entry);
     if (err == 0)
@@ -205,6 +207,7 @@ void
 bytes_free(struct state *state, struct entry *entry)
 {
     ASSERT(entry->mappings == 0);
+    idle_end(state, entry);
     state->bytes -= entry->present * stores_of(entry);
     release(entry->base, entry->size);
     mem_share_put(entry->share);

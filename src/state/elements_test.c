@@ -214,7 +214,7 @@ test_who_is_thawed_has_the_same_elements(void **state)
     assert_int_equal(
         state_map_again(fake.cells[1].state, "m", KIB64, STATE_MAP_OF(ELEMENT_FLOAT), &mapping),
         -EINVAL);
-    state_unmap(fake.cells[1].state, mapping.entry);
+    state_unmap(fake.cells[1].state, mapping.entry, mapping.is_writable);
     fake_guest_fini(&guest);
 }
 

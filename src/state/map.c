@@ -137,7 +137,12 @@ map_entry(struct state *state, struct entry *entry, uint32_t flags, struct state
     *out = (struct state_mapping){.share = mem_share_get(entry->share),
                                   .size = entry->size,
                                   .entry = entry->by_number.key,
-                                  .elements = elements_flags(entry)};
+                                  .elements = elements_flags(entry),
+                                  .is_writable = (flags & STATE_MAP_WRITE) != 0};
+    if (out->is_writable) {
+        idle_end(state, entry);
+        entry->writers++;
+    }
     return 0;
 }
 
@@ -327,7 +332,7 @@ drop_touches(struct state *state, const struct entry *entry)
 }
 
 void
-state_unmap(struct state *state, uint64_t number)
+state_unmap(struct state *state, uint64_t number, bool is_writable)
 {
     struct entry *entry;
 
@@ -337,6 +342,8 @@ state_unmap(struct state *state, uint64_t number)
     (void)entry_pin(entry);
     if (--entry->mappings == 0)
         drop_touches(state, entry);
+    if (is_writable && --entry->writers == 0)
+        idle_begin(state, entry);
     entry_put(state, entry);
     state_leave(state);
 }

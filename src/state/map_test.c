@@ -154,7 +154,7 @@ test_of_two_that_make_it_one_does(void **state)
         assert_int_equal(
             state_map(fake.cells[i].state, &request, STATE_MAP_CREATE, 1, &ops[i], &mapping[i]), 0);
         mem_share_put(mapping[i].share);
-        state_unmap(fake.cells[i].state, mapping[i].entry);
+        state_unmap(fake.cells[i].state, mapping[i].entry, mapping[i].is_writable);
     }
     assert_int_equal(fake_value(&fake, "m")->version, 1);
 }
@@ -459,6 +459,50 @@ test_what_was_not_pushed_survives_unmapping_and_shortness_of_room(void **state)
     assert_null(entry_find(fake.cells[0].state, "m")); /* now it may go */
 }
 
+/* Of what the cell has, when it has looked at the time so much later. */
+static uint64_t
+bytes_after(uint64_t ns)
+{
+    struct state *here = fake.cells[0].state;
+    struct state_usage usage;
+
+    (void)state_tick(here, here->now() + ns);
+    state_usage(here, &usage);
+    return usage.bytes;
+}
+
+static void
+test_a_second_copy_goes_when_nobody_maps_and_all_is_pushed(void **state)
+{
+    const uint64_t size = 32 * KIB64, second = UINT64_C(1000000000);
+    struct state_result result;
+    struct fake_guest guest;
+    uint64_t both;
+
+    (void)state;
+    fake_put(&fake, "m", NULL, size);
+    map(0, 0, STATE_MAP_WRITE, &guest);
+    guest.bytes[7] = 1;
+    assert_int_equal(push(0, &result), 0);
+    both = bytes_after(2 * second);
+    assert_true(both >= 2 * size);
+    guest.bytes[8] = 2;
+    fake_guest_fini(&guest);
+    assert_int_equal(bytes_after(second / 2), both);
+    assert_int_equal(bytes_after(2 * second), both); /* not pushed */
+    assert_int_equal(push(0, &result), 0);
+    map(0, 0, STATE_MAP_WRITE, &guest);
+    fake_guest_fini(&guest);
+    assert_int_equal(bytes_after(2 * second), both - size);
+    map(0, 0, STATE_MAP_WRITE, &guest);
+    assert_int_equal(bytes_after(2 * second), both);
+    guest.bytes[9] = 3;
+    assert_int_equal(push(0, &result), 0);
+    assert_memory_equal(global() + 7, "\1\2\3", 3);
+    assert_int_equal(fake.pushed_bytes, 3);
+    fake_guest_fini(&guest);
+}
+
 static void
 test_more_than_there_is_room_for_is_refused(void **state)
 {
@@ -473,7 +517,7 @@ test_more_than_there_is_room_for_is_refused(void **state)
     assert_int_equal(try_map(0, 0, 0, STATE_MAP_WRITE, &mapping), -ENOMEM);
     assert_int_equal(try_map(0, 0, 0, 0, &mapping), 0);
     mem_share_put(mapping.share);
-    state_unmap(fake.cells[0].state, mapping.entry);
+    state_unmap(fake.cells[0].state, mapping.entry, mapping.is_writable);
 }
 
 static void
@@ -564,6 +608,7 @@ static const struct CMUnitTest tests[] = {
     TEST(test_a_part_is_pushed_and_the_rest_later),
     TEST(test_a_large_push_goes_in_pieces_and_moves_what_changed),
     TEST(test_what_was_not_pushed_survives_unmapping_and_shortness_of_room),
+    TEST(test_a_second_copy_goes_when_nobody_maps_and_all_is_pushed),
     TEST(test_more_than_there_is_room_for_is_refused),
     TEST(test_others_sets_and_sums_come_into_what_is_mapped),
     TEST(test_every_failure_of_a_mapping_and_a_push_is_told),

@@ -156,6 +156,7 @@ state_tick(struct state *state, uint64_t now_ns)
 
     state_enter(state);
     end_late(state, now_ns);
+    idle_tick(state, now_ns);
     if (state->is_welcome)
         beat(state, now_ns);
     else if (now_ns - state->lost_ns >= STATE_PATIENCE_NS && now_ns > state->lost_ns)

@@ -96,6 +96,7 @@ state_create(const struct state_config *config, struct state **out)
     (void)pthread_mutex_init(&state->lock, NULL);
     (void)pthread_cond_init(&state->quiet, NULL);
     TAILQ_INIT(&state->by_use);
+    TAILQ_INIT(&state->idle);
     TAILQ_INIT(&state->all);
     TAILQ_INIT(&state->queue);
     TAILQ_INIT(&state->cancels);

@@ -156,6 +156,7 @@ struct state_mapping {
     uint64_t size;           /* of the value */
     uint64_t entry;          /* its number: state_unmap, state_touch */
     uint32_t elements;       /* what they are: STATE_MAP_SUM, STATE_MAP_OF */
+    bool is_writable;
 };
 
 /* The entry's share, with what of [offset, offset + count) is to be there in it (LAZY: with
@@ -172,7 +173,8 @@ int state_map(struct state *state, const struct state_request *request, uint32_t
  * -EMSGSIZE: here it has another. -ENOMEM. */
 int state_map_again(struct state *state, const char *key, uint64_t size, uint32_t flags,
                     struct state_mapping *out) MUST_CHECK;
-void state_unmap(struct state *state, uint64_t entry);
+/* As it was mapped. */
+void state_unmap(struct state *state, uint64_t entry, bool is_writable);
 /* A page that is absent was touched: 0: it is there now. -EAGAIN: the waiter is woken. Else it
  * is not to be had. */
 int state_touch(struct state *state, uint64_t entry, uint64_t offset, uint64_t waiter) MUST_CHECK;

@@ -70,11 +70,13 @@ struct entry {
     struct item by_key; /* the first */
     struct item by_number;
     TAILQ_ENTRY(entry) by_use;
-    uint32_t pins, mappings;
-    uint64_t size, version;      /* version 0: nothing is known of it */
-    bool is_held, is_mismatched; /* mismatched: globally it has another size */
-    bool is_sum;                 /* what is written here is added to what there is */
-    enum element element;        /* that its bytes are, while it is mapped or has unpushed ones */
+    TAILQ_ENTRY(entry) idle; /* while idle_ns is not 0: since when nobody writes to it */
+    uint64_t idle_ns;
+    uint32_t pins, mappings, writers; /* writers: mappings that may be written to */
+    uint64_t size, version;           /* version 0: nothing is known of it */
+    bool is_held, is_mismatched;      /* mismatched: globally it has another size */
+    bool is_sum;                      /* what is written here is added to what there is */
+    enum element element; /* that its bytes are, while it is mapped or has unpushed ones */
     uint64_t hold_epoch;
     uint64_t takes, changes; /* that there were; changes: said */
     uint32_t changing;       /* changes under way */
@@ -109,6 +111,11 @@ void entry_drop_bytes(struct state *state, struct entry *entry);
 /* Makes room for so many bytes more. -ENOMEM: there is none. */
 int entry_make_room(struct state *state, uint64_t bytes) MUST_CHECK;
 
+/* idle.c: after the last mapping to write; before the next one, and before its bytes go. */
+void idle_begin(struct state *state, struct entry *entry);
+void idle_end(struct state *state, struct entry *entry);
+void idle_tick(struct state *state, uint64_t now_ns);
+
 /* bytes.c */
 uint64_t chunk_count(uint64_t size);
 uint64_t chunk_bytes(const struct entry *entry, uint64_t chunk);
@@ -118,6 +125,8 @@ struct bytes_wanted {
     bool with_share, with_base, has_zeros;
 };
 int bytes_make(struct state *state, struct entry *entry, struct bytes_wanted wanted) MUST_CHECK;
+/* The share has all of it. */
+void bytes_drop_base(struct state *state, struct entry *entry);
 /* The tier's bytes of a version, from a chunk's start to another's or the end. */
 int bytes_hear(struct state *state, struct entry *entry, uint64_t offset, const uint8_t *bytes,
                uint64_t count, uint64_t version) MUST_CHECK;
@@ -331,6 +340,7 @@ struct state {
     uint64_t seed, numbers;
     struct table keys, entry_numbers, ops, asks, locks, heres, holders, touches;
     struct entries by_use; /* the last used first */
+    struct entries idle;   /* the longest idle first */
     uint64_t bytes;
     struct heap deadlines;
 

@@ -897,7 +897,7 @@ fake_guest_fini(struct fake_guest *guest)
 {
     mem_slot_destroy(guest->slot);
     mem_share_put(guest->mapping.share);
-    state_unmap(guest->state, guest->mapping.entry);
+    state_unmap(guest->state, guest->mapping.entry, guest->mapping.is_writable);
 }
 
 #endif
