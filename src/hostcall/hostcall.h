@@ -146,7 +146,7 @@ struct hostcall_config {
     uint64_t deadline_ns;               /* as the guest is told; 0: none */
     uint32_t pointer;                   /* the function of its table that it is to run; 0: none */
     const struct hostcall_chain *chain; /* registered, borrowed; NULL: it can start none */
-    bool has_device;                    /* /dev/weft, as the next descriptor after the sockets */
+    bool has_device; /* /dev/weft and /state, as the next descriptors after the sockets */
 };
 
 struct hostcall_process;
