@@ -38,7 +38,7 @@ open_folder(struct opening *opening)
     size_t count = strlen(opening->key);
     int err;
 
-    if (how->want_write || how->create)
+    if (!how->directory && (how->want_write || how->create))
         return -EISDIR;
     file = enter(opening, KEYS_FOLDER, &err);
     if (err == 0 && count > 0)
@@ -520,7 +520,7 @@ keys_path_stat(struct faaslet_call *call, const struct files_entry *directory, c
     if (err == 0 && !is_folder)
         err = -ENOENT;
     if (err == 0 && key[0] != '\0')
-        (void)strcat(key, "/"); /* as of one that is open */
+        (void)memcpy(key + strlen(key), "/", 2); /* as of one that is open */
     if (err == 0)
         keys_stat_of(S_IFDIR | S_IXUSR, key, 0, 0, out);
     return err;

@@ -56,6 +56,20 @@ struct renaming {
     char from[STATE_KEY_BYTES_MAX + 1], to[STATE_KEY_BYTES_MAX + 1];
 };
 
+/* Files that are open go along; what was open by the new name is of none. */
+static void
+take_names(const struct hostcall_process *process, const struct renaming *renaming)
+{
+    for (uint32_t i = 0; i < process->keys.count; i++) {
+        struct keys_file *file = &process->keys.files[i];
+
+        if (file->kind == KEYS_VALUE && strcmp(file->key, renaming->to) == 0)
+            file->is_gone = true;
+        else if (file->kind == KEYS_VALUE && strcmp(file->key, renaming->from) == 0)
+            (void)memcpy(file->key, renaming->to, sizeof(renaming->to));
+    }
+}
+
 /* It is read whole and set under the new name: two steps that are one where nobody else
  * writes the old name. */
 static int
@@ -87,21 +101,13 @@ copy(struct renaming *renaming)
         err = state_ask(call, &request, &set);
     }
     state_result_fini(&set);
-    return err;
-}
-
-/* Files that are open go along; what was open by the new name is of none. */
-static void
-take_names(const struct hostcall_process *process, const struct renaming *renaming)
-{
-    for (uint32_t i = 0; i < process->keys.count; i++) {
-        struct keys_file *file = &process->keys.files[i];
-
-        if (file->kind == KEYS_VALUE && strcmp(file->key, renaming->to) == 0)
-            file->is_gone = true;
-        else if (file->kind == KEYS_VALUE && strcmp(file->key, renaming->from) == 0)
-            (void)memcpy(file->key, renaming->to, sizeof(renaming->to));
+    if (err == 0)
+        take_names(process, renaming);
+    if (err == -ENOENT) { /* is it a directory? */
+        call->scratch[1] = RENAME_NONE - 1;
+        return 0;
     }
+    return err == -EISDIR ? -EXDEV : err; /* a log */
 }
 
 static int
@@ -122,14 +128,6 @@ rename_step(struct renaming *renaming)
     case RENAME_GET:
     case RENAME_SET:
         err = copy(renaming);
-        if (err == -EISDIR) /* a log */
-            return -EXDEV;
-        if (err == -ENOENT) {
-            call->scratch[1] = RENAME_NONE;
-            return 0;
-        }
-        if (err == 0)
-            take_names(process, renaming);
         break;
     case RENAME_REMOVE:
         err = keys_ask(call, STATE_REMOVE, renaming->from, &result);

@@ -32,28 +32,38 @@ enum answer {
     ANSWER_KEYS
 };
 
+#define TO(field) offsetof(struct state_request, field)
+#define HOW       TO(size) /* of locks: the flags */
+
 static const struct operation {
     const char *name;
     enum state_kind kind;
-    uint8_t numbers;
-    bool has_bytes;
     enum answer answer;
+    bool has_bytes;
+    uint8_t numbers;
+    size_t to[NUMBERS_MAX]; /* where they go */
 } operations[] = {
-    {"stat", STATE_STAT, 0, false, ANSWER_STAT},      /* size version lives_ns is_log is_current */
-    {"get", STATE_GET, 2, false, ANSWER_BYTES},       /* offset count: version size, bytes */
-    {"set", STATE_SET, 0, true, ANSWER_NONE},         /* bytes */
-    {"cas", STATE_CAS, 1, true, ANSWER_VERSION},      /* version, bytes: version */
-    {"add", STATE_ADD, 3, false, ANSWER_SIGNED},      /* offset size value: sum */
-    {"addf", STATE_ADD, 3, false, ANSWER_VALUE},      /* the same with the bits of a double */
-    {"append", STATE_APPEND, 0, true, ANSWER_VALUE},  /* bytes: index */
-    {"read", STATE_READ, 3, false, ANSWER_RECORDS},   /* from records bytes: first lengths, bytes */
-    {"trim", STATE_TRIM, 1, false, ANSWER_NONE},      /* before */
-    {"remove", STATE_REMOVE, 0, false, ANSWER_NONE},  /* */
-    {"expire", STATE_EXPIRE, 1, false, ANSWER_NONE},  /* ns; 0: never */
-    {"list", STATE_LIST, 1, true, ANSWER_KEYS},       /* count, after: count, keys with NULs */
-    {"watch", STATE_WATCH, 2, false, ANSWER_VERSION}, /* above ns: version; -1: for ever */
-    {"lock", STATE_LOCK, 2, false, ANSWER_NONE},      /* how ns; 1: to write, 2: here */
-    {"unlock", STATE_UNLOCK, 1, false, ANSWER_NONE},  /* how */
+    /* the answer: size version lives_ns is_log is_current */
+    {"stat", STATE_STAT, ANSWER_STAT, false, 0, {0}},
+    /* version size, and bytes */
+    {"get", STATE_GET, ANSWER_BYTES, false, 2, {TO(offset), TO(count)}},
+    {"set", STATE_SET, ANSWER_NONE, true, 0, {0}},
+    {"cas", STATE_CAS, ANSWER_VERSION, true, 1, {TO(version)}},
+    {"add", STATE_ADD, ANSWER_SIGNED, false, 3, {TO(offset), TO(size), TO(operand)}},
+    /* the same with the bits of doubles */
+    {"addf", STATE_ADD, ANSWER_VALUE, false, 3, {TO(offset), TO(size), TO(operand)}},
+    /* the index */
+    {"append", STATE_APPEND, ANSWER_VALUE, true, 0, {0}},
+    /* of the first, and the lengths; and bytes */
+    {"read", STATE_READ, ANSWER_RECORDS, false, 3, {TO(offset), TO(size), TO(count)}},
+    {"trim", STATE_TRIM, ANSWER_NONE, false, 1, {TO(offset)}},
+    {"remove", STATE_REMOVE, ANSWER_NONE, false, 0, {0}},
+    {"expire", STATE_EXPIRE, ANSWER_NONE, false, 1, {TO(wait_ns)}},
+    /* after the prefix the key to go on after; how many, and each with a NUL */
+    {"list", STATE_LIST, ANSWER_KEYS, true, 1, {TO(count)}},
+    {"watch", STATE_WATCH, ANSWER_VERSION, false, 2, {TO(version), TO(wait_ns)}},
+    {"lock", STATE_LOCK, ANSWER_NONE, false, 2, {HOW, TO(wait_ns)}},
+    {"unlock", STATE_UNLOCK, ANSWER_NONE, false, 1, {HOW}},
 };
 
 struct talk {
@@ -133,16 +143,16 @@ take_text(const uint8_t *bytes, size_t count, char to[STATE_KEY_BYTES_MAX + 1])
 }
 
 static int
-lock_kind(struct talk *talk)
+fill_lock(struct state_request *request)
 {
-    bool is_lock = talk->request.kind == STATE_LOCK;
+    bool is_lock = request->kind == STATE_LOCK;
+    uint64_t how = request->size;
 
-    if (talk->numbers[0] > LOCK_FLAGS)
+    if (how > LOCK_FLAGS)
         return -EINVAL;
-    talk->request.is_write = (talk->numbers[0] & LOCK_WRITE_FLAG) != 0;
-    if ((talk->numbers[0] & LOCK_HERE_FLAG) != 0)
-        talk->request.kind = is_lock ? STATE_LOCK_HERE : STATE_UNLOCK_HERE;
-    talk->request.wait_ns = is_lock ? talk->numbers[1] : 0;
+    request->is_write = (how & LOCK_WRITE_FLAG) != 0;
+    if ((how & LOCK_HERE_FLAG) != 0)
+        request->kind = is_lock ? STATE_LOCK_HERE : STATE_UNLOCK_HERE;
     return 0;
 }
 
@@ -150,50 +160,21 @@ lock_kind(struct talk *talk)
 static int
 fill(struct talk *talk)
 {
+    const struct operation *operation = talk->operation;
     struct state_request *request = &talk->request;
-    const uint64_t *numbers = talk->numbers;
 
-    switch (request->kind) {
-    case STATE_GET:
-        request->offset = numbers[0];
-        request->count = numbers[1];
-        return request->count > KEYS_BYTES_MAX ? -EINVAL : 0;
-    case STATE_ADD:
-        request->offset = numbers[0];
-        request->size = numbers[1];
-        request->operand = numbers[2];
-        request->number = strcmp(talk->operation->name, "addf") == 0
-                              ? RPC__STATE_NUMBER__STATE_NUMBER_F64
-                              : RPC__STATE_NUMBER__STATE_NUMBER_I64;
-        return 0;
-    case STATE_READ:
-        request->offset = numbers[0];
-        request->size = numbers[1];
-        request->count = numbers[2];
-        return 0;
-    case STATE_LIST:
-        request->count = numbers[0];
+    for (size_t i = 0; i < operation->numbers; i++)
+        (void)memcpy((char *)request + operation->to[i], &talk->numbers[i], sizeof(uint64_t));
+    if (request->kind == STATE_GET && request->count > KEYS_BYTES_MAX)
+        return -EINVAL;
+    if (request->kind == STATE_LIST)
         request->bytes = talk->after;
-        return 0;
-    case STATE_CAS:
-        request->version = numbers[0];
-        return 0;
-    case STATE_WATCH:
-        request->version = numbers[0];
-        request->wait_ns = numbers[1];
-        return 0;
-    case STATE_TRIM:
-        request->offset = numbers[0];
-        return 0;
-    case STATE_EXPIRE:
-        request->wait_ns = numbers[0];
-        return 0;
-    case STATE_LOCK:
-    case STATE_UNLOCK:
-        return lock_kind(talk);
-    default:
-        return 0;
-    }
+    if (request->kind == STATE_ADD)
+        request->number = operation->answer == ANSWER_SIGNED ? RPC__STATE_NUMBER__STATE_NUMBER_I64
+                                                             : RPC__STATE_NUMBER__STATE_NUMBER_F64;
+    if (request->kind == STATE_LOCK || request->kind == STATE_UNLOCK)
+        return fill_lock(request);
+    return 0;
 }
 
 static int
