@@ -5,9 +5,10 @@
 FUZZ_SECONDS ?= 30
 FUZZ_WASI_SOURCES := $(filter-out %_test.c,$(wildcard src/base/*.c src/files/*.c src/hostcall/*.c))
 
-build/fuzz/wasi_fuzz: fuzz/wasi_fuzz.c $(FUZZ_WASI_SOURCES) $(wildcard src/files/*.h src/hostcall/*.h)
+build/fuzz/wasi_fuzz: fuzz/wasi_fuzz.c fuzz/wasi_state.h $(FUZZ_WASI_SOURCES) $(wildcard src/files/*.h src/hostcall/*.h) \
+		| $(MESSAGES)
 	@mkdir -p $(@D)
-	clang-19 -Isrc -O1 -g -std=gnu17 $(WARNINGS) -D_GNU_SOURCE -pthread \
+	clang-19 -Isrc -Ibuild/gen -Ifuzz -O1 -g -std=gnu17 $(WARNINGS) -D_GNU_SOURCE -pthread \
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
 		fuzz/wasi_fuzz.c $(FUZZ_WASI_SOURCES) -o $@
 

@@ -93,7 +93,7 @@ files_text_freeze(const struct buffer *text, struct buffer *out)
     uint8_t *to;
 
     buffer_append(out, NULL, room);
-    if (out->err != 0)
+    if (out->err != 0 || room == 0)
         return;
     to = out->bytes + first;
     for (size_t i = 0; i < count; i++)
@@ -109,7 +109,7 @@ files_text_thaw(const uint8_t *bytes, size_t count, struct buffer *text)
     uint8_t *to;
 
     buffer_append(text, bytes, count);
-    if (text->err != 0)
+    if (text->err != 0 || count == 0)
         return text->err;
     to = text->bytes + first;
     for (size_t i = 0; i < count; i++)
