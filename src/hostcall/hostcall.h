@@ -172,6 +172,10 @@ int hostcall_process_attach(struct hostcall_process *process, struct faaslet *fa
 int hostcall_process_touch(struct hostcall_process *process, const struct mem_share *share,
                            uint64_t offset) MUST_CHECK;
 
+/* It has returned: files of /state that are open are saved. -EINPROGRESS: the call is woken, and
+ * this is called again. */
+int hostcall_process_leave(struct hostcall_process *process) MUST_CHECK;
+
 /* Whether it can be started from a frozen copy of it in another process: -ENOTSUP, and
  * diag names the descriptor that cannot go there (a pipe, a socket). */
 int hostcall_process_can_move(const struct hostcall_process *process, struct diag *diag) MUST_CHECK;

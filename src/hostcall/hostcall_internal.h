@@ -73,6 +73,7 @@ struct keys_file {
 struct hostcall_keys {
     struct keys_file *files; /* owned; the first is the root */
     uint32_t count;
+    uint64_t leaving;   /* what is under way when it has returned; 0: nothing */
     struct buffer made; /* names of directories that hold nothing, each with its NUL */
 };
 

@@ -297,6 +297,18 @@ keys_save_all(struct faaslet_call *call)
     return 0;
 }
 
+int
+hostcall_process_leave(struct hostcall_process *process)
+{
+    uint64_t scratch[FAASLET_SCRATCH_COUNT] = {process->keys.leaving};
+    struct faaslet_wait wait;
+    struct faaslet_call call = {.process = process, .scratch = scratch, .wait = &wait};
+    int err = keys_save_all(&call);
+
+    process->keys.leaving = scratch[0];
+    return err;
+}
+
 static size_t
 find_made(const struct buffer *made, const char *key)
 {

@@ -360,6 +360,26 @@ test_the_end_saves_and_a_trap_does_not(void **state)
 }
 
 static void
+test_who_returns_without_closing_saves_too(void **state)
+{
+    struct guest *guest = *state;
+    uint32_t fds[2] = {file(guest, "a", OPEN_W, WRITE), file(guest, "b", OPEN_W, WRITE)};
+
+    assert_int_equal(put(guest, fds[0], "one"), 0);
+    assert_int_equal(put(guest, fds[1], "two"), 0);
+    fake.fail = -EDQUOT; /* of the first; nobody is told */
+    assert_int_equal(hostcall_process_leave(guest->process), -EINPROGRESS);
+    assert_int_equal(hostcall_process_leave(guest->process), -EINPROGRESS);
+    fake_run(&fake);
+    assert_int_equal(hostcall_process_leave(guest->process), -EINPROGRESS);
+    fake_run(&fake);
+    assert_int_equal(hostcall_process_leave(guest->process), 0);
+    assert_global("a", NULL);
+    assert_global("b", "two");
+    assert_int_equal(hostcall_process_leave(guest->process), 0);
+}
+
+static void
 test_another_number_for_a_file_saves_what_was_there(void **state)
 {
     struct guest *guest = *state;
@@ -770,6 +790,7 @@ main(void)
         BOTH(test_of_all_who_make_a_file_exclusively_one_does),
         BOTH(test_a_call_sees_what_it_has_not_saved),
         BOTH(test_the_end_saves_and_a_trap_does_not),
+        BOTH(test_who_returns_without_closing_saves_too),
         BOTH(test_another_number_for_a_file_saves_what_was_there),
         BOTH(test_a_name_is_changed_and_others_see_the_whole_of_it),
         BOTH(test_directories_are_what_keys_begin_with),

@@ -130,6 +130,17 @@ leave(uint32_t self)
     exit(0);
 }
 
+static FILE *forgotten;
+
+/* Its main returns 0, and nothing was closed. */
+static void
+forget(uint32_t self)
+{
+    forgotten = fopen(TOP "/forgotten", "w");
+    CHECK(forgotten != NULL);
+    (void)fprintf(forgotten, "by %u\n", (unsigned)self);
+}
+
 /* ------------------------------------------------------------------------ this call's */
 
 static void
@@ -240,17 +251,17 @@ all(void)
     check_directories();
     fan("leave", 1);
     check_file(TOP "/left", "by 0\n");
+    fan("forget", 1);
+    check_file(TOP "/forgotten", "by 0\n");
     forget_all("files/");
 }
 
 int
 main(void)
 {
-    static const struct part parts[] = {{"read_shared", read_shared},
-                                        {"make_lock", make_lock},
-                                        {"append_lines", append_lines},
-                                        {"make_many", make_many},
-                                        {"leave", leave}};
+    static const struct part parts[] = {
+        {"read_shared", read_shared}, {"make_lock", make_lock}, {"append_lines", append_lines},
+        {"make_many", make_many},     {"leave", leave},         {"forget", forget}};
 
     return run_parts(parts, sizeof(parts) / sizeof(parts[0]), all);
 }
