@@ -65,6 +65,7 @@ struct keys_file {
     uint64_t next; /* of KEYS_LOG: the record; of KEYS_FOLDER: the number of the first name; of
                     * KEYS_LARGE: the size */
     uint64_t version;
+    uint64_t taken;                      /* of KEYS_LOG, KEYS_TALK: bytes that were read */
     struct buffer bytes;                 /* owned */
     char key[STATE_KEY_BYTES_MAX + 2];   /* of KEYS_FOLDER: with its slash, or "" */
     char after[STATE_KEY_BYTES_MAX + 1]; /* of KEYS_FOLDER: the last key that was seen */

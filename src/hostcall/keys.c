@@ -15,6 +15,7 @@
 #include "hostcall/hostcall_internal.h"
 
 #define FILES_FIRST    8u
+#define TIME_BEGIN_S   1000000000
 #define MADE_BYTES_MAX 65536u
 
 /* -------------------------------------------------------------------------- records */
@@ -223,11 +224,12 @@ keys_inode(const char *key)
     return hash | 1;
 }
 
-/* The version is the time of the last change: it differs where anything has changed. */
+/* The version is the time of the last change, in nanoseconds: it differs where anything has
+ * changed. It is counted from 2001 on, as some archives know no time before 1980. */
 void
 keys_stat_of(mode_t mode, const char *key, uint64_t size, uint64_t version, struct stat *out)
 {
-    struct timespec time = {.tv_sec = (time_t)(version / 1000000000),
+    struct timespec time = {.tv_sec = TIME_BEGIN_S + (time_t)(version / 1000000000),
                             .tv_nsec = (long)(version % 1000000000)};
 
     *out = (struct stat){.st_dev = KEYS_ROOT,
@@ -429,7 +431,7 @@ keys_remove_directory(struct faaslet_call *call, const struct files_entry *direc
 
 struct frozen_file {
     uint64_t kind, is_dirty, is_gone, is_whole, next, inverse_version;
-    uint64_t key_bytes, after_bytes, bytes;
+    uint64_t key_bytes, after_bytes, bytes, taken;
 };
 
 static void
@@ -453,7 +455,8 @@ keys_freeze(const struct hostcall_keys *keys, struct buffer *out)
                                            .inverse_version = ~file->version,
                                            .key_bytes = strlen(file->key),
                                            .after_bytes = strlen(file->after),
-                                           .bytes = file->bytes.count};
+                                           .bytes = file->bytes.count,
+                                           .taken = file->taken};
 
         buffer_append(out, &frozen, sizeof(frozen));
         freeze_string(file->key, frozen.key_bytes, out);
@@ -481,6 +484,7 @@ static bool
 is_frozen_valid(const struct frozen_file *frozen, uint64_t room)
 {
     return frozen->kind < KEYS_KIND_COUNT && frozen->bytes <= room &&
+           frozen->taken <= frozen->bytes &&
            (frozen->is_dirty == 0 || frozen->kind == KEYS_VALUE) &&
            (frozen->bytes == 0 || frozen->kind != KEYS_FREE) &&
            (frozen->key_bytes > 0 || frozen->kind == KEYS_FREE || frozen->kind == KEYS_FOLDER ||
@@ -518,6 +522,7 @@ file_thaw(struct hostcall_reading *reading, uint64_t *room, struct keys_file *fi
     file->is_whole = frozen.is_whole != 0;
     file->next = frozen.next;
     file->version = ~frozen.inverse_version;
+    file->taken = frozen.taken;
     err = thaw_string(reading, frozen.key_bytes, sizeof(file->key) - 1, file->key);
     if (err == 0)
         err = thaw_string(reading, frozen.after_bytes, sizeof(file->after) - 1, file->after);

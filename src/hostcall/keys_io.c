@@ -263,26 +263,32 @@ read_large(struct faaslet_call *call, const struct keys_file *file, uint64_t off
     return err == -ENOENT || err == -EISDIR ? -ESTALE : err;
 }
 
-/* What of it was read already is taken from its front. */
-static void
-drop_front(struct buffer *bytes, size_t count)
+/* The next of what is read once; the last gives its room back. */
+static size_t
+take(struct keys_file *file, const struct wasi_buffers *buffers)
 {
-    if (count > 0)
-        (void)memmove(bytes->bytes, bytes->bytes + count, bytes->count - count);
-    bytes->count -= count;
+    size_t done = copy_out(&file->bytes, file->taken, buffers);
+
+    file->taken += done;
+    if (file->taken == file->bytes.count) {
+        buffer_fini(&file->bytes);
+        file->taken = 0;
+    }
+    return done;
 }
 
 /* More records, many at a time. */
 static int
 bring_records(struct faaslet_call *call, struct keys_file *file, bool *is_end)
 {
+    uint64_t room = keys_room(wasi_process(call));
     const struct state_request request = {.kind = STATE_READ,
                                           .key = file->key,
                                           .offset = file->next,
-                                          .count = READ_BYTES,
+                                          .count = room < READ_BYTES ? room : READ_BYTES,
                                           .owner = wasi_process(call)->call};
     struct state_result result = {0};
-    int err = state_ask(call, &request, &result);
+    int err = room == 0 ? -ENOBUFS : state_ask(call, &request, &result);
 
     *is_end = result.item_count == 0;
     if (err == 0 && result.count > 0) {
@@ -308,8 +314,7 @@ read_log(struct faaslet_call *call, struct keys_file *file, const struct wasi_bu
         err = bring_records(call, file, &is_end);
     if (err != 0)
         return err == -ENOENT ? 0 : err;
-    *done = copy_out(&file->bytes, 0, buffers);
-    drop_front(&file->bytes, *done);
+    *done = take(file, buffers);
     return 0;
 }
 
@@ -326,9 +331,7 @@ keys_read(struct faaslet_call *call, const struct files_entry *entry, uint64_t o
         return read_large(call, file, offset, buffers, done);
     if (file->kind == KEYS_LOG)
         return read_log(call, file, buffers, done);
-    *done = copy_out(&file->bytes, file->kind == KEYS_VALUE ? offset : 0, buffers);
-    if (file->kind == KEYS_TALK)
-        drop_front(&file->bytes, *done);
+    *done = file->kind == KEYS_TALK ? take(file, buffers) : copy_out(&file->bytes, offset, buffers);
     return 0;
 }
 
@@ -346,7 +349,10 @@ resize(struct faaslet_call *call, struct keys_file *file, uint64_t size)
             return -ENOMEM;
         }
     }
-    file->bytes.count = (size_t)size;
+    if (size < file->bytes.count) {
+        file->bytes.count = (size_t)size;
+        buffer_trim(&file->bytes);
+    }
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "hostcall/hostcall_internal.h"
 
 #define WINDOW_MAX (4u << 20)         /* bytes of names that are kept of one directory */
+#define PAGE_BYTES (256u << 10)       /* that one list of keys may have */
 #define LAST       "\xf4\x8f\xbf\xbf" /* U+10FFFF: no name begins so */
 
 /* ------------------------------------------------------------------------- removing */
@@ -202,6 +203,8 @@ window_move(struct keys_file *file, uint64_t number)
     if (at > 0)
         (void)memmove(file->bytes.bytes, file->bytes.bytes + at, file->bytes.count - at);
     file->bytes.count -= at;
+    if (file->bytes.capacity > 2 * file->bytes.count + PAGE_BYTES)
+        buffer_trim(&file->bytes);
 }
 
 /* A directory is named once, and what is in it is skipped. */
@@ -290,7 +293,7 @@ keys_list(struct faaslet_call *call, const struct files_entry *entry, uint64_t c
         count = names_in(file, &used);
         if (file->is_whole || (file->next + count >= number && used >= bytes))
             return 0;
-        if (file->bytes.count > WINDOW_MAX)
+        if (file->bytes.count > WINDOW_MAX || keys_room(wasi_process(call)) < PAGE_BYTES)
             return -ENOBUFS;
         err = bring_names(call, file);
         if (err != 0)

@@ -17,6 +17,7 @@
 
 #define LINE_BYTES_MAX  128u
 #define NUMBERS_MAX     3u
+#define ANSWER_ROOM     (2u << 20) /* for all but the bytes of a value */
 #define LOCK_FLAGS      3u
 #define LOCK_WRITE_FLAG 1u
 #define LOCK_HERE_FLAG  2u
@@ -268,6 +269,7 @@ begin(struct faaslet_call *call, const struct wasi_buffers *buffers, struct talk
 {
     struct buffer whole = {0};
     const uint8_t *bytes = buffers->count > 0 ? buffers->iov[0].iov_base : NULL;
+    uint64_t room = keys_room(wasi_process(call));
     int err = buffers->total > KEYS_TALK_BYTES ? -E2BIG : 0;
 
     if (buffers->total == 0)
@@ -280,6 +282,10 @@ begin(struct faaslet_call *call, const struct wasi_buffers *buffers, struct talk
         bytes = whole.bytes;
     if (err == 0)
         err = parse(bytes, (size_t)buffers->total, talk);
+    if (err == 0 && talk->operation->answer != ANSWER_NONE && room < ANSWER_ROOM)
+        err = -ENOBUFS;
+    if (err == 0 && talk->request.kind == STATE_GET && talk->request.count > room)
+        talk->request.count = room;
     if (err == 0) {
         talk->request.owner = wasi_process(call)->call;
         err = state_ask(call, &talk->request, result);
@@ -298,6 +304,8 @@ keys_talk(struct faaslet_call *call, struct keys_file *file, const struct wasi_b
     int err;
 
     if (call->scratch[0] == 0) {
+        buffer_fini(&file->bytes); /* what was not read of the answer before */
+        file->taken = 0;
         err = begin(call, buffers, &talk, &result);
         if (err == -EINPROGRESS)
             call->scratch[1] = (uint64_t)(talk.operation - operations);
@@ -308,8 +316,6 @@ keys_talk(struct faaslet_call *call, struct keys_file *file, const struct wasi_b
         answer = operations[call->scratch[1] % ARRAY_COUNT(operations)].answer;
         err = state_ask(call, &request, &result);
     }
-    if (err != -EINPROGRESS)
-        file->bytes.count = 0;
     if (err == 0) {
         append_answer(&file->bytes, answer, &result);
         err = file->bytes.err;

@@ -569,6 +569,29 @@ test_there_is_a_limit_of_what_is_not_saved(void **state)
     assert_global("b", "xy");
 }
 
+/* Nor is there more of answers that nobody reads. */
+static void
+test_answers_that_are_not_read_have_a_limit(void **state)
+{
+    struct guest *guest = *state;
+    uint64_t size = KEYS_BYTES_MAX - (1u << 20);
+    uint32_t fds[2];
+
+    fake_put(&fake, "large", NULL, size);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(CALL(guest, "path_open", DEVICE, 1, PATH(guest, "state"), 0,
+                              WASI_RIGHT(WASI_FD_READ) | WASI_RIGHT(WASI_FD_WRITE), 0, 0,
+                              GUEST_RESULT),
+                         0);
+        fds[i] = guest_u32(guest, GUEST_RESULT);
+    }
+    assert_int_equal(put(guest, fds[0], "get 5 0 33554432\nlarge"), 0);
+    assert_int_equal(put(guest, fds[1], "get 5 0 33554432\nlarge"), 42);
+    assert_int_equal(put(guest, fds[1], "set 1\nxy"), 0);
+    assert_int_equal(put(guest, fds[0], "stat 5\nlarge"), 0); /* that answer is forgotten */
+    assert_int_equal(put(guest, fds[1], "get 5 0 4\nlarge"), 0);
+}
+
 static void
 test_what_is_large_is_read_where_it_is(void **state)
 {
@@ -797,6 +820,7 @@ main(void)
         BOTH(test_a_directory_has_each_name_once),
         BOTH(test_a_directory_may_have_any_number_of_names),
         BOTH(test_there_is_a_limit_of_what_is_not_saved),
+        BOTH(test_answers_that_are_not_read_have_a_limit),
         BOTH(test_what_is_large_is_read_where_it_is),
         BOTH(test_there_is_a_limit_of_open_files),
         BOTH(test_names_that_are_too_long_are_refused),

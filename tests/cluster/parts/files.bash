@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # State from Python and JavaScript: a program in C on one host and one in Python on the other
-# share a counter and a queue; a shell's user sees the files that they leave.
+# share a counter and a queue; a shell's user sees the files that they leave. Programs that know
+# nothing of it work on files of state: bzip2, Lua, CPython's library.
 
 first=$(host_names | head -n 1)
 second=$(host_names | tail -n 1)
@@ -42,8 +43,62 @@ if [ -f "$python" ]; then
     "$weft" state put example/names.json - <<<'["Eve"]' >/dev/null
     same "and a value a file" '{"visits": 4, "names": ["Eve", "Ada"]}' \
         "$(there "$first" shared '{"visit":"Ada"}')"
+    cat >"$work/library.py" <<'END'
+import json, os, pathlib, pickle, shutil, tempfile, zipfile
+
+TOP = pathlib.Path("/state/library")
+
+
+def handler(data):
+    (TOP / "a" / "b").mkdir(parents=True)
+    (TOP / "a" / "one").write_text("hello")
+    (TOP / "a" / "b" / "two").write_bytes(pickle.dumps({"x": [1, 2]}))
+    assert pickle.loads((TOP / "a" / "b" / "two").read_bytes()) == {"x": [1, 2]}
+    shutil.copy2(TOP / "a" / "one", TOP / "a" / "three")
+    shutil.move(TOP / "a" / "three", TOP / "a" / "four")
+    shutil.copytree(TOP / "a", TOP / "z")
+    with zipfile.ZipFile(TOP / "zip", "w") as archive:
+        archive.write(TOP / "a" / "one", "first")
+    with zipfile.ZipFile(TOP / "zip", "a") as archive:
+        archive.writestr("second", "x" * 5000)
+    with zipfile.ZipFile(TOP / "zip") as archive:
+        assert archive.read("first") == b"hello" and len(archive.namelist()) == 2
+    with tempfile.NamedTemporaryFile(dir=TOP) as file:
+        assert os.path.exists(file.name)
+    names = sorted(str(path.relative_to(TOP)) for path in TOP.rglob("*"))
+    shutil.rmtree(TOP)
+    return json.dumps([names, TOP.exists()])
+END
+    expect "deploy of what uses CPython's library" 0 '^library version 1 ' \
+        "$weft" deploy "$work/library.py" --python "$python"
+    same "the library works on files of state" \
+        '[["a", "a/b", "a/b/two", "a/four", "a/one", "z", "z/b", "z/b/two", "z/four", "z/one", "zip"], false]' \
+        "$("$weft" invoke library)"
 else
     echo "skipped: no CPython (tests/programs/fetch)"
+fi
+programs=$here/../../build/programs
+if [ -f "$programs/bzip2.wasm" ] && [ -f "$programs/lua.wasm" ]; then
+    for program in bzip2 lua; do
+        expect "deploy of $program" 0 "^$program version 1 " "$weft" deploy "$programs/$program.wasm"
+    done
+    seq 1 40000 >"$work/words"
+    "$weft" state put words "$work/words" >/dev/null
+    expect "bzip2 makes a file of state from another" 0 '^$' \
+        "$weft" invoke bzip2 --arg -k --arg /state/words
+    same "it is one" "$(sha256sum <"$work/words")" \
+        "$("$weft" state get words.bz2 | bunzip2 | sha256sum)"
+    expect "and takes it back" 0 '^$' "$weft" invoke bzip2 --arg -df --arg /state/words.bz2
+    same "as it was" "$(sha256sum <"$work/words")" "$("$weft" state get words | sha256sum)"
+    expect "the other is gone" 2 'no such' "$weft" state get words.bz2
+    expect "Lua adds it up" 0 '^800020000$' "$weft" invoke lua --arg -e --arg 'local n = 0
+        for line in io.lines("/state/words") do n = n + tonumber(line) end
+        local file = io.open("/state/sum", "w+")
+        file:write(n) file:seek("set", 0) print(file:read("a")) file:close()
+        assert(os.rename("/state/sum", "/state/total")) assert(os.remove("/state/words"))'
+    expect "and leaves the sum" 0 '^800020000$' "$weft" state get total
+else
+    echo "skipped: no programs (make programs)"
 fi
 javascript=$build/share/javascript.wasm
 [ -f "$javascript" ] || javascript=$here/../../build/share/javascript.wasm
