@@ -382,8 +382,10 @@ function ask(operation, key, numbers = [], data = "") {
         return number;
     };
 
-    if (talk < 0)
-        talk = good(__weft_open(DEVICE + "state", "+"));
+    if (talk < 0) {
+        talk = __weft_open(DEVICE + "state", "+");
+        good(talk === -E.ENOENT ? -E.ENOSYS : talk); // a run without a cell
+    }
     request.set(line);
     request.set(name, line.length);
     request.set(payload, line.length + name.length);

@@ -310,9 +310,12 @@ def _ask(operation, key, *numbers, data=b""):
     global _talk
     name = key.encode() if isinstance(key, str) else bytes(key)
     line = " ".join([operation, str(len(name)), *map(str, numbers)])
-    try:
-        if _talk is None:
+    if _talk is None:
+        try:
             _talk = _os.open(_DEVICE + "state", _os.O_RDWR)
+        except FileNotFoundError:  # a run without a cell
+            raise StateError(_errno.ENOSYS, "there is no state here", key) from None
+    try:
         _os.write(_talk, b"".join((line.encode(), b"\n", name, data)))
         return _read_all(_talk)
     except OSError as error:
