@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * bytes: how fast a core finds what differs and merges it (mem_compare, mem_merge), beside
- * memcmp of the same memory, in turns. One row for each: bytes of one of the pieces a second.
+ * memcmp of the same memory, in turns; by units of 1, 4 and 8 bytes, and merging what was added
+ * (mem_merge_sums). One row for each: bytes of one of the pieces a second.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,12 +13,20 @@
 
 #define BYTES   (UINT64_C(64) << 20) /* more than the caches hold */
 #define ROUNDS  9u
-#define GAP     32u
 #define SAMPLES ROUNDS
 
-enum what { MEMCMP, COMPARE, MERGE, WHAT_COUNT };
+enum way { MEMCMP, COMPARE, MERGE, SUMS };
 
-static const char *const names[] = {"memcmp", "mem_compare", "mem_merge"};
+static const struct what {
+    const char *name;
+    enum way way;
+    uint32_t unit;
+} whats[] = {
+    {"memcmp", MEMCMP, 1},     {"compare 1", COMPARE, 1}, {"compare 4", COMPARE, 4},
+    {"compare 8", COMPARE, 8}, {"merge 1", MERGE, 1},     {"merge 4", MERGE, 4},
+    {"merge 8", MERGE, 8},     {"merge sums", SUMS, 8},
+};
+#define WHAT_COUNT ARRAY_COUNT(whats)
 
 struct pieces {
     uint8_t *now, *base, *theirs;
@@ -43,24 +52,26 @@ change(uint8_t *to, const uint8_t *from, uint64_t every)
 }
 
 static double
-measure(struct pieces *pieces, enum what what, uint64_t every)
+measure(struct pieces *pieces, const struct what *what, uint64_t every)
 {
     uint64_t begin;
 
-    if (what == MERGE) {
+    if (what->way >= MERGE) {
         (void)memcpy(pieces->now, pieces->base, BYTES);
         change(pieces->theirs, pieces->base, every);
     } else {
         /* memcmp ends at the first difference, so it sees none. */
-        change(pieces->now, pieces->base, what == MEMCMP ? 0 : every);
+        change(pieces->now, pieces->base, what->way == MEMCMP ? 0 : every);
     }
     begin = clock_now_ns();
-    if (what == MEMCMP)
+    if (what->way == MEMCMP)
         pieces->told += memcmp(pieces->now, pieces->base, BYTES) != 0;
-    else if (what == COMPARE)
-        mem_compare(pieces->now, pieces->base, BYTES, GAP, count_run, pieces);
+    else if (what->way == COMPARE)
+        mem_compare(pieces->now, pieces->base, BYTES, what->unit, count_run, pieces);
+    else if (what->way == MERGE)
+        mem_merge(pieces->now, pieces->base, pieces->theirs, BYTES, what->unit);
     else
-        mem_merge(pieces->now, pieces->base, pieces->theirs, BYTES);
+        mem_merge_sums(pieces->now, pieces->base, pieces->theirs, BYTES, ELEMENT_INT64);
     return (double)BYTES / (double)(clock_now_ns() - begin);
 }
 
@@ -79,15 +90,15 @@ bench(struct pieces *pieces, const char *changed, uint64_t every, FILE *rows)
 
     for (unsigned i = 0; i < ROUNDS; i++)
         for (unsigned what = 0; what < WHAT_COUNT; what++)
-            samples[what][i] = measure(pieces, (enum what)what, every);
+            samples[what][i] = measure(pieces, &whats[what], every);
     for (unsigned what = 0; what < WHAT_COUNT; what++) {
         qsort(samples[what], SAMPLES, sizeof(double), by_value);
-        (void)printf("%-20s %-14s %6.2f GB/s (%.2f to %.2f)\n", changed, names[what],
+        (void)printf("%-20s %-14s %6.2f GB/s (%.2f to %.2f)\n", changed, whats[what].name,
                      samples[what][SAMPLES / 2], samples[what][0], samples[what][SAMPLES - 1]);
         (void)fprintf(rows,
                       "{\"bench\": \"bytes\", \"changed\": \"%s\", \"what\": \"%s\", "
                       "\"gb_per_s\": %.3f}\n",
-                      changed, names[what], samples[what][SAMPLES / 2]);
+                      changed, whats[what].name, samples[what][SAMPLES / 2]);
     }
 }
 

@@ -5,7 +5,7 @@
 
 FUZZ_SECONDS    ?= 30
 FUZZ_HOST_ENDS  := hosts agent
-FUZZ_HOST_ROOMS := base net rpc store catalog planner jail worker hosts agent
+FUZZ_HOST_ROOMS := base net rpc store catalog planner tier jail worker hosts agent
 FUZZ_HOST_FILES := fuzz/words.c $(filter-out %_test.c,$(wildcard $(FUZZ_HOST_ROOMS:%=src/%/*.c)))
 
 # As much of it as the other builds: objects, for one file has often changed.

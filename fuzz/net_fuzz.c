@@ -169,6 +169,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
         if (receive_all(connection) != -EAGAIN)
             break;
     }
+    /* close() alone may take effect later: who looks into /proc/PID/fd keeps it open so long. */
+    (void)shutdown(ends[1], SHUT_RDWR);
     (void)close(ends[1]);
     ASSERT(receive_all(connection) != -EAGAIN);
     net_connection_destroy(connection);

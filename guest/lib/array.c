@@ -11,7 +11,7 @@ begin(struct weft_array *array, const char *key, enum weft_type type, uint32_t f
 
     *array = (struct weft_array){.type = type, .flags = flags};
     err = copy_key(array->key, key);
-    if (err == 0 && (!is_type(type) || (flags & ~(PLAIN_FLAGS | WEFT_STATE_CREATE | WEFT_FIXED))))
+    if (err == 0 && (!is_type(type) || (flags & ~(ARRAY_FLAGS | WEFT_FIXED))))
         err = EINVAL;
     if (err == 0 && (flags & WEFT_FIXED) && (flags & ~(WEFT_FIXED | WEFT_STATE_LAZY)))
         err = EINVAL;
@@ -42,7 +42,7 @@ open_range(struct weft_array *array, struct weft_range range)
     if (range.first > array->length || range.count > array->length - range.first)
         return EMSGSIZE;
     err = window_open(array->key, range.first * item, range.count * item,
-                      array->flags & (PLAIN_FLAGS | WEFT_STATE_CREATE), &window);
+                      (array->flags & ARRAY_FLAGS) | WEFT_STATE_OF(array->type), &window);
     if (err != 0)
         return err;
     array->items = window.at;

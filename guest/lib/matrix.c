@@ -65,7 +65,8 @@ static int
 write_header(const char *key, const struct header *header)
 {
     struct window window;
-    int err = window_open(key, 0, CHUNK_BYTES, WEFT_STATE_WRITE, &window);
+    int err =
+        window_open(key, 0, CHUNK_BYTES, WEFT_STATE_WRITE | WEFT_STATE_OF(header->type), &window);
 
     if (err != 0)
         return err;
@@ -136,7 +137,7 @@ open_columns(struct weft_matrix *matrix, struct weft_range columns)
     if (columns.first > matrix->columns || columns.count > matrix->columns - columns.first)
         return EMSGSIZE;
     err = window_open(matrix->key, from, offset_of(matrix, 0, columns.first + columns.count) - from,
-                      matrix->flags & PLAIN_FLAGS, &window);
+                      (matrix->flags & PLAIN_FLAGS) | WEFT_STATE_OF(matrix->type), &window);
     if (err != 0)
         return err;
     matrix->items = window.at;

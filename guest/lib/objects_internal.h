@@ -13,6 +13,7 @@
 
 #define CHUNK_BYTES 65536u
 #define PLAIN_FLAGS (WEFT_STATE_WRITE | WEFT_STATE_LAZY)
+#define ARRAY_FLAGS (PLAIN_FLAGS | WEFT_STATE_CREATE | WEFT_STATE_SUM)
 
 static inline uint64_t
 round_up(uint64_t bytes)

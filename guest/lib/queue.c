@@ -24,9 +24,12 @@ weft_list_length(const char *key, uint64_t *length)
 int
 weft_list_get(const char *key, uint64_t index, void *to, uint32_t room, uint32_t *count)
 {
+    uint64_t first = index;
     uint32_t records = 0;
-    int err = weft_state_read(key, index, to, room, count, 1, &records);
+    int err = weft_state_read(key, &first, to, room, count, 1, &records);
 
+    if (err == 0 && first != index)
+        return EIDRM;
     return err == 0 && records == 0 ? ENOENT : err;
 }
 
@@ -95,12 +98,13 @@ take(struct weft_queue *queue, void *to, uint32_t room, uint32_t *count)
 
     do {
         err = weft_list_get(queue->items, queue->next, to, room, count);
-        if (err == ENOBUFS) { /* is it the first? */
+        if (err == ENOBUFS || err == EIDRM) { /* is it the first, or has it been taken? */
             uint64_t next = queue->next;
+            int seen = err;
 
             err = look(queue);
             if (err == 0)
-                err = queue->next == next ? ENOBUFS : EAGAIN;
+                err = queue->next == next ? seen : EAGAIN;
         } else if (err == 0) {
             err = claim(queue);
         }

@@ -427,13 +427,19 @@ class state:
 
     @staticmethod
     def read(key, index=0, count=0):
-        """Records from an index on, in a list: at most so many, or as many as make 1 MiB."""
-        (_, *lengths), data = _ask_line("read", key, index, count, 1 << 20)
+        """Records from an index on, in a list: at most so many, or as many as make 1 MiB. Where
+        the first were trimmed, from the first that is there."""
+        return state.read_from(key, index, count)[1]
+
+    @staticmethod
+    def read_from(key, index=0, count=0):
+        """The same with the index of the first before it: (index, records)."""
+        (first, *lengths), data = _ask_line("read", key, index, count, 1 << 20)
         records, at = [], 0
         for length in lengths:
             records.append(data[at:at + length])
             at += length
-        return records
+        return first, records
 
     @staticmethod
     def trim(key, before):
@@ -511,16 +517,16 @@ class state:
         def __getitem__(self, index):
             if index < 0:
                 index += len(self)
-            records = _records(self.key, index, 1) if index >= 0 else []
-            if not records:
+            first, records = _records(self.key, index, 1) if index >= 0 else (0, [])
+            if not records or first != index:  # or it was trimmed
                 raise IndexError(index)
             return records[0]
 
         def __iter__(self):
-            index = 0
-            while records := _records(self.key, index, 0):
+            index, records = _records(self.key, 0, 0)
+            while records:
                 yield from records
-                index += len(records)
+                index, records = _records(self.key, index + len(records), 0)
 
     class Map:
         """Bytes under names, each a value of its own: KEY/NAME."""
@@ -616,9 +622,11 @@ class state:
             if self._version == 0:
                 self._look()
             while True:
-                items = _records(self.key, self._next, 1)
+                first, items = _records(self.key, self._next, 1)
                 if not items:
                     state.watch(self.key, self._next, wait.left())
+                elif first != self._next:  # it was taken, and trimmed
+                    self._look()
                 elif self._claim():
                     return items[0]
 
@@ -692,9 +700,9 @@ def _number(key):
 
 def _records(key, index, count):
     try:
-        return state.read(key, index, count)
+        return state.read_from(key, index, count)
     except NoKeyError:
-        return []
+        return index, []
 
 
 # ------------------------------------------------------------- how a function is started

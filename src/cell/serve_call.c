@@ -92,6 +92,7 @@ call_end(struct serve_call *call, Rpc__CellEnd *end)
     struct serve *serve = call->serve;
     uint8_t *bytes = call->is_chained ? serve_chain_pack(end) : NULL;
 
+    hostcall_process_unmap(call->process);
     state_call_over(serve->chain.state, call->number);
     (void)pthread_mutex_lock(&serve->lock);
     table_leave(serve, call);

@@ -27,10 +27,11 @@
 #include "planner/planner.h"
 #include "store/store.h"
 
-#define HOLDER_BYTES   64u
-#define END_SECONDS    15u
-#define STATE_KEYS_MAX (UINT64_C(1) << 24) /* of a tenant */
-#define EXIT_LOST      75 /* another leads: whoever started us starts us again, to stand by */
+#define HOLDER_BYTES     64u
+#define END_SECONDS      15u
+#define STATE_KEYS_MAX   (UINT64_C(1) << 24)  /* of a tenant */
+#define NEAR_CACHE_BYTES (UINT64_C(32) << 20) /* the embedded store is memory itself */
+#define EXIT_LOST        75 /* another leads: whoever started us starts us again, to stand by */
 
 static const char help[] =
     "usage: weft planner [options]\n\n"
@@ -285,12 +286,14 @@ is_leading(void *context)
 
 /* It writes under the planner's lease. */
 static int
-open_tier(struct node *node, struct diag *diag)
+open_tier(struct node *node, const struct planner_command *command, struct diag *diag)
 {
     const struct tier_config config = {.store = node->store,
                                        .lease = "planner",
                                        .term = planner_term(node->planner),
                                        .limits = limit_state,
+                                       .cache_bytes =
+                                           command->records == NULL ? NEAR_CACHE_BYTES : 0,
                                        .is_leading = is_leading,
                                        .context = node};
 
@@ -315,7 +318,7 @@ open_node(struct node *node, const struct planner_command *command, struct diag 
     if (err == 0)
         err = make_admin(node, command, diag);
     if (err == 0)
-        err = open_tier(node, diag);
+        err = open_tier(node, command, diag);
     return err;
 }
 

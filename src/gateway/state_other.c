@@ -130,8 +130,7 @@ render_records(struct gateway_request *request, const struct gateway_state *stat
         bytes += answer->counts[i];
     }
     gateway_json_close(&out, ']');
-    gateway_json_number(
-        &out, "next", answer->n_counts > 0 ? answer->result + answer->n_counts : state->read.index);
+    gateway_json_number(&out, "next", answer->result + answer->n_counts);
     gateway_json_close(&out, '}');
     return gateway_answer_json(request, MHD_HTTP_OK, &out);
 }

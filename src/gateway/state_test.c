@@ -343,6 +343,21 @@ test_a_log_has_records(void **state)
 }
 
 static void
+test_a_log_of_which_nothing_is_left_tells_where_to_go_on(void **state)
+{
+    struct testing *t = *state;
+    struct testing_answer answer = {0};
+
+    for (unsigned i = 0; i < 3; i++)
+        testing_send_as(t, t->acme, "POST /v1/state/log/append", "one", 200);
+    testing_send(t, "DELETE /v1/state/log?before=3", NULL, 200, &answer);
+    testing_send(t, "GET /v1/state/log/records?from=1", NULL, 200, &answer);
+    assert_int_equal(json_array_size(json_object_get(answer.json, "records")), 0);
+    assert_int_equal(number(answer.json, "next"), 3);
+    testing_forget_answer(&answer);
+}
+
+static void
 test_a_log_is_no_value_and_a_value_no_log(void **state)
 {
     struct testing *t = *state;
@@ -704,6 +719,7 @@ static const struct CMUnitTest tests[] = {
     TEST(test_keys_are_listed_page_by_page),
     TEST(test_what_looks_like_a_path_of_state_is_unescaped_in_a_query),
     TEST(test_a_log_has_records),
+    TEST(test_a_log_of_which_nothing_is_left_tells_where_to_go_on),
     TEST(test_a_log_is_no_value_and_a_value_no_log),
     TEST(test_a_record_that_is_too_large_is_refused),
     TEST(test_numbers_are_added_to),

@@ -157,6 +157,9 @@ struct mem_share;
 int hostcall_process_create(const struct hostcall_config *config, struct hostcall_process **out,
                             struct diag *diag) MUST_CHECK;
 void hostcall_process_destroy(struct hostcall_process *process); /* NULL is fine */
+/* Its guest has ended, and what it has mapped of state is not mapped any more to who maps it next.
+ * NULL is fine. */
+void hostcall_process_unmap(struct hostcall_process *process);
 
 /* What was written to 1 or 2 in memory, or as the result, so far; valid until the
  * process goes on. */

@@ -90,7 +90,7 @@ static const struct faaslet_host_function weft[] = {
     {"state_lock", "iiI:i", weft_state_lock},
     {"state_unlock", "ii:i", weft_state_unlock},
     {"state_append", "iiii:i", weft_state_append},
-    {"state_read", "iIiiiii:i", weft_state_read},
+    {"state_read", "iiiiiii:i", weft_state_read},
     {"state_trim", "iI:i", weft_state_trim},
 };
 

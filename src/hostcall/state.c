@@ -15,7 +15,9 @@
 #define LOCK_WRITE      1u
 #define LOCK_HERE       2u
 #define HOST_PAGE_BYTES UINT64_C(4096)
-#define FLAGS_ALL       ((uint32_t)(STATE_MAP_WRITE | STATE_MAP_LAZY | STATE_MAP_CREATE))
+#define FLAGS_ALL \
+    ((uint32_t)(STATE_MAP_WRITE | STATE_MAP_LAZY | STATE_MAP_CREATE | STATE_MAP_SUM) | \
+     STATE_MAP_ELEMENTS)
 
 struct guest_info {
     uint64_t size, version, lives_ns;
@@ -398,6 +400,18 @@ weft_state_append(struct faaslet_call *call)
     return ask_number(&asking, err, wasi_arg(call, 3), &asking.result.value);
 }
 
+/* Checked before. */
+static uint64_t
+load_u64(const struct faaslet_call *call, uint32_t at)
+{
+    const void *from = faaslet_call_view(call, at, sizeof(uint64_t));
+    uint64_t value = 0;
+
+    if (from != NULL)
+        (void)memcpy(&value, from, sizeof(value));
+    return value;
+}
+
 static int
 store_records(struct asking *asking, uint32_t to, uint32_t room, uint32_t counts_at,
               uint32_t count_max, uint32_t records_at)
@@ -424,9 +438,13 @@ weft_state_read(struct faaslet_call *call)
     struct asking asking;
     uint32_t to = wasi_arg(call, 2), room = wasi_arg(call, 3), counts_at = wasi_arg(call, 4);
     uint32_t count_max = wasi_arg(call, 5), records_at = wasi_arg(call, 6);
+    uint32_t index_at = wasi_arg(call, 1);
     int err = begin(&asking, call, STATE_READ);
 
-    asking.request.offset = call->args[1];
+    if (err == 0)
+        err = wasi_check(call, index_at, sizeof(uint64_t));
+    if (err == 0)
+        asking.request.offset = load_u64(call, index_at);
     asking.request.count = room;
     asking.request.size = count_max;
     if (err == 0)
@@ -441,6 +459,8 @@ weft_state_read(struct faaslet_call *call)
         err = ask(&asking);
     if (err == 0)
         err = store_records(&asking, to, room, counts_at, count_max, records_at);
+    if (err == 0)
+        wasi_store_u64(call, index_at, asking.result.value);
     return done(&asking, err);
 }
 
@@ -497,7 +517,7 @@ place(struct asking *asking, struct state_mapping *mapping, uint32_t flags, uint
                                  .offset = offset,
                                  .bytes = bytes,
                                  .size = mapping->size,
-                                 .flags = flags};
+                                 .flags = flags | mapping->elements};
     (void)memcpy(map->key, asking->key, sizeof(map->key));
     process->map_count++;
     return 0;
@@ -572,6 +592,13 @@ state_maps_fini(struct hostcall_process *process)
     free(process->maps);
 }
 
+void
+hostcall_process_unmap(struct hostcall_process *process)
+{
+    for (uint32_t i = 0; process != NULL && i < process->map_count; i++)
+        state_map_fini(process, &process->maps[i]);
+}
+
 /* ------------------------------------------------------------------ freeze and thaw */
 
 struct frozen_map {
@@ -611,7 +638,7 @@ thaw_map(struct hostcall_reading *reading, struct hostcall_map *map)
     reading->count -= sizeof(frozen);
     if (frozen.key_bytes == 0 || frozen.key_bytes > STATE_KEY_BYTES_MAX || frozen.bytes == 0 ||
         frozen.offset % STATE_CHUNK_BYTES != 0 || frozen.offset >= frozen.size ||
-        frozen.bytes > frozen.size - frozen.offset || frozen.flags > FLAGS_ALL)
+        frozen.bytes > frozen.size - frozen.offset || (frozen.flags & ~(uint64_t)FLAGS_ALL) != 0)
         return -EINVAL;
     text = hostcall_take_text(reading, frozen.key_bytes);
     err = text == NULL ? -EINVAL : files_text_thaw(text, frozen.key_bytes, &key);

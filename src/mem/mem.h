@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "base/diag.h"
+#include "base/element.h"
 #include "base/macros.h"
 
 #define MEM_WINDOWS_MAX 64u
@@ -202,19 +203,29 @@ int mem_share_written(struct mem_share *share, mem_visit_fn visit, void *context
 
 enum mem_share_way { MEM_SHARE_UFFD, MEM_SHARE_PROTECT };
 enum mem_share_way mem_share_way(void);
-int mem_share_choose(enum mem_share_way way) MUST_CHECK; /* for tests; before any share */
+/* For tests; before any share. WEFT_STRESS=share=protect chooses so for a process. */
+int mem_share_choose(enum mem_share_way way) MUST_CHECK;
 
 /* --------------------------------------------------------------------------- bytes */
 
-/* Runs in which two pieces of memory differ, in order, found with vector compares; runs that
- * are nearer to each other than `gap` are told as one. */
+/* Bytes are of units of 1, 4 or 8 bytes, which begin at multiples of their size from the pieces'
+ * first byte; what is left behind the last is one of its own. A unit is the same in both or it
+ * differs, is taken or left, always whole: no number becomes half of one and half of another. */
+
+/* Runs in which two pieces of memory differ, in order, found with vector compares. */
 typedef void (*mem_run_fn)(void *context, uint64_t offset, uint64_t bytes);
-void mem_compare(const uint8_t *now, const uint8_t *base, uint64_t bytes, uint64_t gap,
+void mem_compare(const uint8_t *now, const uint8_t *base, uint64_t bytes, uint32_t unit,
                  mem_run_fn visit, void *context);
-/* Three ways: where now is base still, both become `theirs`; elsewhere only base does. Taken or
- * left are whole words of 4 bytes (but at ends that are not aligned to 8), so that no number
- * becomes half of one and half of another. */
-void mem_merge(uint8_t *now, uint8_t *base, const uint8_t *theirs, uint64_t bytes);
+/* Three ways: where now is base still, both become `theirs`; elsewhere only base does. now is
+ * aligned to the unit, and others may write to it: only what becomes another is written. */
+void mem_merge(uint8_t *now, uint8_t *base, const uint8_t *theirs, uint64_t bytes, uint32_t unit);
+/* Elements that are added to: now becomes now + theirs - base where theirs is another than base
+ * (exactly theirs where now is base), base becomes theirs. Each by compare-and-swap, so no atomic
+ * addition of others at that moment is lost. Whole elements that can be added, now aligned. */
+void mem_merge_sums(uint8_t *now, uint8_t *base, const uint8_t *theirs, uint64_t bytes,
+                    enum element element);
+/* A copy of what others write at this moment, with no unit torn; from is aligned to it. */
+void mem_read(uint8_t *to, const uint8_t *from, uint64_t bytes, uint32_t unit);
 
 /* --------------------------------------------------------------------- at rest
  *

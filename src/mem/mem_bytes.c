@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Comparing and merging.
+ * Comparing and merging, by units: bytes, or elements of 4 or 8 bytes.
  *
- * Processors with AVX2 have loops of their own, chosen by a table at the first call.
+ * Blocks are compared into a bit a byte, all bits of an element set where one is. Processors with
+ * AVX2 have loops of their own, chosen by a table at the first call; each loop is compiled for each
+ * unit.
  */
 #include <immintrin.h>
 #include <pthread.h>
 #include <string.h>
 
 #include "base/assert.h"
-#include "mem/mem.h"
+#include "mem/mem_internal.h"
 
 #define BLOCK 64u /* bytes; as many bits as a word */
 #define WORD  8u
@@ -39,12 +41,36 @@ word_at(const uint8_t *bytes)
     return word;
 }
 
+/* Of bits for bytes: all of an element's where one is set. */
+INLINE uint64_t
+whole(uint64_t bits, uint32_t unit)
+{
+    if (unit == 1)
+        return bits;
+    bits |= bits >> 1;
+    bits |= bits >> 2;
+    if (unit == 4)
+        return (bits & UINT64_C(0x1111111111111111)) * 0xf;
+    bits |= bits >> 4;
+    return (bits & UINT64_C(0x0101010101010101)) * 0xff;
+}
+
+/* Whether an element, or what is left at the end, differs. */
+INLINE bool
+is_other(const uint8_t *a, const uint8_t *b, uint64_t count)
+{
+    uint8_t other = 0;
+
+    for (uint64_t i = 0; i < count; i++)
+        other |= a[i] ^ b[i];
+    return other != 0;
+}
+
 /* ---------------------------------------------------------------------------- compare */
 
 struct telling {
     mem_run_fn visit;
     void *context;
-    uint64_t gap;
     uint64_t first, end; /* the run that may still grow; empty: none */
 };
 
@@ -58,8 +84,7 @@ tell(struct telling *telling)
 static void
 add_run(struct telling *telling, uint64_t first, uint64_t end)
 {
-    if (telling->first < telling->end &&
-        (first == telling->end || first - telling->end < telling->gap)) {
+    if (telling->first < telling->end && first == telling->end) {
         telling->end = end;
         return;
     }
@@ -72,13 +97,6 @@ add_run(struct telling *telling, uint64_t first, uint64_t end)
 static void
 add_bits(struct telling *telling, uint64_t at, uint64_t bits)
 {
-    if (bits == 0)
-        return;
-    if (telling->gap >= BLOCK) { /* all its runs are near enough to each other */
-        add_run(telling, at + (uint64_t)__builtin_ctzll(bits),
-                at + BLOCK - (uint64_t)__builtin_clzll(bits));
-        return;
-    }
     while (bits != 0) {
         unsigned first = (unsigned)__builtin_ctzll(bits);
         uint64_t rest = ~(bits >> first);
@@ -89,8 +107,9 @@ add_bits(struct telling *telling, uint64_t at, uint64_t bits)
     }
 }
 
-RACY static void
-compare_any(const uint8_t *now, const uint8_t *base, uint64_t bytes, struct telling *telling)
+INLINE void
+compare_plain(const uint8_t *now, const uint8_t *base, uint64_t bytes, struct telling *telling,
+              uint32_t unit)
 {
     for (uint64_t at = 0; at + BLOCK <= bytes; at += BLOCK) {
         uint64_t bits = 0;
@@ -99,23 +118,19 @@ compare_any(const uint8_t *now, const uint8_t *base, uint64_t bytes, struct tell
             continue;
         for (unsigned i = 0; i < BLOCK; i += WORD)
             bits |= nonzero_bytes(word_at(now + at + i) ^ word_at(base + at + i)) << i;
-        add_bits(telling, at, bits);
+        add_bits(telling, at, whole(bits, unit));
     }
 }
 
-/* A bit a byte of 32: set where they are the same. */
+/* A bit a byte of 32: set where their elements are the same. */
 __attribute__((target("avx2"))) INLINE uint32_t
-same_bits(__m256i a, __m256i b)
+same_bits(__m256i a, __m256i b, uint32_t unit)
 {
-    return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(a, b));
-}
+    __m256i same = unit == 8   ? _mm256_cmpeq_epi64(a, b)
+                   : unit == 4 ? _mm256_cmpeq_epi32(a, b)
+                               : _mm256_cmpeq_epi8(a, b);
 
-/* The same by words of 4 bytes: all bits of a word, or none. A number must not become half of
- * what was written here and half of what is there. */
-__attribute__((target("avx2"))) INLINE uint32_t
-same_words(__m256i a, __m256i b)
-{
-    return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi32(a, b));
+    return (uint32_t)_mm256_movemask_epi8(same);
 }
 
 __attribute__((target("avx2"))) INLINE __m256i
@@ -124,12 +139,13 @@ vector_at(const uint8_t *bytes)
     return _mm256_loadu_si256((const __m256i *)(const void *)bytes);
 }
 
-AVX2 static void
-compare_avx2(const uint8_t *now, const uint8_t *base, uint64_t bytes, struct telling *telling)
+__attribute__((target("avx2"))) INLINE void
+compare_vectors(const uint8_t *now, const uint8_t *base, uint64_t bytes, struct telling *telling,
+                uint32_t unit)
 {
     for (uint64_t at = 0; at + BLOCK <= bytes; at += BLOCK) {
-        uint64_t low = same_bits(vector_at(now + at), vector_at(base + at));
-        uint64_t high = same_bits(vector_at(now + at + 32), vector_at(base + at + 32));
+        uint64_t low = same_bits(vector_at(now + at), vector_at(base + at), unit);
+        uint64_t high = same_bits(vector_at(now + at + 32), vector_at(base + at + 32), unit);
         uint64_t bits = ~(low | high << 32);
 
         if (bits != 0)
@@ -172,42 +188,47 @@ store_bytes(uint8_t *to, const uint8_t *from, uint64_t mask)
 
 /* Of a word: where theirs is another than base, and now is base. */
 INLINE void
-merge_word(uint8_t *now, const uint8_t *base, const uint8_t *theirs)
+merge_word(uint8_t *now, const uint8_t *base, const uint8_t *theirs, uint32_t unit)
 {
-    uint64_t b = word_at(base), change = word_at(theirs) ^ b;
-    uint64_t n;
+    uint64_t b = word_at(base), change = word_at(theirs) ^ b, own;
 
     if (change == 0)
         return;
-    n = __atomic_load_n((const uint64_t *)(const void *)now, __ATOMIC_RELAXED);
-    n ^= b;
-    store_bytes(now, theirs,
-                ((uint32_t)change != 0 && (uint32_t)n == 0 ? UINT64_C(0x0f) : 0) |
-                    (change >> 32 != 0 && n >> 32 == 0 ? UINT64_C(0xf0) : 0));
+    own = __atomic_load_n((const uint64_t *)(const void *)now, __ATOMIC_RELAXED) ^ b;
+    store_bytes(now, theirs, whole(nonzero_bytes(change), unit) & ~whole(nonzero_bytes(own), unit));
 }
 
+/* One that is not in an aligned word: at a beginning or an end. */
 RACY static void
-merge_any(uint8_t *now, uint8_t *base, const uint8_t *theirs, uint64_t bytes)
+merge_one(uint8_t *now, uint8_t *base, const uint8_t *theirs, uint64_t count)
+{
+    if (is_other(theirs, base, count) && !is_other(now, base, count))
+        store_bytes(now, theirs, (UINT64_C(1) << count) - 1);
+    (void)memcpy(base, theirs, count);
+}
+
+INLINE void
+merge_plain(uint8_t *now, uint8_t *base, const uint8_t *theirs, uint64_t bytes, uint32_t unit)
 {
     for (uint64_t at = 0; at + BLOCK <= bytes; at += BLOCK) {
         if (memcmp(base + at, theirs + at, BLOCK) == 0)
             continue;
         for (uint64_t i = at; i < at + BLOCK; i += WORD)
-            merge_word(now + i, base + i, theirs + i);
+            merge_word(now + i, base + i, theirs + i, unit);
         (void)memcpy(base + at, theirs + at, BLOCK);
     }
 }
 
-AVX2 static void
-merge_avx2(uint8_t *now, uint8_t *base, const uint8_t *theirs, uint64_t bytes)
+__attribute__((target("avx2"))) INLINE void
+merge_vectors(uint8_t *now, uint8_t *base, const uint8_t *theirs, uint64_t bytes, uint32_t unit)
 {
     for (uint64_t at = 0; at < bytes; at += BLOCK / 2) {
         __m256i t = vector_at(theirs + at), b = vector_at(base + at);
-        uint32_t stores = ~same_words(t, b);
+        uint32_t stores = ~same_bits(t, b, unit);
 
         if (stores == 0)
             continue;
-        stores &= same_words(vector_at(now + at), b);
+        stores &= same_bits(vector_at(now + at), b, unit);
         _mm256_storeu_si256((__m256i *)(void *)(base + at), t);
         if (stores == UINT32_MAX)
             _mm256_storeu_si256((__m256i *)(void *)(now + at), t);
@@ -219,14 +240,41 @@ merge_avx2(uint8_t *now, uint8_t *base, const uint8_t *theirs, uint64_t bytes)
 
 /* ------------------------------------------------------------------------- which code */
 
-struct operations {
-    void (*compare)(const uint8_t *now, const uint8_t *base, uint64_t bytes,
-                    struct telling *telling);
-    void (*merge)(uint8_t *now, uint8_t *base, const uint8_t *theirs, uint64_t bytes);
+typedef void (*compare_fn)(const uint8_t *now, const uint8_t *base, uint64_t bytes,
+                           struct telling *telling);
+typedef void (*merge_fn)(uint8_t *now, uint8_t *base, const uint8_t *theirs, uint64_t bytes);
+
+#define LOOPS(attribute, how, unit) \
+    attribute static void compare_##how##unit(const uint8_t *now, const uint8_t *base, \
+                                              uint64_t bytes, struct telling *telling) \
+    { \
+        compare_##how(now, base, bytes, telling, unit); \
+    } \
+    attribute static void merge_##how##unit(uint8_t *now, uint8_t *base, const uint8_t *theirs, \
+                                            uint64_t bytes) \
+    { \
+        merge_##how(now, base, theirs, bytes, unit); \
+    }
+LOOPS(RACY, plain, 1)
+LOOPS(RACY, plain, 4)
+LOOPS(RACY, plain, 8)
+LOOPS(AVX2, vectors, 1)
+LOOPS(AVX2, vectors, 4)
+LOOPS(AVX2, vectors, 8)
+
+struct operations { /* of units of 1, 4 and 8 bytes */
+    compare_fn compare[3];
+    merge_fn merge[3];
 };
 
-static const struct operations any_processor = {compare_any, merge_any};
-static const struct operations with_avx2 = {compare_avx2, merge_avx2};
+static const struct operations any_processor = {
+    {compare_plain1, compare_plain4, compare_plain8},
+    {merge_plain1, merge_plain4, merge_plain8},
+};
+static const struct operations with_avx2 = {
+    {compare_vectors1, compare_vectors4, compare_vectors8},
+    {merge_vectors1, merge_vectors4, merge_vectors8},
+};
 static const struct operations *operations;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -244,40 +292,58 @@ choose(void)
     return operations;
 }
 
+void
+mem_bytes_choose_plain(void)
+{
+    (void)choose();
+    operations = &any_processor;
+}
+
+static unsigned
+index_of(uint32_t unit)
+{
+    ASSERT(unit == 1 || unit == 4 || unit == 8);
+    return unit == 1 ? 0 : unit / 4;
+}
+
 /* --------------------------------------------------------------------------- the door */
 
 RACY void
-mem_compare(const uint8_t *now, const uint8_t *base, uint64_t bytes, uint64_t gap, mem_run_fn visit,
-            void *context)
+mem_compare(const uint8_t *now, const uint8_t *base, uint64_t bytes, uint32_t unit,
+            mem_run_fn visit, void *context)
 {
-    struct telling telling = {.visit = visit, .context = context, .gap = gap};
+    struct telling telling = {.visit = visit, .context = context};
     uint64_t at = bytes / BLOCK * BLOCK;
 
-    choose()->compare(now, base, at, &telling);
-    for (; at < bytes; at++)
-        if (now[at] != base[at])
-            add_run(&telling, at, at + 1);
+    choose()->compare[index_of(unit)](now, base, at, &telling);
+    for (; at < bytes; at += unit) {
+        uint64_t count = bytes - at < unit ? bytes - at : unit;
+
+        if (is_other(now + at, base + at, count))
+            add_run(&telling, at, at + count);
+    }
     tell(&telling);
 }
 
 RACY void
-mem_merge(uint8_t *now, uint8_t *base, const uint8_t *theirs, uint64_t bytes)
+mem_merge(uint8_t *now, uint8_t *base, const uint8_t *theirs, uint64_t bytes, uint32_t unit)
 {
     uint64_t at = 0;
 
+    ASSERT((uintptr_t)now % unit == 0);
     /* Up to a word's start of what others see. */
-    for (; at < bytes && (uintptr_t)(now + at) % WORD != 0; at++) {
-        store_bytes(now + at, theirs + at, now[at] == base[at] && theirs[at] != base[at]);
-        base[at] = theirs[at];
-    }
-    choose()->merge(now + at, base + at, theirs + at, (bytes - at) / BLOCK * BLOCK);
+    for (; bytes - at >= unit && (uintptr_t)(now + at) % WORD != 0; at += unit)
+        merge_one(now + at, base + at, theirs + at, unit);
+    choose()->merge[index_of(unit)](now + at, base + at, theirs + at, (bytes - at) / BLOCK * BLOCK);
     at += (bytes - at) / BLOCK * BLOCK;
     for (; bytes - at >= WORD; at += WORD) { /* numbers at the end are not written in pieces */
-        merge_word(now + at, base + at, theirs + at);
+        merge_word(now + at, base + at, theirs + at, unit);
         (void)memcpy(base + at, theirs + at, WORD);
     }
-    for (; at < bytes; at++) {
-        store_bytes(now + at, theirs + at, now[at] == base[at] && theirs[at] != base[at]);
-        base[at] = theirs[at];
+    while (at < bytes) {
+        uint64_t count = bytes - at < unit ? bytes - at : unit;
+
+        merge_one(now + at, base + at, theirs + at, count);
+        at += count;
     }
 }

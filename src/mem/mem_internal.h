@@ -150,6 +150,9 @@ void mem_track_renew(struct mem_slot *slot, int64_t first, int64_t end);
 struct mem_file *mem_file_get(struct mem_file *file);
 void mem_file_put(struct mem_file *file); /* NULL is fine */
 
+/* For tests: bytes are compared and merged without the processor's vectors from here on. */
+void mem_bytes_choose_plain(void);
+
 /* A place for a reservation that nobody could guess. */
 void *mem_reserve_random(size_t bytes);
 

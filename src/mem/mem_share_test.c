@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -843,13 +844,34 @@ run(enum mem_share_way way, const char *name)
     return _cmocka_run_group_tests(name, tests, ARRAY_COUNT(tests), NULL, NULL);
 }
 
+/* As tests of whole processes choose it. A child chooses anew. */
+static void
+test_the_environment_chooses_protection(void **state)
+{
+    int status = 1;
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(setenv("WEFT_STRESS", "move=1,share=protect", 1), 0);
+    pid = fork();
+    if (pid == 0)
+        _exit(mem_share_way() == MEM_SHARE_PROTECT ? 0 : 1);
+    assert_int_equal(unsetenv("WEFT_STRESS"), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 int
 main(void)
 {
+    static const struct CMUnitTest of_processes[] = {
+        cmocka_unit_test(test_the_environment_chooses_protection),
+    };
     int failed;
 
     catch_faults();
-    failed = run(MEM_SHARE_UFFD, "shares by userfaultfd");
+    failed = cmocka_run_group_tests(of_processes, NULL, NULL);
+    failed += run(MEM_SHARE_UFFD, "shares by userfaultfd");
 
     return failed + run(MEM_SHARE_PROTECT, "shares by protection") != 0;
 }

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -60,10 +61,23 @@ open_userfault(void)
     return fd;
 }
 
+/* Of a whole process, as WEFT_STRESS=move=1 is. */
+static bool
+is_protection_wanted(void)
+{
+    const char *stress = getenv("WEFT_STRESS");
+
+    return stress != NULL && strstr(stress, "share=protect") != NULL;
+}
+
 static void
 choose(void)
 {
     fault_fd = open_userfault();
+    if (is_protection_wanted()) {
+        way = MEM_SHARE_PROTECT;
+        return;
+    }
     way = fault_fd >= 0 && mem_scan_is_quick() ? MEM_SHARE_UFFD : MEM_SHARE_PROTECT;
 }
 

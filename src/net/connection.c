@@ -128,5 +128,6 @@ net_frame_fini(struct net_frame *frame)
         if (frame->fds[i] >= 0)
             (void)close(frame->fds[i]);
     free(frame->bytes);
+    slack_note(frame->count);
     *frame = (struct net_frame){.bytes = NULL};
 }

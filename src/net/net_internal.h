@@ -36,6 +36,9 @@ struct queued {
     uint8_t bytes[];
 };
 
+/* So much is being freed: now and then all that is free goes back to the system. */
+void slack_note(size_t bytes);
+
 struct net_connection;
 
 /* What carries the bytes where the socket does not carry them as they are. A table of

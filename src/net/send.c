@@ -20,6 +20,7 @@ queued_free(struct queued *chunk)
 {
     for (size_t i = 0; i < chunk->fd_count; i++)
         (void)close(chunk->fds[i]);
+    slack_note(chunk->capacity);
     free(chunk);
 }
 

@@ -12,21 +12,11 @@ static int
 map_again(struct state *state, struct entry *entry, uint64_t size, uint32_t flags,
           struct state_mapping *out)
 {
-    const struct bytes_wanted wanted = {true, (flags & STATE_MAP_WRITE) != 0, false};
-    int err;
-
     if (entry->versions == NULL)
         entry->size = size;
     if (entry->size != size)
         return -EMSGSIZE;
-    err = bytes_make(state, entry, wanted);
-    if (err != 0)
-        return err;
-    entry->mappings++;
-    out->share = mem_share_get(entry->share);
-    out->size = size;
-    out->entry = entry->by_number.key;
-    return 0;
+    return map_entry(state, entry, flags, out);
 }
 
 int

@@ -40,6 +40,7 @@ ask_put(struct state *state, struct ask *ask)
     buffer_fini(&ask->gathered);
     buffer_fini(&ask->counts);
     free(ask->bytes);
+    free(ask->kept);
     free(ask->runs);
     free(ask->after);
     free(ask);
@@ -182,6 +183,7 @@ init_piece(const struct ask *ask, struct piece *piece)
     piece->push.version = ask->version;
     piece->push.fence = ask->fence;
     piece->push.hold = ask->hold;
+    piece->push.adds = (Rpc__StateElement)ask->adds;
 }
 
 /* ------------------------------------------------------------------------------- words */
@@ -533,6 +535,7 @@ settle_lost(struct state *state, struct ask *ask)
     } else if (ask->is_said || ask->fence != 0) {
         answer.number = ask->by_number.key;
         answer.err = lost_error(ask);
+        ask->is_unknown = true;
         ask_settle(state, ask, &answer);
     }
 }

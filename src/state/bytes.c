@@ -215,6 +215,8 @@ bytes_free(struct state *state, struct entry *entry)
     entry->versions = NULL;
     entry->dirty = NULL;
     entry->present = 0;
+    entry->element = ELEMENT_BYTE;
+    entry->is_sum = false;
     entry->sequence++;
 }
 
@@ -245,7 +247,7 @@ hear_present(struct entry *entry, uint64_t chunk, const uint8_t *bytes)
     uint8_t *now = entry->share != NULL ? mem_share_bytes(entry->share) + offset : NULL;
 
     if (now != NULL && entry->base != NULL)
-        mem_merge(now, entry->base + offset, bytes, count);
+        elements_merge(entry, offset, bytes, count);
     else
         (void)memcpy(now != NULL ? now : entry->base + offset, bytes, count);
 }
@@ -294,7 +296,7 @@ bytes_patch(struct entry *entry, uint64_t offset, const uint8_t *bytes, uint64_t
 
     entry->sequence++;
     if (now != NULL && entry->base != NULL)
-        mem_merge(now, entry->base + offset, bytes, count);
+        elements_merge(entry, offset, bytes, count);
     else
         (void)memcpy(now != NULL ? now : entry->base + offset, bytes, count);
 }

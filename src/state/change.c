@@ -145,7 +145,8 @@ heard_add(struct state *state, struct ask *ask, const Rpc__StateAnswer *answer)
         entry->size >= NUMBER_BYTES && ask->offset <= entry->size - NUMBER_BYTES) {
         chunk = ask->offset / STATE_CHUNK_BYTES;
         last = (ask->offset + NUMBER_BYTES - 1) / STATE_CHUNK_BYTES;
-        if (chunk == last && from != 0 && entry->versions[chunk] == from) {
+        if (chunk == last && from != 0 && entry->versions[chunk] == from &&
+            ask->offset % element_bytes(entry->element) == 0) {
             bytes_patch(entry, ask->offset, (const uint8_t *)&sum, sizeof(sum));
             bytes_renew(entry, from, answer->version);
         }

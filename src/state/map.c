@@ -96,6 +96,19 @@ check(const struct op *op, const struct entry *entry)
     return 0;
 }
 
+/* Bytes of other versions than the entry's are forgotten, so that they come as they are. Not where
+ * somebody has them as memory, or has not pushed what he wrote. */
+static void
+forget_old(struct state *state, struct entry *entry)
+{
+    bool has_old = false;
+
+    for (uint64_t i = 0; i < chunk_count(entry->size) && !has_old; i++)
+        has_old = entry->versions[i] != 0 && entry->versions[i] != entry->version;
+    if (has_old && elements_are_free(entry))
+        bytes_free(state, entry);
+}
+
 static bool
 is_there(const struct op *op, const struct entry *entry)
 {
@@ -110,12 +123,29 @@ is_there(const struct op *op, const struct entry *entry)
     return true;
 }
 
+int
+map_entry(struct state *state, struct entry *entry, uint32_t flags, struct state_mapping *out)
+{
+    const struct bytes_wanted wanted = {true, (flags & STATE_MAP_WRITE) != 0, false};
+    int err = bytes_make(state, entry, wanted);
+
+    if (err == 0)
+        err = elements_take(entry, flags);
+    if (err != 0)
+        return err;
+    entry->mappings++;
+    *out = (struct state_mapping){.share = mem_share_get(entry->share),
+                                  .size = entry->size,
+                                  .entry = entry->by_number.key,
+                                  .elements = elements_flags(entry)};
+    return 0;
+}
+
 /* -EAGAIN: what it waited for is gone again. */
 static int
 map_now(struct state *state, struct op *op, struct state_mapping *out)
 {
     struct entry *entry = op->entry;
-    struct bytes_wanted wanted = {true, (op->flags & STATE_MAP_WRITE) != 0, false};
     int err = op->err;
 
     if (err != 0) /* an offset outside */
@@ -126,20 +156,31 @@ map_now(struct state *state, struct op *op, struct state_mapping *out)
     if (err == 0 && !is_there(op, entry))
         return -EAGAIN;
     if (err == 0)
-        err = bytes_make(state, entry, wanted);
-    if (err != 0)
-        return err;
-    entry->mappings++;
-    out->share = mem_share_get(entry->share);
-    out->size = entry->size;
-    out->entry = entry->by_number.key;
+        err = elements_check(entry, op->flags);
+    if (err == 0 && (op->flags & STATE_MAP_LAZY) != 0)
+        forget_old(state, entry);
+    return err != 0 ? err : map_entry(state, entry, op->flags, out);
+}
+
+static int
+check_elements(const struct state_request *request, uint32_t flags)
+{
+    uint32_t element = (flags & STATE_MAP_ELEMENTS) >> STATE_MAP_SHIFT;
+    uint64_t size = request->size != 0 ? request->size : request->offset + request->count;
+
+    if (element > ELEMENT_LAST || ((flags & STATE_MAP_SUM) != 0 && element == ELEMENT_BYTE))
+        return -EINVAL;
+    if ((flags & STATE_MAP_SUM) != 0 && (flags & STATE_MAP_CREATE) != 0 &&
+        size % element_bytes((enum element)element) != 0)
+        return -EMSGSIZE;
     return 0;
 }
 
 static int
 check_request(const struct state_request *request, uint32_t flags)
 {
-    const uint32_t all = STATE_MAP_WRITE | STATE_MAP_LAZY | STATE_MAP_CREATE;
+    const uint32_t all =
+        STATE_MAP_WRITE | STATE_MAP_LAZY | STATE_MAP_CREATE | STATE_MAP_SUM | STATE_MAP_ELEMENTS;
     struct state_request pull = *request;
 
     pull.kind = STATE_PULL;
@@ -149,7 +190,18 @@ check_request(const struct state_request *request, uint32_t flags)
         return -EMSGSIZE;
     if ((flags & STATE_MAP_CREATE) != 0 && request->size == 0 && request->count == 0)
         return -EINVAL;
+    if (check_elements(request, flags) != 0)
+        return check_elements(request, flags);
     return request_check(&pull);
+}
+
+/* Before anything is made for who may not map it. */
+static int
+check_entry(const struct state *state, const char *key, uint32_t flags)
+{
+    struct entry *entry = entry_find(state, key);
+
+    return entry == NULL || elements_check(entry, flags) != -EINVAL ? 0 : -EINVAL;
 }
 
 static int
@@ -159,6 +211,8 @@ begin(struct state *state, const struct state_request *request, uint32_t flags, 
     struct op *op;
     int err = check_request(request, flags);
 
+    if (err == 0)
+        err = check_entry(state, request->key, flags);
     if (err == 0)
         err = op_create(state, request, waiter, &op);
     if (err != 0)

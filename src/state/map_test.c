@@ -548,30 +548,44 @@ test_every_failure_of_a_mapping_and_a_push_is_told(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static const struct CMUnitTest tests[] = {
+    TEST(test_a_value_is_made_mapped_written_and_pushed),
+    TEST(test_calls_of_a_cell_see_the_same_memory),
+    TEST(test_what_cannot_be_mapped_is_refused),
+    TEST(test_of_two_that_make_it_one_does),
+    TEST(test_a_value_of_another_size_is_not_mixed_with_what_is_mapped),
+    TEST(test_absent_chunks_come_when_they_are_touched),
+    TEST(test_a_touch_of_what_is_not_to_be_had_says_so),
+    TEST(test_a_pull_brings_what_was_not_written_here),
+    TEST(test_get_tells_what_is_global_and_not_what_was_not_pushed),
+    TEST(test_what_is_written_during_a_push_is_found_by_the_next),
+    TEST(test_a_pull_waits_for_a_push_and_a_push_for_a_pull),
+    TEST(test_a_push_that_is_refused_is_found_again),
+    TEST(test_a_part_is_pushed_and_the_rest_later),
+    TEST(test_a_large_push_goes_in_pieces_and_moves_what_changed),
+    TEST(test_what_was_not_pushed_survives_unmapping_and_shortness_of_room),
+    TEST(test_more_than_there_is_room_for_is_refused),
+    TEST(test_others_sets_and_sums_come_into_what_is_mapped),
+    TEST(test_every_failure_of_a_mapping_and_a_push_is_told),
+};
+
+/* All of it in both ways, where the kernel has both. */
+static int
+run(enum mem_share_way way, const char *name)
+{
+    if (mem_share_choose(way) != 0) {
+        (void)printf("skipped: %s: the kernel has it not\n", name);
+        return 0;
+    }
+    return cmocka_run_group_tests_name(name, tests, NULL, NULL);
+}
+
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {
-        TEST(test_a_value_is_made_mapped_written_and_pushed),
-        TEST(test_calls_of_a_cell_see_the_same_memory),
-        TEST(test_what_cannot_be_mapped_is_refused),
-        TEST(test_of_two_that_make_it_one_does),
-        TEST(test_a_value_of_another_size_is_not_mixed_with_what_is_mapped),
-        TEST(test_absent_chunks_come_when_they_are_touched),
-        TEST(test_a_touch_of_what_is_not_to_be_had_says_so),
-        TEST(test_a_pull_brings_what_was_not_written_here),
-        TEST(test_get_tells_what_is_global_and_not_what_was_not_pushed),
-        TEST(test_what_is_written_during_a_push_is_found_by_the_next),
-        TEST(test_a_pull_waits_for_a_push_and_a_push_for_a_pull),
-        TEST(test_a_push_that_is_refused_is_found_again),
-        TEST(test_a_part_is_pushed_and_the_rest_later),
-        TEST(test_a_large_push_goes_in_pieces_and_moves_what_changed),
-        TEST(test_what_was_not_pushed_survives_unmapping_and_shortness_of_room),
-        TEST(test_more_than_there_is_room_for_is_refused),
-        TEST(test_others_sets_and_sums_come_into_what_is_mapped),
-        TEST(test_every_failure_of_a_mapping_and_a_push_is_told),
-    };
+    int failed;
 
     mem_prepare();
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    failed = run(MEM_SHARE_UFFD, "maps, shares by userfaultfd");
+    return failed + run(MEM_SHARE_PROTECT, "maps, shares by protection") != 0;
 }

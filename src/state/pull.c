@@ -343,6 +343,8 @@ pull_piece(struct state *state, struct ask *ask, const Rpc__StateAnswer *answer)
         buffer_append(&ask->gathered, answer->bytes.data, answer->bytes.len);
     } else if (is_first) {
         begin_answer(state, ask, answer);
+    } else if (answer->version < entry->version) {
+        ask->is_late = true;
     }
     ask->answer_next += answer->bytes.len;
     if (ask->is_of_entry && !ask->is_late && ask->err == 0 && entry->versions != NULL &&

@@ -20,47 +20,66 @@
 struct scan {
     struct entry *entry;
     struct ask *ask;
-    uint64_t at, end; /* of what is compared */
+    uint64_t at; /* of what is compared */
     uint64_t capacity;
     bool has_found;
     int err;
 };
 
 static int
+grow(uint8_t **bytes, uint64_t capacity)
+{
+    uint8_t *grown = fault_point("state.push") != 0 ? NULL : realloc(*bytes, capacity);
+
+    if (grown == NULL)
+        return -ENOMEM;
+    *bytes = grown;
+    return 0;
+}
+
+static int
 reserve(struct scan *scan, uint64_t more)
 {
     struct ask *ask = scan->ask;
     uint64_t capacity = scan->capacity;
-    uint8_t *bytes;
+    int err;
 
     if (more <= scan->capacity - ask->byte_count)
         return 0;
     capacity = capacity * 2 > ask->byte_count + more ? capacity * 2 : ask->byte_count + more;
-    bytes = fault_point("state.push") != 0 ? NULL : realloc(ask->bytes, capacity);
-    if (bytes == NULL)
-        return -ENOMEM;
-    ask->bytes = bytes;
-    scan->capacity = capacity;
-    return 0;
+    err = grow(&ask->bytes, capacity);
+    if (err == 0 && scan->entry->is_sum)
+        err = grow(&ask->kept, capacity);
+    if (err == 0)
+        scan->capacity = capacity;
+    return err;
 }
 
-/* Runs that touch become one: the one before may end where this begins. */
+/* What is there; or what was added to it, and what it has become. */
+static void
+copy_run(const struct scan *scan, uint64_t at, uint64_t count)
+{
+    const struct entry *entry = scan->entry;
+    uint8_t *to = scan->ask->bytes + scan->ask->byte_count, *kept;
+
+    mem_read(to, mem_share_bytes(entry->share) + at, count, element_bytes(entry->element));
+    if (entry->is_sum) {
+        kept = scan->ask->kept + scan->ask->byte_count;
+        (void)memcpy(kept, to, count);
+        element_subtract(entry->element, to, kept, entry->base + at, count);
+    }
+    scan->ask->byte_count += count;
+}
+
+/* Whole elements. Those of neighbouring pages that touch are one run. */
 static void
 found(void *context, uint64_t offset, uint64_t count)
 {
     struct scan *scan = context;
     struct ask *ask = scan->ask;
     struct run *last = ask->run_count > 0 ? &ask->runs[ask->run_count - 1] : NULL;
-    uint64_t at = (scan->at + offset) / STATE_WORD_BYTES * STATE_WORD_BYTES;
-    uint64_t end = ROUND_UP(scan->at + offset + count, (uint64_t)STATE_WORD_BYTES);
+    uint64_t at = scan->at + offset;
 
-    at = at > scan->at ? at : scan->at;
-    end = end < scan->end ? end : scan->end;
-    if (last != NULL && last->offset + last->count > at)
-        at = last->offset + last->count;
-    if (at >= end)
-        return;
-    count = end - at;
     scan->has_found = true;
     if (scan->err == 0)
         scan->err = reserve(scan, count);
@@ -68,10 +87,8 @@ found(void *context, uint64_t offset, uint64_t count)
         last->count += count;
     else if (scan->err == 0)
         scan->err = ask_add_run(ask, at, count);
-    if (scan->err != 0)
-        return;
-    (void)memcpy(ask->bytes + ask->byte_count, mem_share_bytes(scan->entry->share) + at, count);
-    ask->byte_count += count;
+    if (scan->err == 0)
+        copy_run(scan, at, count);
 }
 
 /* The part of a page that is meant; a page that is as it was is clean, if all of it was. */
@@ -91,10 +108,9 @@ look_at(struct scan *scan, uint64_t page, uint64_t from, uint64_t to)
     first = first > from ? first : from;
     last = last < to ? last : to;
     scan->at = first;
-    scan->end = last;
     scan->has_found = false;
     mem_compare(mem_share_bytes(entry->share) + first, entry->base + first, last - first,
-                STATE_GAP_BYTES, found, scan);
+                element_bytes(entry->element), found, scan);
     if (!scan->has_found && is_whole)
         bytes_clean(entry, page);
 }
@@ -135,13 +151,17 @@ find_written(struct state *state, struct op *op, struct ask *ask)
 {
     struct entry *entry = op->entry;
     struct scan scan = {.entry = entry, .ask = ask};
+    uint32_t unit = element_bytes(entry->element);
     uint64_t from, to;
     int err;
 
     if (entry->dirty == NULL)
         return 0; /* nobody may write */
-    err = bytes_note_written(entry);
     range_of(op, entry, &from, &to);
+    if (from % unit != 0 || (to != entry->size && to % unit != 0))
+        return -EINVAL; /* some of an element */
+    ask->adds = entry->is_sum ? entry->element : ELEMENT_BYTE;
+    err = bytes_note_written(entry);
     return err != 0 ? err : scan_range(state, &scan, from, to);
 }
 
@@ -190,7 +210,7 @@ say_push(struct state *state, struct op *op, struct ask *ask)
     ask->has_condition = op->version != UINT64_MAX;
     ask->version = ask->has_condition ? op->version : 0;
     ask->fence = op->fence;
-    ask->may_repeat = !ask->has_condition;
+    ask->may_repeat = !ask->has_condition && !entry->is_sum;
     ask->hold = ask->is_push_of_entry = true;
     ask->version_before = entry->version;
     op->ask = ask;
@@ -241,18 +261,32 @@ clean_run(struct entry *entry, const struct op *op, const struct run *run)
     }
 }
 
+/* What was sent is what there is; is_next: and nothing else has changed since we had it. */
 static void
-take_over(struct entry *entry, const struct op *op, const struct ask *ask)
+take_over(struct entry *entry, const struct op *op, struct ask *ask, bool is_next)
 {
     const uint8_t *bytes = ask->bytes;
 
+    if (entry->is_sum)
+        elements_added(entry, ask, is_next);
     for (size_t i = 0; i < ask->run_count; i++) {
         const struct run *run = &ask->runs[i];
 
-        (void)memcpy(entry->base + run->offset, bytes, run->count);
+        if (!entry->is_sum)
+            (void)memcpy(entry->base + run->offset, bytes, run->count);
         bytes += run->count;
         clean_run(entry, op, run);
     }
+    entry->sequence++;
+}
+
+/* What was added and may have been: to add it again could be once too often. It counts as done,
+ * and the next pull tells what is. */
+static bool
+may_be_added(const struct ask *ask, const Rpc__StateAnswer *answer)
+{
+    return ask->adds != ELEMENT_BYTE && ask->is_all_said &&
+           (ask->is_unknown || answer->err == -EIO);
 }
 
 void
@@ -260,16 +294,18 @@ push_heard(struct state *state, struct ask *ask, const Rpc__StateAnswer *answer)
 {
     struct entry *entry = ask->entry;
     struct op *op = ask->op;
+    bool is_next = answer->version == ask->version_before + 1;
 
     ASSERT(op != NULL && entry->push == op);
     change_end(ask);
     if (answer->err == 0) {
-        take_over(entry, op, ask);
-        entry->sequence++;
-        if (answer->version == ask->version_before + 1)
+        take_over(entry, op, ask, is_next);
+        if (is_next)
             bytes_renew(entry, ask->version_before, answer->version);
         hold_heard(state, ask, answer);
         op->result.version = answer->version;
+    } else if (may_be_added(ask, answer)) {
+        take_over(entry, op, ask, false);
     }
     end_push(state, op, answer->err);
 }

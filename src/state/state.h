@@ -72,15 +72,17 @@ enum state_kind {
     STATE_ADD,    /* number, operand, offset -> result.value */
     STATE_APPEND, /* bytes -> result.value: its index */
     STATE_READ,   /* a log's records from `offset` on, at most `count` bytes (but one) and `size`
-                   * records (0: as many as may be) -> result.bytes, result.counts */
+                   * records (0: as many as may be) -> result.bytes, result.counts, result.value:
+                   * the index of the first, which is later where those before were trimmed */
     STATE_TRIM,   /* a log's records before `offset` */
     STATE_REMOVE,
     STATE_LIST, /* key: a prefix; bytes: after, with a NUL, or NULL; at most `count` (0: as many
                  * as may be) -> result.bytes: "key\0", result.item_count */
     STATE_PULL, /* the entry's [offset, offset + count) is as it is globally, but for what was
                  * written here and not pushed; count 0: all */
-    STATE_PUSH, /* what was written here since; offset and count as in a pull. With `version`
-                 * not UINT64_MAX: only where the global one is that. -> result.version */
+    STATE_PUSH, /* what was written here since; offset and count as in a pull, but of whole elements
+                 * (-EINVAL). With `version` not UINT64_MAX: only where the global one is that.
+                 * -> result.version. Of what is added -EIO counts as done: a pull tells */
     STATE_LOCK, /* global; mode, wait_ns */
     STATE_UNLOCK,
     STATE_LOCK_HERE, /* among the Faaslets of this cell */
@@ -138,19 +140,32 @@ void state_call_over(struct state *state, uint64_t owner);
 
 enum state_map_flag {
     STATE_MAP_WRITE = 1,
-    STATE_MAP_LAZY = 2,  /* chunks come when they are touched */
-    STATE_MAP_CREATE = 4 /* with this size and zeros, where there is none */
+    STATE_MAP_LAZY = 2,   /* chunks come when they are touched */
+    STATE_MAP_CREATE = 4, /* with this size and zeros, where there is none */
+    STATE_MAP_SUM = 8     /* pushes add; with elements that can be added */
 };
+/* What the bytes are (base/element.h), in the same flags. An entry has one kind of elements, and
+ * is to be added to or not, while it is mapped or has unpushed bytes; who says none takes what it
+ * has, or bytes. */
+#define STATE_MAP_SHIFT       8u
+#define STATE_MAP_ELEMENTS    0xf00u
+#define STATE_MAP_OF(element) ((uint32_t)(element) << STATE_MAP_SHIFT)
 
 struct state_mapping {
     struct mem_share *share; /* a reference */
     uint64_t size;           /* of the value */
     uint64_t entry;          /* its number: state_unmap, state_touch */
+    uint32_t elements;       /* what they are: STATE_MAP_SUM, STATE_MAP_OF */
 };
 
 /* The entry's share, with what of [offset, offset + count) is to be there in it (LAZY: with
- * nothing). offset is a multiple of 64 KiB, else -EINVAL. count 0: to the end. -EAGAIN: as
- * state_start; then it is called again with the same, and op from before. */
+ * nothing). offset is a multiple of 64 KiB, else -EINVAL. count 0: to the end. -EINVAL: the entry
+ * has other elements. -EAGAIN: as state_start; then it is called again with the same, and op from
+ * before.
+ *
+ * LAZY: the version is asked for where the entry is not current. Nothing older than it is there
+ * then, nor comes, unless somebody has mapped the entry here or has not pushed what he wrote: then
+ * what is there is as old as it is, until it is pulled. */
 int state_map(struct state *state, const struct state_request *request, uint32_t flags,
               uint64_t waiter, uint64_t *op, struct state_mapping *out) MUST_CHECK;
 /* The same for who was thawed: of a value of this size, which is absent as far as it is not here.

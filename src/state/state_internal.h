@@ -6,7 +6,7 @@
  *
  *   op     what somebody has started, by number         op.c
  *   ask    what the tier was asked, by number           ask.c, hear.c
- *   entry  what is here of a value                      entry.c, bytes.c
+ *   entry  what is here of a value                      entry.c, bytes.c, elements.c
  *
  * An op waits for its own ask, for a pull of its entry that others may wait for too, for its
  * turn to push, or for a lock here.
@@ -33,8 +33,6 @@
 #define STATE_PIECE_RUNS      8192u
 #define STATE_VALUE_BYTES_MAX (UINT64_C(1) << 40)
 #define STATE_RECORD_BYTES    (1u << 20)
-#define STATE_GAP_BYTES       1u /* what was not written here is not sent */
-#define STATE_WORD_BYTES      4u /* of which all is sent, or nothing: no half of a number */
 #define STATE_PAGE_BYTES      4096u
 #define STATE_BEATS           8u /* under way */
 #define STATE_WANT_NS         UINT64_C(250000000)
@@ -75,6 +73,8 @@ struct entry {
     uint32_t pins, mappings;
     uint64_t size, version;      /* version 0: nothing is known of it */
     bool is_held, is_mismatched; /* mismatched: globally it has another size */
+    bool is_sum;                 /* what is written here is added to what there is */
+    enum element element;        /* that its bytes are, while it is mapped or has unpushed ones */
     uint64_t hold_epoch;
     uint64_t takes, changes; /* that there were; changes: said */
     uint32_t changing;       /* changes under way */
@@ -133,6 +133,21 @@ uint64_t bytes_next_dirty(const struct entry *entry, uint64_t page, uint64_t end
 void bytes_clean(struct entry *entry, uint64_t page);
 void bytes_free(struct state *state, struct entry *entry);
 
+/* elements.c */
+/* What a mapping says of the bytes, and what the entry says: -EINVAL: it has others. -EMSGSIZE:
+ * they are to be added to, and are not whole elements. */
+int elements_check(struct entry *entry, uint32_t flags) MUST_CHECK;
+/* The same, and it has them from here on. */
+int elements_take(struct entry *entry, uint32_t flags) MUST_CHECK;
+uint32_t elements_flags(const struct entry *entry);
+/* Whether nobody would miss its bytes. */
+bool elements_are_free(struct entry *entry);
+/* What the tier has becomes the base, and comes to what is here; both are there. */
+void elements_merge(struct entry *entry, uint64_t offset, const uint8_t *theirs, uint64_t count);
+/* A push of what was added is over: what was sent is in the base. is_next: the version is the next
+ * after that of chunks of version_before, which were the tier's: they are again. */
+void elements_added(struct entry *entry, struct ask *ask, bool is_next);
+
 /* --------------------------------------------------------------------------------- asks */
 
 struct run {
@@ -152,6 +167,7 @@ struct ask {
     bool is_of_entry;               /* a pull of it, for all who wait */
     bool is_creation;               /* of a value that is to be mapped */
     bool is_push_of_entry;          /* of what was written in it */
+    bool is_unknown;                /* it was said, and the answer is lost */
     uint64_t settled;               /* the session whose beginning it has seen */
     uint64_t epoch, takes, changes; /* of holds, and of the entry, when it was said */
     uint64_t version_before; /* of the entry: a pull's when it was said, a push's when it began */
@@ -160,7 +176,9 @@ struct ask {
     uint64_t offset, count, size, version, fence, operand, wait_ns, owner;
     uint32_t number, count_max, bytes_max;
     bool may_create, replaces, has_condition, hold, is_write;
-    uint8_t *bytes; /* owned */
+    enum element adds; /* of a push: its bytes are added */
+    uint8_t *bytes;    /* owned */
+    uint8_t *kept;     /* owned; where they are differences: what was here */
     uint64_t byte_count;
     struct run *runs; /* owned */
     size_t run_count, run_capacity;
@@ -266,6 +284,9 @@ void hold_heard(struct state *state, struct ask *ask, const Rpc__StateAnswer *an
 /* map.c */
 /* Its pull is over: goes on; true: it asks for more. */
 bool map_pulled(struct state *state, struct op *op, int *err);
+/* It is one mapping more, where its elements are the entry's. */
+int map_entry(struct state *state, struct entry *entry, uint32_t flags,
+              struct state_mapping *out) MUST_CHECK;
 void map_created(struct state *state, struct ask *ask, const Rpc__StateAnswer *answer);
 
 /* lock.c: global */

@@ -315,7 +315,11 @@ fake_push(struct fake *fake, struct fake_ask *whole)
         fake_resize(value, ask->push->size);
     for (size_t i = 0; i < whole->runs.count / sizeof(*runs); i++) {
         assert_true(runs[i].offset + runs[i].count <= value->size);
-        (void)memcpy(value->bytes + runs[i].offset, from, runs[i].count);
+        if (ask->push->adds != 0)
+            element_add((enum element)ask->push->adds, value->bytes + runs[i].offset, from,
+                        runs[i].count);
+        else
+            (void)memcpy(value->bytes + runs[i].offset, from, runs[i].count);
         from += runs[i].count;
     }
     fake_changed(whole->cell, value, ask, 0, ask->push->hold);

@@ -99,10 +99,28 @@ read_list(struct op *op, const Rpc__StateList *list, const char **why)
     return op->after == NULL ? -ENOMEM : 0;
 }
 
+static_assert((int)ELEMENT_LAST == (int)RPC__STATE_ELEMENT__STATE_ELEMENT_DOUBLE, "state.proto");
+
+static int
+read_adds(struct op *op, const Rpc__StatePush *push, const char **why)
+{
+    if (push->adds == RPC__STATE_ELEMENT__STATE_ELEMENT_NONE)
+        return 0;
+    if (push->adds < 0 || (unsigned)push->adds > ELEMENT_LAST)
+        return refuse(-EINVAL, "elements of a type that is none", why);
+    if (push->replaces)
+        return refuse(-EINVAL, "what is added does not replace what is there", why);
+    op->adds = (enum element)push->adds;
+    if (push->size % element_bytes(op->adds) != 0)
+        return refuse(-EINVAL, "a value that is not whole elements", why);
+    return 0;
+}
+
 static int
 read_push(struct op *op, const Rpc__StateAsk *ask, bool is_whole, const char **why)
 {
     const Rpc__StatePush *push = ask->push;
+    int err;
 
     if (is_whole && push->hold)
         return refuse(-EINVAL, "only a session can hold a copy", why);
@@ -118,7 +136,8 @@ read_push(struct op *op, const Rpc__StateAsk *ask, bool is_whole, const char **w
     op->hold = push->hold;
     if (!is_whole && push->bytes.len > TIER_PIECE_BYTES)
         return refuse(-E2BIG, "a piece has at most 256 KiB", why);
-    return tier_ask_piece(op, ask, why);
+    err = read_adds(op, push, why);
+    return err != 0 ? err : tier_ask_piece(op, ask, why);
 }
 
 static int
@@ -145,6 +164,7 @@ add_runs(struct op *op, const Rpc__StatePush *push, const char **why)
     uint64_t end = op->run_count == 0
                        ? 0
                        : op->runs[op->run_count - 1].offset + op->runs[op->run_count - 1].count;
+    uint64_t unit = element_bytes(op->adds);
 
     for (size_t i = 0; i < push->n_runs; i++) {
         const Rpc__StateRun *run = push->runs[i];
@@ -153,6 +173,8 @@ add_runs(struct op *op, const Rpc__StatePush *push, const char **why)
             return refuse(-EINVAL, "runs that are empty or not in order", why);
         if (run->offset > op->size || run->count > op->size - run->offset)
             return refuse(-EINVAL, "a run outside of the value", why);
+        if (run->offset % unit != 0 || run->count % unit != 0)
+            return refuse(-EINVAL, "a run that is not whole elements", why);
         end = run->offset + run->count;
         op->runs[op->run_count++] = (struct run){run->offset, run->count};
     }
@@ -174,12 +196,14 @@ tier_ask_piece(struct op *op, const Rpc__StateAsk *ask, const char **why)
             return refuse(-EINVAL, "pieces of one push with several keys", why);
         if (push->size != 0 && push->size != op->size)
             return refuse(-EINVAL, "pieces of one push with several sizes", why);
+        if (push->adds != 0 && (int)push->adds != (int)op->adds)
+            return refuse(-EINVAL, "pieces of one push with several elements", why);
         if (push->bytes.len > TIER_PIECE_BYTES)
             return refuse(-E2BIG, "a piece has at most 256 KiB", why);
     }
     if (push->n_runs > TIER_RUNS_MAX - op->run_count ||
         push->bytes.len > TIER_PUSH_BYTES_MAX - op->bytes.count)
-        return refuse(-E2BIG, "a push of more than 1 GiB or a million runs", why);
+        return refuse(-E2BIG, "a push of more than 1 GiB or 64 million runs", why);
     err = reserve_runs(op, push->n_runs);
     if (err == 0)
         err = add_runs(op, push, why);

@@ -10,13 +10,13 @@
 
 #include "tier/failures_testing.h"
 
-#define CRASH_KINDS   4
+#define CRASH_KINDS   5
 #define CRASH_ROUNDS  8
 #define CRASH_CHUNKS  16u
 #define CRASH_FEWER   11u
 #define CRASH_RECORDS 40u
 
-enum crash_kind { CRASH_SMALL, CRASH_LARGE, CRASH_SIZES, CRASH_LOG };
+enum crash_kind { CRASH_SMALL, CRASH_LARGE, CRASH_SIZES, CRASH_LOG, CRASH_SUMS };
 
 struct tier_note {
     uint64_t kind, number;
@@ -70,6 +70,33 @@ crash_push(struct cell *cell, const char *key, unsigned chunks, uint64_t number)
     return cell_answer(cell, cell_send(cell, key, &ask));
 }
 
+/* One more to the number at the beginning of each chunk. */
+static inline int
+crash_add(struct cell *cell, const char *key)
+{
+    uint64_t ones[CRASH_CHUNKS];
+    Rpc__StateRun runs[CRASH_CHUNKS], *list[CRASH_CHUNKS];
+    Rpc__StatePush push = RPC__STATE_PUSH__INIT;
+    Rpc__StateAsk ask = RPC__STATE_ASK__INIT;
+
+    for (unsigned i = 0; i < CRASH_CHUNKS; i++) {
+        rpc__state_run__init(&runs[i]);
+        runs[i].offset = i * TIER_CHUNK_BYTES;
+        runs[i].count = sizeof(ones[i]);
+        list[i] = &runs[i];
+        ones[i] = 1;
+    }
+    push.size = CRASH_CHUNKS * TIER_CHUNK_BYTES;
+    push.may_create = true;
+    push.adds = RPC__STATE_ELEMENT__STATE_ELEMENT_INT64;
+    push.n_runs = CRASH_CHUNKS;
+    push.runs = list;
+    push.bytes = (ProtobufCBinaryData){sizeof(ones), (uint8_t *)ones};
+    ask.is_case = RPC__STATE_ASK__IS_PUSH;
+    ask.push = &push;
+    return cell_answer(cell, cell_send(cell, key, &ask));
+}
+
 /* Record i of the log is i; from time to time the old ones go, or all. */
 static inline int
 crash_log(struct cell *cell, uint64_t number)
@@ -98,6 +125,8 @@ crash_cell_run(void *context)
             err = crash_push(&cell, "large", CRASH_CHUNKS, number);
         else if (one->kind == CRASH_SIZES)
             err = crash_push(&cell, "sizes", number % 2 == 0 ? CRASH_CHUNKS : CRASH_FEWER, number);
+        else if (one->kind == CRASH_SUMS)
+            err = crash_add(&cell, "sums");
         else
             err = crash_log(&cell, number);
         if (err != 0 || write(one->report, &note, sizeof(note)) != sizeof(note))
@@ -229,6 +258,7 @@ crash_check(struct store *store, const uint64_t said[CRASH_KINDS], uint64_t foun
     found[CRASH_LARGE] = crash_number(&cell, "large");
     found[CRASH_SIZES] = crash_number(&cell, "sizes");
     found[CRASH_LOG] = crash_last_record(&cell);
+    found[CRASH_SUMS] = crash_number(&cell, "sums");
     for (unsigned i = 0; i < CRASH_KINDS; i++) {
         assert_true(found[i] >= said[i]);
         assert_true(found[i] <= said[i] + 1);
@@ -273,6 +303,16 @@ redo_now(struct cell *cell, const char *key)
     return number;
 }
 
+/* The next tier, on what the one before has left. */
+static void
+crash_renew(struct cell *cell)
+{
+    cell_close(cell, true);
+    tier_destroy(testing_tier);
+    testing_tier = crash_tier(testing_store);
+    cell_open_for(cell, testing_tier, "crash");
+}
+
 /* A redo that breaks off after each of its commits is ended by the next who asks, or by the next
  * tier, or was never begun. */
 static void
@@ -297,12 +337,8 @@ test_a_large_change_that_breaks_off_is_whole_or_not_at_all(void **state)
         err = crash_push(&cell, "sizes", CRASH_CHUNKS, 2);
         is_reached = fault_disarm() || nth % 2 == 1;
         assert_true(err == 0 || err == -EIO);
-        if (nth % 4 < 2) {
-            cell_close(&cell, true);
-            tier_destroy(testing_tier);
-            testing_tier = crash_tier(testing_store);
-            cell_open_for(&cell, testing_tier, "crash");
-        }
+        if (nth % 4 < 2)
+            crash_renew(&cell);
         after = redo_now(&cell, "sizes");
         assert_true(after == 2 || (after == before && err != 0));
         done += after == 2;
@@ -317,6 +353,51 @@ test_a_large_change_that_breaks_off_is_whole_or_not_at_all(void **state)
     testing_tier = crash_tier(testing_store);
 }
 
-#define CRASH_TESTS VALUES_TEST(test_a_large_change_that_breaks_off_is_whole_or_not_at_all)
+/* Doing it again must not add again: whatever breaks off, it was added once or not at all, and
+ * where it is said that nothing has happened, nothing has. */
+static void
+test_a_large_addition_that_breaks_off_is_added_once_or_not_at_all(void **state)
+{
+    static const int errs[] = {-EIO, -ENOMEM};
+    unsigned done = 0, undone = 0;
+
+    (void)state;
+    tier_destroy(testing_tier);
+    for (unsigned round = 0; round < 120; round++) {
+        static const char *const points[] = {"tier.commit", "tier.committed", "tier.redo"};
+        int wanted = errs[round % 2], err;
+        const char *point = points[round / 2 % 3];
+        uint64_t before, after;
+        struct cell cell;
+
+        if (wanted == -ENOMEM && strcmp(point, "tier.committed") == 0)
+            wanted = -EIO; /* a store that has committed does not say so */
+        testing_tier = crash_tier(testing_store);
+        cell_open_for(&cell, testing_tier, "crash");
+        assert_int_equal(crash_add(&cell, "sums"), 0);
+        before = redo_now(&cell, "sums");
+        fault_arm(point, 1 + round / 6, wanted);
+        err = crash_add(&cell, "sums");
+        (void)fault_disarm();
+        if (round % 4 < 2)
+            crash_renew(&cell);
+        after = redo_now(&cell, "sums");
+        assert_true(after == before || after == before + 1);
+        if (err == 0)
+            assert_int_equal(after, before + 1);
+        else if (err != -EIO)
+            assert_int_equal(after, before);
+        done += err != 0 && after != before;
+        undone += after == before;
+        cell_close(&cell, true);
+        tier_destroy(testing_tier);
+    }
+    assert_true(done > 3 && undone > 3);
+    testing_tier = crash_tier(testing_store);
+}
+
+#define CRASH_TESTS \
+    VALUES_TEST(test_a_large_change_that_breaks_off_is_whole_or_not_at_all), \
+        VALUES_TEST(test_a_large_addition_that_breaks_off_is_added_once_or_not_at_all)
 
 #endif

@@ -188,8 +188,10 @@ need(struct draft *draft, uint64_t number, struct diag *diag)
     return err;
 }
 
+/* Elements are whole in chunks. */
 static void
-write_bytes(struct draft_chunks *chunks, uint64_t offset, const uint8_t *bytes, uint64_t count)
+write_bytes(struct draft_chunks *chunks, uint64_t offset, const uint8_t *bytes, uint64_t count,
+            enum element adds)
 {
     while (count > 0) {
         struct draft_chunk *one = find(chunks, offset / TIER_CHUNK_BYTES);
@@ -197,7 +199,10 @@ write_bytes(struct draft_chunks *chunks, uint64_t offset, const uint8_t *bytes, 
         uint64_t now = TIER_CHUNK_BYTES - at < count ? TIER_CHUNK_BYTES - at : count;
 
         ASSERT(one != NULL && at + now <= one->count);
-        memcpy(one->bytes + at, bytes, now);
+        if (adds == ELEMENT_BYTE)
+            memcpy(one->bytes + at, bytes, now);
+        else
+            element_add(adds, one->bytes + at, bytes, now);
         one->is_changed = true;
         offset += now;
         bytes += now;
@@ -326,7 +331,7 @@ write_runs(struct draft *draft, const struct op *op)
     const uint8_t *bytes = op->bytes.bytes;
 
     for (size_t i = 0; i < op->run_count; i++) {
-        write_bytes(&draft->chunks, op->runs[i].offset, bytes, op->runs[i].count);
+        write_bytes(&draft->chunks, op->runs[i].offset, bytes, op->runs[i].count, op->adds);
         bytes += op->runs[i].count;
     }
     if (op->lives_ns > 0)
@@ -430,7 +435,7 @@ add(struct draft *draft, struct op *op, const char **why, struct diag *diag)
         draft->after.version++;
     read_bytes(&draft->chunks, op->offset, (uint8_t *)&bits, sizeof(bits));
     bits = op->result = sum(bits, op);
-    write_bytes(&draft->chunks, op->offset, (const uint8_t *)&bits, sizeof(bits));
+    write_bytes(&draft->chunks, op->offset, (const uint8_t *)&bits, sizeof(bits), ELEMENT_BYTE);
     return 0;
 }
 

@@ -250,6 +250,8 @@ read_log(struct tier *tier, struct op *op)
         err = op->head.kind == TIER_NONE ? -ENOENT : -ENOTDIR;
         why = err == -ENOENT ? "there is no such log" : "it is a value";
     }
+    if (err == 0 && op->head.first > op->offset)
+        reading.first = op->head.first; /* also where no record is left */
     if (reading.bytes_max == 0 || reading.bytes_max > TIER_READ_BYTES_MAX)
         reading.bytes_max = TIER_READ_BYTES_MAX;
     if (err == 0 && op->offset < op->head.version) {

@@ -10,7 +10,8 @@
  *
  * Before 2 nothing has happened: parts without a redo record are removed when they are found.
  * From 2 on it will happen: 3 to 5 can be done again from their beginning by whoever comes next.
- * Nobody reads the key meanwhile, and 4 begins when 3 is over, so it removes nothing new.
+ * Nobody reads the key meanwhile, and 4 begins when 3 is over, so it removes nothing new. Parts
+ * hold what chunks will be, not what is added to them: doing it again adds nothing twice.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -148,6 +149,7 @@ int
 tier_redo_write(struct draft *draft, struct diag *diag)
 {
     uint64_t stored = 0;
+    bool is_decided = false;
     int err = 0;
 
     ASSERT(draft->record_count == 0);
@@ -155,13 +157,17 @@ tier_redo_write(struct draft *draft, struct diag *diag)
         err = write_some(draft, &at, diag);
     if (err == 0)
         err = decide(draft, diag);
+    is_decided = err == 0;
     if (err == 0)
         err = tier_redo_end(draft->tier, draft->key, &stored, diag);
     draft->after.stored = draft->after.kind == TIER_NONE ? 0 : stored;
-    /* It is in doubt now, and read anew before anybody is told. */
-    return err == 0 ? 0
-                    : diag_set(diag, err == -ESHUTDOWN || err == -ENOMEM ? err : -EIO,
-                               "a large change of state could not be written");
+    if (err == 0)
+        return 0;
+    /* It is in doubt now, and read anew before anybody is told. Once it was decided nobody may say
+     * that nothing has happened: somebody will end it. */
+    if (is_decided || (err != -ESHUTDOWN && err != -ENOMEM))
+        err = -EIO;
+    return diag_set(diag, err, "a large change of state could not be written");
 }
 
 /* --------------------------------------------------------------------------------- end */

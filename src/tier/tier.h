@@ -17,7 +17,9 @@
  *             cell's push is under way is current with the answer, where that says so, and where
  *             its version is the next after the one that was pushed from: else pull
  *   fences    are of the lock of the same key; whoever is over gets StateTake for all he held
- *   read      result and offset: the index of the first record, which is later where it was trimmed
+ *   adds      a push of differences, which are added to what is there; -EIO: once or not at all
+ *   read      result and offset: the index of the first record, which is later where those before
+ *             it were trimmed, also where none is left
  *   list      count_max 0: 65536, the most; the last page has fewer than were asked for
  *   watch     wait_ns 0: -EAGAIN where there is nothing to see; UINT64_MAX: for ever
  */
@@ -88,7 +90,8 @@ int tier_session_open(struct tier *tier, const char *tenant, tier_say_fn say, vo
                       struct tier_session **out) MUST_CHECK;
 /* What the other end says, borrowed. False: it broke the rules; to be closed. Asks that cannot
  * be done are answered with their error, and nothing has changed then:
- *   -EINVAL        a key that is none, an offset outside, runs that are not in order
+ *   -EINVAL        a key that is none, an offset outside, runs that are not in order, or have
+ *                  parts of elements that are to be added
  *   -ENAMETOOLONG  a key of more than 255 bytes
  *   -ENOENT        there is none            -EMSGSIZE   it has another size
  *   -EAGAIN        the condition; a lock that is taken; too many asks

@@ -3,6 +3,7 @@
  * The tier on a directory.
  */
 #include "tier/crash_testing.h"
+#include "tier/elements_testing.h"
 #include "tier/history_testing.h"
 
 static char directory[64], address[80];
@@ -44,8 +45,13 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        VALUES_TESTS,  SESSIONS_TESTS, FAILURES_TESTS,
-        HISTORY_TESTS, CRASH_TESTS,    cmocka_unit_test(test_killed_at_random_a_tier_loses_nothing),
+        VALUES_TESTS,
+        ELEMENTS_TESTS,
+        SESSIONS_TESTS,
+        FAILURES_TESTS,
+        HISTORY_TESTS,
+        CRASH_TESTS,
+        cmocka_unit_test(test_killed_at_random_a_tier_loses_nothing),
     };
 
     return cmocka_run_group_tests(tests, start_all, stop_all);

@@ -21,6 +21,7 @@
 #include <pthread.h>
 #include <sys/queue.h>
 
+#include "base/element.h"
 #include "base/heap.h"
 #include "tier/tier.h"
 
@@ -31,7 +32,7 @@
 #define TIER_ASK_BUCKETS      1024u   /* of a session */
 #define TIER_HOLDS_MAX        262144u /* of a session: more are pulled without */
 #define TIER_GATHERS_MAX      64u     /* pushes whose pieces come, of a session */
-#define TIER_RUNS_MAX         (1u << 20)
+#define TIER_RUNS_MAX         (1u << 26)
 #define TIER_PUSH_BYTES_MAX   (UINT64_C(1) << 30) /* and of the chunks that it touches */
 #define TIER_GATHER_BYTES_MAX (UINT64_C(2) << 30) /* of all pushes that are not over */
 #define TIER_BATCH_OPS_MAX    1024u
@@ -186,6 +187,7 @@ struct op {
     /* What was asked; each kind uses some. */
     uint64_t offset, size, version, fence, lives_ns, wait_ns, operand, owner;
     uint32_t count_max, bytes_max;
+    enum element adds; /* of a push: its bytes are added to what is there */
     bool has_condition, may_create, replaces, hold, is_float, is_write;
     bool is_waiting;               /* for a lock, or something to see */
     bool is_gathering, is_refused; /* refused: its answer comes with its last piece */

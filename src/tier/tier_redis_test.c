@@ -3,6 +3,7 @@
  * The tier on a real Redis, on loopback.
  */
 #include "tier/crash_testing.h"
+#include "tier/elements_testing.h"
 #include "tier/history_testing.h"
 
 static char directory[64], address[80];
@@ -55,9 +56,13 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        VALUES_TESTS,   SESSIONS_TESTS,
-        FAILURES_TESTS, HISTORY_TESTS,
-        CRASH_TESTS,    cmocka_unit_test(test_killed_at_random_tier_and_redis_lose_nothing),
+        VALUES_TESTS,
+        ELEMENTS_TESTS,
+        SESSIONS_TESTS,
+        FAILURES_TESTS,
+        HISTORY_TESTS,
+        CRASH_TESTS,
+        cmocka_unit_test(test_killed_at_random_tier_and_redis_lose_nothing),
     };
 
     if (testing_shell("command -v redis-server >/dev/null") != 0) {

@@ -320,6 +320,7 @@ struct put {
     uint64_t size; /* 0: where the bytes end */
     bool creates, replaces, has_condition, hold;
     uint64_t version, fence, lives_ns;
+    Rpc__StateElement adds;
 };
 
 static inline void
@@ -333,6 +334,7 @@ put_fill(const struct put *put, Rpc__StatePush *push)
     push->fence = put->fence;
     push->lives_ns = put->lives_ns;
     push->hold = put->hold;
+    push->adds = put->adds;
 }
 
 /* In pieces where it has to be. */

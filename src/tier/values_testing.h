@@ -277,6 +277,9 @@ test_a_log_is_cut_at_its_beginning(void **state)
     assert_int_equal(cell.count, 3);
     assert_int_equal(REMOVE(&cell, "cut", .before = 9999), 0);
     assert_int_equal(cell.size, 0);
+    assert_int_equal(READ(&cell, "cut", .index = 7), 0);
+    assert_int_equal(cell.count, 0);
+    assert_int_equal(cell.result, 2501);
     assert_int_equal(APPEND(&cell, "cut", "x", 1), 0);
     assert_int_equal(cell.result, 2501);
     assert_int_equal(REMOVE(&cell, "cut", .has_condition = true, .version = 2502), 0);

@@ -50,6 +50,35 @@ test_a_list_has_everything_in_order(void)
     SAME(ENOBUFS, weft_list_get("data/list", 0, &record, 3, &count));
 }
 
+static void
+test_a_list_tells_what_is_left_of_it(void)
+{
+    uint64_t index = 2, length = 0;
+    uint32_t counts[4], records = 0, count = 0;
+    char text[4];
+
+    for (uint32_t i = 0; i < 8; i++)
+        OK(weft_list_append("data/cut", &(char){(char)('a' + (char)i)}, 1, NULL));
+    OK(weft_state_read("data/cut", &index, text, sizeof(text), counts, 2, &records));
+    SAME(2, index);
+    SAME(2, records);
+    OK(weft_state_trim("data/cut", 5));
+    OK(weft_state_read("data/cut", &index, text, sizeof(text), counts, 2, &records));
+    SAME(5, index);
+    SAME(2, records);
+    CHECK(memcmp(text, "fg", 2) == 0);
+    SAME(EIDRM, weft_list_get("data/cut", 4, text, sizeof(text), &count));
+    OK(weft_list_get("data/cut", 5, text, sizeof(text), &count));
+    SAME(ENOENT, weft_list_get("data/cut", 8, text, sizeof(text), &count));
+    OK(weft_state_trim("data/cut", 8));
+    index = 1;
+    OK(weft_state_read("data/cut", &index, text, sizeof(text), counts, 2, &records));
+    SAME(8, index);
+    SAME(0, records);
+    OK(weft_list_length("data/cut", &length));
+    SAME(8, length);
+}
+
 /* ------------------------------------------------------------------------------ map */
 
 /* Of its own names all; of everybody's names the first wins, and all of them add. */
@@ -232,6 +261,7 @@ all(void)
 {
     forget_all("data/");
     test_a_list_has_everything_in_order();
+    test_a_list_tells_what_is_left_of_it();
     test_a_map_has_all_entries();
     test_a_queue_gives_each_item_once();
     test_a_queue_forgets_what_was_taken();

@@ -12,8 +12,11 @@
  * memory. Of those that are asked for, what had returned 0 is kept; a function that had not
  * returned has happened once or not at all. That is also what EIO means.
  *
- * With WEFT_STATE_LAZY what this host has already is shown as it was pulled last, until it is
- * pulled; what it has not comes as it is when it is touched.
+ * With WEFT_STATE_LAZY what comes when it is touched is never older than it was when the object
+ * was opened; what another call has open on this host is shown as it was pulled last.
+ *
+ * On one host an array or a matrix is opened with one type and as one kind (HOGWILD or not) at a
+ * time: with another it is EINVAL.
  *
  * Functions return 0 or a number of <errno.h>, those of weft/state.h and what they say
  * themselves. Nothing is allocated; structs belong to the caller, are good for one call, and
@@ -33,23 +36,23 @@ extern "C" {
 
 #define WEFT_KEY_BYTES 256u /* with the NUL */
 
-enum weft_type { WEFT_INT32 = 1, WEFT_INT64 = 2, WEFT_FLOAT = 3, WEFT_DOUBLE = 4 };
 static inline uint32_t
 weft_type_bytes(enum weft_type type)
 {
     return type == WEFT_INT64 || type == WEFT_DOUBLE ? 8 : 4;
 }
 
-/* Beside WEFT_STATE_WRITE, _LAZY and _CREATE, for what is memory. Fixed: it never changes any
- * more, so it is not synchronised: pulls ask nobody and return 0. Not with WRITE (EINVAL). */
-#define WEFT_FIXED 0x100u
+/* Beside WEFT_STATE_WRITE, _LAZY and _CREATE, and _SUM of arrays, for what is memory. Fixed: it
+ * never changes any more, so it is not synchronised: pulls ask nobody and return 0. Not with WRITE
+ * (EINVAL). */
+#define WEFT_FIXED 0x10000u
 
 /* ---------------------------------------------------------------------- typed array
  *
  * The value is its elements and nothing else.
  *
  * A reader sees what calls on his host write at once, what others push after his next pull. One
- * element is never half of one write and half of another on one host. Two hosts that write
+ * element is never half of one write and half of another. Two hosts that write
  * different elements lose nothing when both push; of the same element the last push stays: use
  * a lock (pull after it, push before it is let go), or a HOGWILD array, or weft_state_add. */
 struct weft_array {
@@ -86,21 +89,31 @@ int weft_array_publish(const char *key, enum weft_type type, const void *items, 
  * A typed array of float or double that many calls write without locks; what each of them adds
  * matters on the whole, not each time. Any call may add to any element at any time.
  *
- * Promised: an element that nobody changes between two syncs has the same value everywhere;
- * one that one host changes has that value everywhere after its sync and the others'. Lost: of
- * two additions to one element at one moment on one host, one; of additions on two hosts
- * between their syncs, one host's; of doubles each half of 4 bytes is one host's, which is wrong
- * by less than a millionth. When a host dies, what it added since its last sync. */
+ * Promised: what hosts have added to an element, between whatever syncs, is added up; an element
+ * that nobody changes between two syncs has the same value everywhere, which is never half of one
+ * number and half of another. Lost: of two additions to one element at the same moment on one host,
+ * one; what a sync there brings from other hosts is such an addition, too. A program that is
+ * compiled with -matomics loses none, and adds more slowly. After an EIO what was added
+ * since the last sync has come to the others or is gone. When a host dies, what it added since
+ * its last sync.
+ *
+ * To set an element is to add the difference: two hosts that set it to 1 make it 2. */
 static inline int
 weft_hogwild_open(struct weft_array *array, const char *key, enum weft_type type, uint64_t length)
 {
     if (type != WEFT_FLOAT && type != WEFT_DOUBLE)
         return EINVAL;
-    return weft_array_open(array, key, type, length, WEFT_STATE_WRITE | WEFT_STATE_CREATE);
+    return weft_array_open(array, key, type, length,
+                           WEFT_STATE_WRITE | WEFT_STATE_CREATE | WEFT_STATE_SUM);
 }
+#ifdef __wasm_atomics__
+#define WEFT_HAS_ATOMICS 1
+#else
+#define WEFT_HAS_ATOMICS 0
+#endif
 /* What was written here is pushed, what others have pushed is merged. */
 int weft_hogwild_sync(struct weft_array *array);
-/* Each is one load or store of the processor: never half a number. */
+/* Never half a number. Without -matomics an addition is a load and a store. */
 static inline double
 weft_hogwild_get(const double *item)
 {
@@ -112,9 +125,14 @@ weft_hogwild_get(const double *item)
 static inline void
 weft_hogwild_add(double *item, double value)
 {
-    double sum = weft_hogwild_get(item) + value;
+    double old = weft_hogwild_get(item), sum = old + value;
 
-    __atomic_store(item, &sum, __ATOMIC_RELAXED);
+    if (!WEFT_HAS_ATOMICS) {
+        __atomic_store(item, &sum, __ATOMIC_RELAXED);
+        return;
+    }
+    while (!__atomic_compare_exchange(item, &old, &sum, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        sum = old + value;
 }
 
 /* --------------------------------------------------------------------- dense matrix
@@ -241,7 +259,7 @@ weft_list_append(const char *key, const void *bytes, uint32_t count, uint64_t *i
 }
 /* Those that were ever appended; 0: also where there is none. */
 int weft_list_length(const char *key, uint64_t *length);
-/* One record. ENOENT: not yet. ENOBUFS: more than `room`. */
+/* One record. ENOENT: not yet. EIDRM: it was trimmed. ENOBUFS: more than `room`. */
 int weft_list_get(const char *key, uint64_t index, void *to, uint32_t room, uint32_t *count);
 
 /* ------------------------------------------------------------------------- hash map

@@ -139,9 +139,15 @@ template <typename T> class hogwild_array : public basic_array<T> {
     }
     void add(uint64_t i, T value)
     {
-        T sum = get(i) + value;
+        T *item = this->items() + i, old = get(i), sum = old + value;
 
-        __atomic_store(this->items() + i, &sum, __ATOMIC_RELAXED);
+        if (!WEFT_HAS_ATOMICS) {
+            __atomic_store(item, &sum, __ATOMIC_RELAXED);
+            return;
+        }
+        while (
+            !__atomic_compare_exchange(item, &old, &sum, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+            sum = old + value;
     }
 };
 
@@ -281,7 +287,7 @@ template <typename T> class list : named {
     {
         return weft_list_append(key(), &item, sizeof(item), index);
     }
-    /* ENOENT: not yet; EMSGSIZE: what is there has another size. */
+    /* ENOENT: not yet; EIDRM: it was trimmed; EMSGSIZE: what is there has another size. */
     [[nodiscard]] error get(uint64_t index, T &item) const
     {
         uint32_t count = 0;
