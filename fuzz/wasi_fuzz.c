@@ -5,7 +5,7 @@
  * guest memory is the only memory touched (the sanitizer sees to it), every
  * result is an errno of the specification, nothing blocks (the fuzzer's timeout),
  * and the directory beside is neither read nor changed. It has /dev/weft too, with calls
- * that are over when they are asked about the second time.
+ * that are over when they are asked about the second time, and /state, with few keys.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +23,7 @@
 #include "base/buffer.h"
 #include "files/files.h"
 #include "hostcall/hostcall.h"
+#include "wasi_state.h"
 
 #define MEMORY_BYTES 65536u
 #define CALLS_MAX    64u
@@ -143,11 +144,27 @@ static const char *const paths[] = {
     "call/..",
     "call:0/x",
     "end:1/99999999999999999999",
+    "state",
+    /* of /state; requests */
+    "k",
+    "k/a",
+    "k/a/b",
+    "k/c",
+    "log",
+    "set 1\nkvalue",
+    "cas 1 0\nkvalue",
+    "get 1 0 9\nk",
+    "stat 3\nk/a",
+    "append 3\nlogr",
+    "read 3 0 9 99\nlog",
+    "list 1 0\nk",
+    "lock 1 1 -1\nk",
+    "add 1 0 8 -1\nn",
 };
 
 /* ------------------------------------------------------------ calls that it starts */
 
-enum { HANDLES_MAX = 256, DEVICE_PATHS = 14 };
+enum { HANDLES_MAX = 256, DEVICE_PATHS = 15, STATE_PATHS = 14 };
 static uint8_t asked[HANDLES_MAX]; /* by handle: 0: none; else how often, and one */
 
 static int
@@ -227,7 +244,8 @@ pretend_forget(void *context, uint64_t number, uint64_t handle)
 
 static const struct hostcall_chain_ops pretending = {pretend_start, pretend_poll,   pretend_end,
                                                      pretend_read,  pretend_cancel, pretend_forget};
-static struct hostcall_chain chain = {.ops = &pretending};
+static struct state keys;
+static struct hostcall_chain chain = {.ops = &pretending, .state = &keys};
 
 /* ----------------------------------------------------------------------- the world */
 
@@ -326,6 +344,7 @@ world_open(struct world *world, bool is_read_only)
     diag_init(&diag);
     make_tree();
     (void)memset(asked, 0, sizeof(asked));
+    keys_reset(&keys);
     (void)snprintf(root, sizeof(root), "%s/root", top);
     for (int i = 0; i < 3; i++) {
         ASSERT(pipe2(world->pipes[i], O_CLOEXEC) == 0);
@@ -409,8 +428,12 @@ invoke(struct world *world, const struct faaslet_host_function *function, uint64
                                 .wait = &wait};
     enum faaslet_verdict verdict = function->function(&call);
 
-    if (verdict == FAASLET_CALL_PENDING) {
+    for (int i = 0; i < 4 && verdict == FAASLET_CALL_PENDING; i++) {
         ASSERT(wait.fd_count <= FAASLET_WAIT_FDS_MAX);
+        if (i % 2 == 1 && wait.fd_count == 0) { /* where it waits it may be moved */
+            freeze_and_thaw(world, false);
+            call.process = world->process;
+        }
         verdict = function->function(&call);
     }
     ASSERT(verdict == FAASLET_CALL_DONE || verdict == FAASLET_CALL_PENDING ||
@@ -439,29 +462,49 @@ run_call(struct world *world, struct input *input, uint8_t which)
     invoke(world, function, args);
 }
 
+enum { FIRST_STATE = ARRAY_COUNT(paths) - STATE_PATHS, FIRST_DEVICE = FIRST_STATE - DEVICE_PATHS };
+
 /* Calls that chance seldom makes: a path of the table is opened, with all rights that there
  * are, or some bytes go to a descriptor or come from it. */
 static void
 run_good_call(struct world *world, struct input *input)
 {
-    static const char *const ways[] = {"path_open", "fd_read",   "fd_write", "fd_sync",
-                                       "fd_close",  "path_open", "fd_read"};
+    static const char *const ways[] = {"path_open",  "fd_read",   "fd_write",   "fd_sync",
+                                       "fd_close",   "path_open", "fd_read",    "fd_write",
+                                       "fd_readdir", "fd_pwrite", "path_rename"};
     const char *way = ways[take_byte(input) % ARRAY_COUNT(ways)];
     uint32_t number = 3 + take_byte(input) % 8, at = take_byte(input) % ARRAY_COUNT(paths);
-    const uint32_t vector[] = {8192, take_byte(input) * 4u};
-    uint64_t args[16] = {number, 4000, 1, 4032};
+    const uint32_t vector[] = {32u * at, (uint32_t)strlen(paths[at])};
+    const uint32_t room[] = {8192, take_byte(input) * 4u};
+    bool is_write = strcmp(way, "fd_write") == 0 || strcmp(way, "fd_pwrite") == 0;
+    uint64_t args[16] = {number, 4000, 1, 4032, 4032};
 
     if (strcmp(way, "path_open") == 0) {
-        args[0] = number % 3 == 0 ? 3 : 4;
+        args[0] = 3 + number % 3;
         if (args[0] == 4)
-            at = ARRAY_COUNT(paths) - 1 - at % DEVICE_PATHS;
+            at = FIRST_DEVICE + at % DEVICE_PATHS;
+        if (args[0] == 5)
+            at = FIRST_STATE + at % STATE_PATHS;
         args[1] = 0;
         args[2] = 32u * at;
         args[3] = strlen(paths[at]);
+        args[4] = args[0] == 5 ? room[1] / 4 % 16 : 0;
         args[5] = (UINT64_C(1) << 4) | (number < 9 ? 2 : 0) | (number > 4 ? 64 : 0);
+        args[7] = args[0] == 5 ? number % 2 : 0; /* O_APPEND */
         args[8] = 4032;
+    } else if (strcmp(way, "path_rename") == 0) {
+        at = FIRST_STATE + at % STATE_PATHS;
+        args[0] = args[3] = 5;
+        args[1] = args[4] = 32u * at;
+        args[2] = args[5] = strlen(paths[at]);
+        args[4] = 32u * (FIRST_STATE + number % 4);
+        args[5] = strlen(paths[FIRST_STATE + number % 4]);
+    } else if (strcmp(way, "fd_readdir") == 0) {
+        args[1] = 8192;
+        args[2] = room[1];
+        args[3] = at % 8;
     }
-    (void)memcpy(world->memory + 4000, vector, sizeof(vector));
+    (void)memcpy(world->memory + 4000, is_write && number % 4 != 0 ? vector : room, sizeof(room));
     invoke(world, find("wasi_snapshot_preview1", way), args);
 }
 

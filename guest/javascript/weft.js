@@ -107,12 +107,16 @@ function readAll(fd, what) {
 
 function withFile(path, mode, use) {
     const fd = check(__weft_open(path, mode), path);
+    let answer;
 
     try {
-        return use(fd);
-    } finally {
+        answer = use(fd);
+    } catch (error) {
         __weft_close(fd);
+        throw error;
     }
+    check(__weft_close(fd), path); // what was written to /state is saved here
+    return answer;
 }
 
 // A file as a Uint8Array; data (as a result may be) into a file, or at its end.
@@ -334,6 +338,163 @@ export function gather(calls, { returnErrors = false } = {}) {
         take();
     return results;
 }
+
+// ----------------------------------------------------------------------------------- state
+
+// What the state of the tenant refuses: errno is WASI's number, code its name.
+export class StateError extends SystemError {
+    constructor(errno, key) {
+        const [code, what] = STATE_ERRORS[errno] ?? ["", "it is refused"];
+
+        super(errno, `${key}: ${what}`);
+        this.name = "StateError";
+        this.code = code;
+    }
+}
+
+const STATE_ERRORS = {
+    [E.ENOENT]: ["ENOENT", "there is no such key"],
+    [E.EAGAIN]: ["EAGAIN", "it has another version, or the lock is taken"],
+    [E.EIO]: ["EIO", "the tier did not answer: it has happened once or not at all"],
+    [E.EINVAL]: ["EINVAL", "no such key, number or part of a value"],
+    [E.ENOSYS]: ["ENOSYS", "there is no state here"],
+    [E.E2BIG]: ["E2BIG", "at most 32 MiB at a time"],
+    19: ["EDQUOT", "more than the tenant may have"],
+    31: ["EISDIR", "it is a log"],
+    37: ["ENAMETOOLONG", "a key has at most 255 bytes"],
+    54: ["ENOTDIR", "it is no log"],
+    72: ["ESTALE", "the lock was lost"],
+    73: ["ETIMEDOUT", "it did not come in time"],
+};
+
+const PART = 8 << 20;
+let talk = -1;
+
+// One request, and its answer: the numbers of its line and the bytes after that
+// (src/hostcall/keys_talk.c).
+function ask(operation, key, numbers = [], data = "") {
+    const name = bytes(key), payload = asBytes(data);
+    const line = bytes([operation, name.length, ...numbers].join(" ") + "\n");
+    const request = new Uint8Array(line.length + name.length + payload.length);
+    const good = (number) => {
+        if (typeof number === "number" && number < 0)
+            throw new StateError(-number, key);
+        return number;
+    };
+
+    if (talk < 0) {
+        talk = __weft_open(DEVICE + "state", "+");
+        good(talk === -E.ENOENT ? -E.ENOSYS : talk); // a run without a cell
+    }
+    request.set(line);
+    request.set(name, line.length);
+    request.set(payload, line.length + name.length);
+    good(__weft_write(talk, request));
+    const answer = readAll(talk, key), end = answer.indexOf(10);
+    const words = text(answer.subarray(0, end < 0 ? 0 : end)).split(" ");
+    return { words, numbers: words.map(number), bytes: answer.slice(end + 1) };
+}
+
+// A BigInt only where it must be one.
+function number(word) {
+    const value = Number(word);
+
+    return Number.isSafeInteger(value) ? value : BigInt(word);
+}
+
+const ns = (seconds) => (seconds === undefined ? -1 : Math.floor(seconds * 1e9));
+
+function addDouble(key, value, offset, size) {
+    const view = new DataView(new ArrayBuffer(8));
+
+    view.setFloat64(0, value);
+    view.setBigUint64(0, BigInt(ask("addf", key, [offset, size, view.getBigUint64(0)]).words[0]));
+    return view.getFloat64(0);
+}
+
+// State that all calls of the tenant share, on all hosts (docs/state.md): values by keys, with
+// versions, and logs of records. Data may be what a result may be; what comes back is a
+// Uint8Array. Large values are also files: readFile("/state/KEY"). Throws StateError.
+export const state = {
+    // All of it, or `count` bytes from an offset; of one version, or EAGAIN.
+    get(key, { offset = 0, count = Infinity } = {}) {
+        const parts = [];
+        let version = null, at = offset, size = 0;
+
+        do {
+            const part = ask("get", key, [at, Math.min(PART, offset + count - at)]);
+
+            if (version !== null && version !== part.words[0])
+                throw new StateError(E.EAGAIN, key);
+            [version] = part.words;
+            size = Math.min(part.numbers[1], offset + count);
+            parts.push(part.bytes);
+            at += part.bytes.length;
+        } while (at < size);
+        if (parts.length === 1)
+            return parts[0];
+        const all = new Uint8Array(at - offset);
+        for (let i = 0, to = 0; i < parts.length; to += parts[i++].length)
+            all.set(parts[i], to);
+        return all;
+    },
+    set: (key, data) => void ask("set", key, [], data),
+    // The new version. EAGAIN: its version is not this (0: there is none).
+    cas: (key, expected, data) => ask("cas", key, [expected], data).numbers[0],
+    // The sum; of a float of 8 bytes with { as: "f64" }, else of an integer. Where there is no
+    // value it is made of `size` zeros (0: ENOENT).
+    add: (key, value = 1, { as = "i64", offset = 0, size = 8 } = {}) =>
+        as === "f64" ? addDouble(key, value, offset, size)
+                     : ask("add", key, [offset, size, value]).numbers[0],
+    // The index of the record; records from an index on, as many as make 1 MiB, or so many.
+    append: (key, data) => ask("append", key, [], data).numbers[0],
+    read(key, index = 0, count = 0) {
+        const { numbers: [, ...lengths], bytes: all } = ask("read", key, [index, count, 1 << 20]);
+        let at = 0;
+
+        return lengths.map((length) => all.slice(at, (at += length)));
+    },
+    trim: (key, before) => void ask("trim", key, [before]),
+    remove: (key) => void ask("remove", key),
+    expire: (key, seconds) => void ask("expire", key, [seconds === undefined ? 0 : ns(seconds)]),
+    stat(key) {
+        const [size, version, lives, isLog, isCurrent] = ask("stat", key).numbers;
+
+        return { size, version, lives: lives ? Number(lives) / 1e9 : null, isLog: isLog === 1,
+                 isCurrent: isCurrent === 1 };
+    },
+    // Keys with this prefix, in order.
+    *list(prefix = "", after = "") {
+        for (;;) {
+            const { numbers: [count], bytes: keys } = ask("list", prefix, [0], after);
+
+            if (count === 0)
+                return;
+            for (after of text(keys).split("\0").slice(0, count))
+                yield after;
+        }
+    },
+    // The version, once it is above this. ETIMEDOUT, or EAGAIN with 0 seconds.
+    watch: (key, above = 0, seconds) => ask("watch", key, [above, ns(seconds)]).numbers[0],
+    // What use() gives, under a lock on all hosts, or among the calls of this host.
+    lock(key, use, { write = true, here = false, seconds } = {}) {
+        const how = (write ? 1 : 0) | (here ? 2 : 0);
+        let answer;
+
+        ask("lock", key, [how, ns(seconds)]);
+        const unlock = () => void ask("unlock", key, [how]);
+        try {
+            answer = use();
+        } catch (error) {
+            unlock();
+            throw error;
+        }
+        if (answer instanceof Promise)
+            return answer.finally(unlock);
+        unlock();
+        return answer;
+    },
+};
 
 // ------------------------------------------------------------- what other runtimes also have
 

@@ -88,34 +88,6 @@ end_done(struct cell *cell, struct task *task)
         task_end(cell, task, &end);
 }
 
-static void
-end_with(struct cell *cell, struct task *task, const struct faaslet_outcome *outcome)
-{
-    struct cell_end end = {.message = outcome->message, .backtrace = ""};
-
-    if (task->save_at != NULL && outcome->kind != FAASLET_KILLED) {
-        save_end_before(cell, task, outcome);
-        return;
-    }
-    switch (outcome->kind) {
-    case FAASLET_DONE:
-        end_done(cell, task);
-        return;
-    case FAASLET_TRAP:
-        end_trapped(cell, task, outcome);
-        return;
-    case FAASLET_EXIT:
-        end.kind = CELL_EXIT;
-        end.exit_code = outcome->exit_code;
-        break;
-    default:
-        end.kind = outcome->limit == FAASLET_LIMIT_KILL ? CELL_CANCELLED : CELL_KILLED;
-        end.limit = outcome->limit;
-        break;
-    }
-    task_end(cell, task, &end);
-}
-
 /* It waits; or, where what it waits for was there already, it is queued again. */
 static void
 wait_for(struct cell *cell, struct task *task, const struct faaslet_wait *wait)
@@ -128,7 +100,8 @@ wait_for(struct cell *cell, struct task *task, const struct faaslet_wait *wait)
     if (is_ready || task->is_woken || task->is_cancelled || wait_until(cell, task, until) != 0) {
         task_queue(cell, task);
     } else {
-        list_append(&cell->waiting, &task->link);
+        if (!task->has_returned) /* else there is no run to be parked */
+            list_append(&cell->waiting, &task->link);
         cell_feed(cell);
     }
     (void)pthread_mutex_unlock(&cell->lock);
@@ -159,6 +132,47 @@ fetch(struct cell *cell, struct task *task, struct faaslet_outcome *outcome)
     } else {
         end_failed(cell, task, err, "a part of state that it touched is not to be had");
     }
+}
+
+/* It has returned: what is to be brought away is, while it waits without a thread. */
+static void
+leave(struct cell *cell, struct task *task)
+{
+    const struct faaslet_wait wait = {.deadline_ns = CLOCK_NEVER_NS};
+
+    task->has_returned = true;
+    if (cell->on_done != NULL && cell->on_done(faaslet_process(task->faaslet)) == -EINPROGRESS)
+        wait_for(cell, task, &wait);
+    else
+        end_done(cell, task);
+}
+
+static void
+end_with(struct cell *cell, struct task *task, const struct faaslet_outcome *outcome)
+{
+    struct cell_end end = {.message = outcome->message, .backtrace = ""};
+
+    if (task->save_at != NULL && outcome->kind != FAASLET_KILLED) {
+        save_end_before(cell, task, outcome);
+        return;
+    }
+    switch (outcome->kind) {
+    case FAASLET_DONE:
+        leave(cell, task);
+        return;
+    case FAASLET_TRAP:
+        end_trapped(cell, task, outcome);
+        return;
+    case FAASLET_EXIT:
+        end.kind = CELL_EXIT;
+        end.exit_code = outcome->exit_code;
+        break;
+    default:
+        end.kind = outcome->limit == FAASLET_LIMIT_KILL ? CELL_CANCELLED : CELL_KILLED;
+        end.limit = outcome->limit;
+        break;
+    }
+    task_end(cell, task, &end);
 }
 
 static int
@@ -250,7 +264,10 @@ serve(struct cell *cell, struct task *task)
             return;
         }
     }
-    run(cell, task);
+    if (task->has_returned)
+        leave(cell, task);
+    else
+        run(cell, task);
 }
 
 static void
@@ -482,6 +499,7 @@ cell_create(const struct cell_config *config, struct cell **out, struct diag *di
     cell->tick_ns = config->tick_ns != 0 ? config->tick_ns : CELL_TICK_NS;
     cell->calls_max = config->calls_max;
     cell->on_absent = config->on_absent;
+    cell->on_done = config->on_done;
     cell->on_attach = config->on_attach;
     cell->watcher_until_ns = CLOCK_NEVER_NS;
     (void)pthread_mutex_init(&cell->lock, NULL);

@@ -42,6 +42,9 @@ typedef int (*cell_absent_fn)(void *process, const struct mem_share *share, uint
 /* A call that goes on has a Faaslet that was thawed: its record maps again what it had mapped.
  * -errno: the call ends as CELL_FAILED. */
 typedef int (*cell_attach_fn)(void *process, struct faaslet *faaslet);
+/* The entry of a call has returned, and this is its record. 0: it is over. -EINPROGRESS: the call
+ * waits, and this is called again when it is woken. Any other error ends it like 0. */
+typedef int (*cell_done_fn)(void *process);
 
 struct cell_config {
     unsigned executors;       /* 0: the cores that this process may use */
@@ -50,6 +53,7 @@ struct cell_config {
     uint32_t calls_max;       /* calls that exist at one time; 0: no limit */
     cell_attach_fn on_attach; /* NULL: nothing is mapped */
     cell_absent_fn on_absent; /* NULL: nothing can be absent */
+    cell_done_fn on_done;     /* NULL: there is nothing to do */
     int epoll, event;         /* both taken, also on failure: an epoll and an eventfd that does not
                                * wait, which a sealed process cannot make; 0: none */
 };

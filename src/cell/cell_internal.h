@@ -48,6 +48,7 @@ struct task {
     bool is_woken;             /* while it was running or being parked */
     _Atomic bool is_cancelled; /* looked at without the lock, too */
     bool is_begun;             /* its entry was invoked */
+    bool has_returned;         /* it has returned, and what it leaves is brought away */
     struct faaslet *faaslet;
     struct faaslet_parked *parked;
     uint64_t begin_ns, deadline_ns;
@@ -108,6 +109,7 @@ struct cell {
     uint32_t slots_max, slots_in_use;
     uint64_t tick_ns;
     cell_absent_fn on_absent;
+    cell_done_fn on_done;
     cell_attach_fn on_attach;
     unsigned idle;
     bool is_waking; /* an idle executor is on its way: it wakes the next where there is more */

@@ -178,10 +178,13 @@ struct world {
     struct cell_function *function;
 };
 
+static cell_done_fn done_used; /* NULL: none */
+
 static void
 world_init(struct world *w, unsigned executors, uint32_t slots)
 {
-    const struct cell_config config = {.executors = executors, .slots_max = slots};
+    const struct cell_config config = {
+        .executors = executors, .slots_max = slots, .on_done = done_used};
     const struct cell_function_config function = {
         .image = image, .faaslet = {.resolve = resolve, .stack_bytes = 64 << 10}};
     struct diag diag = {0};
@@ -315,6 +318,70 @@ test_going_on_after_being_parked_is_no_start(void **state)
     }
     cell_usage(w.cell, &usage);
     assert_int_equal(usage.starts_warm + usage.starts_cold, 2);
+    world_fini(&w);
+}
+
+static _Atomic unsigned leaves;
+static _Atomic bool may_leave;
+
+static int
+on_done(void *process)
+{
+    (void)process;
+    (void)atomic_fetch_add(&leaves, 1);
+    return atomic_load(&may_leave) ? 0 : -EINPROGRESS;
+}
+
+static uint64_t
+start_leaving(struct world *w, struct answer *answer)
+{
+    unsigned before = atomic_load(&leaves);
+    uint64_t id;
+
+    answer_init(answer);
+    id = start(w,
+               (struct cell_call){
+                   .entry = "add", .args = (uint64_t[]){1, 2}, .slot_count = 2, .result_slots = 1},
+               answer);
+    while (atomic_load(&leaves) == before)
+        (void)sched_yield();
+    return id;
+}
+
+/* It keeps its slot: there is nothing of it that could be parked. */
+static void
+test_who_has_returned_waits_until_it_may_leave(void **state)
+{
+    struct answer answers[2];
+    struct world w;
+    uint64_t id;
+
+    (void)state;
+    done_used = on_done;
+    world_init(&w, 1, 1);
+    done_used = NULL;
+    id = start_leaving(&w, &answers[0]);
+    answer_init(&answers[1]);
+    (void)start(&w,
+                (struct cell_call){
+                    .entry = "add", .args = (uint64_t[]){3, 4}, .slot_count = 2, .result_slots = 1},
+                &answers[1]);
+    assert_int_equal(cell_wake(w.cell, id), 0); /* too early */
+    while (atomic_load(&leaves) < 2)
+        (void)sched_yield();
+    assert_int_equal(answer_count(&answers[0]) + answer_count(&answers[1]), 0);
+    atomic_store(&may_leave, true);
+    assert_int_equal(cell_wake(w.cell, id), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        answer_wait(&answers[i], 1);
+        assert_int_equal(answers[i].end.kind, CELL_DONE);
+        assert_int_equal(answers[i].result, i == 0 ? 3 : 7);
+    }
+    atomic_store(&may_leave, false);
+    id = start_leaving(&w, &answers[0]);
+    assert_int_equal(cell_cancel(w.cell, id), 0);
+    answer_wait(&answers[0], 1);
+    assert_int_equal(answers[0].end.kind, CELL_CANCELLED);
     world_fini(&w);
 }
 
@@ -743,6 +810,7 @@ main(void)
         cmocka_unit_test(test_many_calls_on_few_slots_all_give_their_results),
         cmocka_unit_test(test_more_calls_wait_than_there_are_slots_and_all_are_woken),
         cmocka_unit_test(test_going_on_after_being_parked_is_no_start),
+        cmocka_unit_test(test_who_has_returned_waits_until_it_may_leave),
         cmocka_unit_test(test_computing_guests_do_not_keep_others_from_running),
         cmocka_unit_test(test_every_end_is_told),
         cmocka_unit_test(test_a_limit_that_is_reached_is_told),

@@ -117,6 +117,7 @@ set_up(struct serve *serve, const Rpc__CellSetup *setup, struct diag *diag)
         .tick_ns = setup->tick_ns,
         .on_absent = serve_state_absent,
         .on_attach = serve_state_attach,
+        .on_done = serve_state_done,
         .epoll = serve->cell_epoll,
         .event = serve->cell_event,
     };

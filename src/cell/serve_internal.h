@@ -192,7 +192,8 @@ void serve_call_fail(struct serve_call *call, int err, const char *message);
 int serve_state_start(struct serve *serve) MUST_CHECK;
 void serve_state_hear(struct serve *serve, const ProtobufCBinaryData *word);
 int serve_state_timeout_ms(const struct serve *serve);
-/* cell_attach_fn, cell_absent_fn. */
+/* cell_done_fn, cell_attach_fn, cell_absent_fn. */
+int serve_state_done(void *process);
 int serve_state_attach(void *process, struct faaslet *faaslet);
 int serve_state_absent(void *process, const struct mem_share *share, uint64_t offset);
 

@@ -111,6 +111,12 @@ serve_state_absent(void *process, const struct mem_share *share, uint64_t offset
 }
 
 int
+serve_state_done(void *process)
+{
+    return hostcall_process_leave(process);
+}
+
+int
 serve_state_attach(void *process, struct faaslet *faaslet)
 {
     return hostcall_process_attach(process, faaslet);

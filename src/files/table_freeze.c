@@ -88,22 +88,33 @@ entry_read(const struct frozen_entry *frozen)
 void
 files_text_freeze(const struct buffer *text, struct buffer *out)
 {
-    size_t first = out->count, room = ROUND_UP(text->count, sizeof(uint64_t));
+    size_t first = out->count, count = text->count, room = ROUND_UP(count, sizeof(uint64_t));
+    const uint8_t *from = text->bytes;
+    uint8_t *to;
 
     buffer_append(out, NULL, room);
-    for (size_t i = 0; out->err == 0 && i < room; i++)
-        out->bytes[first + i] = i < text->count ? (uint8_t)~text->bytes[i] : UINT8_MAX;
+    if (out->err != 0 || room == 0)
+        return;
+    to = out->bytes + first;
+    for (size_t i = 0; i < count; i++)
+        to[i] = (uint8_t)~from[i];
+    for (size_t i = count; i < room; i++)
+        to[i] = UINT8_MAX;
 }
 
 int
 files_text_thaw(const uint8_t *bytes, size_t count, struct buffer *text)
 {
     size_t first = text->count;
+    uint8_t *to;
 
     buffer_append(text, bytes, count);
-    for (size_t i = 0; text->err == 0 && i < count; i++)
-        text->bytes[first + i] = (uint8_t)~text->bytes[first + i];
-    return text->err;
+    if (text->err != 0 || count == 0)
+        return text->err;
+    to = text->bytes + first;
+    for (size_t i = 0; i < count; i++)
+        to[i] = (uint8_t)~bytes[i];
+    return 0;
 }
 
 void

@@ -9,6 +9,7 @@
  *     output:TAG, log:TAG      what it wrote to 1 and 2
  *     result                   written: appended to this call's own result
  *     identity, deadline       read: who it is; the time that it has left
+ *     state                    written: a request; read: its answer (keys_talk.c)
  *
  * (A tag, not the descriptor's number: libraries between a program and WASI may have
  * numbers of their own.)
@@ -36,6 +37,7 @@ static const struct name {
     {"result", DEVICE_RESULT, O_WRONLY},
     {"identity", DEVICE_IDENTITY, O_RDONLY},
     {"deadline", DEVICE_DEADLINE, O_RDONLY},
+    {"state", DEVICE_TALK, O_RDWR},
 };
 
 /* Those after which something is named. */
@@ -130,7 +132,7 @@ split(const char *path, struct parts *out)
 bool
 device_is(const struct files_entry *entry)
 {
-    return entry->kind == FILES_MEMORY && entry->memory >= DEVICE_ROOT;
+    return entry->kind == FILES_MEMORY && entry->memory >= DEVICE_ROOT && !keys_is(entry);
 }
 
 struct device_call *
@@ -369,6 +371,8 @@ device_open(struct hostcall_process *process, const char *path, const struct fil
         return device_stat(path, NULL) == 0 ? -EACCES : -ENOENT;
     if (how->directory || how->exclusive)
         return how->directory ? -ENOTDIR : -EEXIST;
+    if (name != NULL && name->memory == DEVICE_TALK)
+        return keys_enter(process, KEYS_TALK, "", how, number);
     if (name != NULL)
         return enter(process, name->memory, name->access, how, number);
     return parts.about->is_reference ? open_call(process, &parts, how, number)

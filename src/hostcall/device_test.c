@@ -198,7 +198,7 @@ test_the_device_is_a_directory_that_a_libc_finds(void **state)
     assert_int_equal(CALL(guest, "fd_prestat_dir_name", DEVICE, GUEST_BUFFER, 9), 0);
     assert_memory_equal(guest->memory + GUEST_BUFFER, "/dev/weft", 9);
     assert_int_equal(CALL(guest, "fd_prestat_dir_name", DEVICE, GUEST_BUFFER, 8), E_NAMETOOLONG);
-    assert_int_equal(CALL(guest, "fd_prestat_get", DEVICE + 1, GUEST_RESULT), E_BADF);
+    assert_int_equal(CALL(guest, "fd_prestat_get", DEVICE + 2, GUEST_RESULT), E_BADF);
     assert_int_equal(CALL(guest, "fd_fdstat_get", DEVICE, GUEST_RESULT), 0);
     assert_int_equal(guest->memory[GUEST_RESULT], WASI_DIRECTORY);
     assert_int_equal(

@@ -146,7 +146,7 @@ struct hostcall_config {
     uint64_t deadline_ns;               /* as the guest is told; 0: none */
     uint32_t pointer;                   /* the function of its table that it is to run; 0: none */
     const struct hostcall_chain *chain; /* registered, borrowed; NULL: it can start none */
-    bool has_device;                    /* /dev/weft, as the next descriptor after the sockets */
+    bool has_device; /* /dev/weft and /state, as the next descriptors after the sockets */
 };
 
 struct hostcall_process;
@@ -174,6 +174,10 @@ int hostcall_process_attach(struct hostcall_process *process, struct faaslet *fa
  * -EINPROGRESS: the call is woken when it is. Else it is not to be had. */
 int hostcall_process_touch(struct hostcall_process *process, const struct mem_share *share,
                            uint64_t offset) MUST_CHECK;
+
+/* It has returned: files of /state that are open are saved. -EINPROGRESS: the call is woken, and
+ * this is called again. */
+int hostcall_process_leave(struct hostcall_process *process) MUST_CHECK;
 
 /* Whether it can be started from a frozen copy of it in another process: -ENOTSUP, and
  * diag names the descriptor that cannot go there (a pipe, a socket). */

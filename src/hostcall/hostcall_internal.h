@@ -46,6 +46,38 @@ struct hostcall_device {
     uint64_t input_bytes; /* of those that are not started */
 };
 
+/* A file that is open beneath /state, or /dev/weft/state (keys.c). */
+enum keys_kind {
+    KEYS_FREE,
+    KEYS_VALUE,  /* a copy of all of it */
+    KEYS_LARGE,  /* only read, and too large for that */
+    KEYS_LOG,    /* bytes: of records that were not read yet */
+    KEYS_FOLDER, /* bytes: names, each with a letter before and a NUL after */
+    KEYS_TALK,   /* /dev/weft/state; bytes: the answer */
+    KEYS_KIND_COUNT
+};
+
+struct keys_file {
+    uint8_t kind;
+    bool is_dirty; /* the copy is to be saved */
+    bool is_gone;  /* its key was removed: it is not */
+    bool is_whole; /* of KEYS_FOLDER: the last names are there */
+    uint64_t next; /* of KEYS_LOG: the record; of KEYS_FOLDER: the number of the first name; of
+                    * KEYS_LARGE: the size */
+    uint64_t version;
+    uint64_t taken;                      /* of KEYS_LOG, KEYS_TALK: bytes that were read */
+    struct buffer bytes;                 /* owned */
+    char key[STATE_KEY_BYTES_MAX + 2];   /* of KEYS_FOLDER: with its slash, or "" */
+    char after[STATE_KEY_BYTES_MAX + 1]; /* of KEYS_FOLDER: the last key that was seen */
+};
+
+struct hostcall_keys {
+    struct keys_file *files; /* owned; the first is the root */
+    uint32_t count;
+    uint64_t leaving;   /* what is under way when it has returned; 0: nothing */
+    struct buffer made; /* names of directories that hold nothing, each with its NUL */
+};
+
 /* What is left of frozen bytes. */
 struct hostcall_reading {
     const uint8_t *bytes;
@@ -66,6 +98,7 @@ struct hostcall_process {
     uint32_t pointer;
     const struct hostcall_chain *chain; /* registered; NULL: none */
     struct hostcall_device device;
+    struct hostcall_keys keys;
     struct hostcall_map *maps; /* owned */
     uint32_t map_count;
 };
@@ -85,6 +118,11 @@ void state_maps_freeze(const struct hostcall_process *process, struct buffer *ou
 /* Of so many; they are not mapped yet. */
 int state_maps_thaw(struct hostcall_reading *reading, uint64_t count,
                     struct hostcall_process *process) MUST_CHECK;
+
+/* One step of a host call: starts the request, or looks what came of it; scratch[0] is its number.
+ * -EINPROGRESS: the call is to be pending. */
+int state_ask(struct faaslet_call *call, const struct state_request *request,
+              struct state_result *result) MUST_CHECK;
 
 /* The registered one of this number, or NULL. */
 const struct hostcall_chain *chain_find(uint64_t number);
@@ -380,7 +418,14 @@ void wasi_unstable_filestat_from(const struct wasi_filestat *from,
 
 /* Numbers of FILES_MEMORY: up to 2 the standard streams; from DEVICE_CALLS on
  * DEVICE_STREAMS for each call, enum device_stream. */
-enum { DEVICE_ROOT = 16, DEVICE_RESULT, DEVICE_IDENTITY, DEVICE_DEADLINE, DEVICE_CALLS = 32 };
+enum {
+    DEVICE_ROOT = 16,
+    DEVICE_RESULT,
+    DEVICE_IDENTITY,
+    DEVICE_DEADLINE,
+    DEVICE_TALK, /* "state": a record of /state when it is open */
+    DEVICE_CALLS = 32
+};
 enum device_stream {
     DEVICE_STREAM_CALL,
     DEVICE_STREAM_END,
@@ -415,6 +460,88 @@ enum faaslet_verdict device_sync(struct faaslet_call *call, const struct files_e
 void device_freeze(const struct hostcall_device *device, struct buffer *out);
 int device_thaw(struct hostcall_reading *reading, uint64_t count,
                 struct hostcall_device *device) MUST_CHECK;
+
+/* ------------------------------------------------------------------------ /state */
+
+#define KEYS_PATH       "/state"
+#define KEYS_COPY_BYTES (1u << 20)  /* what is only read is copied up to so much */
+#define KEYS_BYTES_MAX  (32u << 20) /* of all copies of a process */
+#define KEYS_TALK_BYTES (32u << 20) /* of one request */
+
+/* Numbers of FILES_MEMORY, after those of the device: the root, then other records. */
+#define KEYS_ROOT (1u << 20)
+
+bool keys_is(const struct files_entry *entry);
+struct keys_file *keys_file_of(const struct hostcall_process *process,
+                               const struct files_entry *entry);
+/* How many bytes there may be besides those of all copies. */
+uint64_t keys_room(const struct hostcall_process *process);
+
+/* The directory, at the lowest free number. */
+int keys_add(struct hostcall_process *process) MUST_CHECK;
+/* At the lowest free number. */
+int keys_enter(struct hostcall_process *process, enum keys_kind kind, const char *key,
+               const struct files_open *how, uint32_t *number) MUST_CHECK;
+void keys_file_free(struct keys_file *file);
+void keys_fini(struct hostcall_keys *keys);
+void keys_freeze(const struct hostcall_keys *keys, struct buffer *out);
+int keys_thaw(struct hostcall_reading *reading, uint64_t count, uint64_t made_bytes,
+              struct hostcall_keys *keys) MUST_CHECK;
+
+/* The key that a path beneath an open directory names, without a slash at its end; *is_folder:
+ * it had one, or is the root. -EPERM: it leaves the directory. */
+int keys_resolve(const struct hostcall_process *process, const struct files_entry *directory,
+                 const char *path, char key[STATE_KEY_BYTES_MAX + 1], bool *is_folder) MUST_CHECK;
+/* One that this call has written, not saved and not removed, or NULL. */
+struct keys_file *keys_unsaved(const struct hostcall_process *process, const char *key);
+/* Steps of calls: 0, -errno, or -EINPROGRESS: called again, at the same step. */
+int keys_ask(struct faaslet_call *call, enum state_kind kind, const char *key,
+             struct state_result *result) MUST_CHECK;
+int keys_save(struct faaslet_call *call, struct keys_file *file) MUST_CHECK;
+int keys_is_folder(struct faaslet_call *call, const char *key, bool *is) MUST_CHECK;
+/* What was not saved is saved, of what can be. */
+int keys_save_all(struct faaslet_call *call) MUST_CHECK;
+enum faaslet_verdict keys_done(struct faaslet_call *call, int err);
+uint64_t keys_inode(const char *key);
+void keys_stat_of(mode_t mode, const char *key, uint64_t size, uint64_t version, struct stat *out);
+
+/* Bodies of host calls. scratch[1] is the step that they are at. */
+int keys_open(struct faaslet_call *call, const struct files_entry *directory, const char *path,
+              const struct files_open *how, uint32_t *number) MUST_CHECK;
+int keys_path_stat(struct faaslet_call *call, const struct files_entry *directory, const char *path,
+                   struct stat *out) MUST_CHECK;
+int keys_make_directory(struct faaslet_call *call, const struct files_entry *directory,
+                        const char *path) MUST_CHECK;
+int keys_remove_directory(struct faaslet_call *call, const struct files_entry *directory,
+                          const char *path) MUST_CHECK;
+int keys_unlink(struct faaslet_call *call, const struct files_entry *directory,
+                const char *path) MUST_CHECK;
+struct keys_names {
+    const struct files_entry *old_directory, *new_directory;
+    const char *old_path, *new_path;
+};
+int keys_rename(struct faaslet_call *call, const struct keys_names *names) MUST_CHECK;
+
+int keys_read(struct faaslet_call *call, const struct files_entry *entry, uint64_t offset,
+              const struct wasi_buffers *buffers, size_t *done) MUST_CHECK;
+int keys_write(struct faaslet_call *call, const struct files_entry *entry, uint64_t *offset,
+               const struct wasi_buffers *buffers, size_t *done) MUST_CHECK;
+int keys_seek(struct faaslet_call *call, struct files_entry *entry, int64_t delta, int whence,
+              uint64_t *out) MUST_CHECK;
+int keys_resize(struct faaslet_call *call, const struct files_entry *entry, uint64_t bytes,
+                bool only_grows) MUST_CHECK;
+int keys_file_stat(struct faaslet_call *call, const struct files_entry *entry,
+                   struct stat *out) MUST_CHECK;
+int keys_sync(struct faaslet_call *call, const struct files_entry *entry) MUST_CHECK;
+/* Its descriptor is about to be closed: saves it. Then keys_closed. */
+void keys_closed(struct hostcall_process *process, uint32_t memory);
+int keys_list(struct faaslet_call *call, const struct files_entry *entry, uint64_t cookie,
+              uint32_t bytes) MUST_CHECK;
+/* What keys_list has brought. */
+void keys_visit(const struct hostcall_process *process, const struct files_entry *entry,
+                uint64_t cookie, files_visit_fn visit, void *context);
+int keys_talk(struct faaslet_call *call, struct keys_file *file,
+              const struct wasi_buffers *buffers) MUST_CHECK;
 
 /* ------------------------------------------------------------------ functions */
 

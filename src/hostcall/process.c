@@ -12,7 +12,7 @@
 #define STRINGS_COUNT_MAX (1u << 20)
 #define TEXT_BYTES_MAX    (64u << 20) /* of any text in a frozen record */
 #define NAME_COUNT        3u          /* function, tenant, version */
-#define PROCESS_MAGIC     0x35524c50u /* "PLR5" */
+#define PROCESS_MAGIC     0x36524c50u /* "PLR6" */
 
 struct frozen_process {
     uint64_t magic, arg_count, arg_bytes, env_count, env_bytes;
@@ -20,7 +20,7 @@ struct frozen_process {
     uint64_t stream_bytes[4], input_at;
     uint64_t name_bytes, call, left, chain, pointer; /* left: the deadline, inverted: a time
                                                       * could look like a host address */
-    uint64_t device_calls, maps;
+    uint64_t device_calls, maps, keys, made_bytes;
 };
 
 static int
@@ -122,10 +122,12 @@ open_files(struct hostcall_process *process, const struct hostcall_config *confi
         err = adopt(process, config->sockets[i], diag, "socket", i);
     if (err == 0 && config->has_device)
         err = device_add(process);
+    if (err == 0 && config->has_device)
+        err = keys_add(process);
     for (uint32_t i = 0; i < 3; i++)
         files_table_unskip(files, i);
     files->open_max =
-        config->files_max != 0 && config->has_device ? config->files_max + 1 : config->files_max;
+        config->files_max != 0 && config->has_device ? config->files_max + 2 : config->files_max;
     return err;
 }
 
@@ -181,6 +183,7 @@ hostcall_process_destroy(struct hostcall_process *process)
         return;
     files_table_fini(&process->files);
     device_fini(&process->device);
+    keys_fini(&process->keys);
     state_maps_fini(process);
     buffer_fini(&process->args.bytes);
     buffer_fini(&process->env.bytes);
@@ -199,7 +202,8 @@ hostcall_process_can_move(const struct hostcall_process *process, struct diag *d
     for (uint32_t i = 3; i < files->entry_count; i++) {
         const struct files_entry *entry = files_table_get(files, i);
 
-        if (entry == NULL || entry->root >= 0 || (device_is(entry) && entry->memory < DEVICE_CALLS))
+        if (entry == NULL || entry->root >= 0 || keys_is(entry) ||
+            (device_is(entry) && entry->memory < DEVICE_CALLS))
             continue;
         return diag_set(diag, -ENOTSUP,
                         "descriptor %u is open for what no other process can have (%s)", i,
@@ -235,6 +239,8 @@ process_freeze(void *object, struct buffer *out)
         .pointer = process->pointer,
         .device_calls = process->device.count,
         .maps = process->map_count,
+        .keys = process->keys.count,
+        .made_bytes = process->keys.made.count,
     };
 
     buffer_append(out, &header, sizeof(header));
@@ -244,6 +250,7 @@ process_freeze(void *object, struct buffer *out)
         files_text_freeze(&streams[i], out);
     files_text_freeze(&process->names.bytes, out);
     device_freeze(&process->device, out);
+    keys_freeze(&process->keys, out);
     state_maps_freeze(process, out);
     files_table_freeze(&process->files, out);
     return out->err;
@@ -316,8 +323,14 @@ texts_skip(const struct frozen_process *header, struct hostcall_reading *reading
 }
 
 static bool
-is_known(uint32_t memory, uint32_t calls)
+is_known(const struct hostcall_process *process, uint32_t memory)
 {
+    const struct hostcall_keys *keys = &process->keys;
+    uint32_t calls = process->device.count;
+
+    if (memory >= KEYS_ROOT)
+        return memory - KEYS_ROOT < keys->count &&
+               keys->files[memory - KEYS_ROOT].kind != KEYS_FREE;
     if (memory >= DEVICE_CALLS)
         return (memory - DEVICE_CALLS) / DEVICE_STREAMS < calls;
     return memory <= 2 || (memory >= DEVICE_ROOT && memory <= DEVICE_DEADLINE);
@@ -329,8 +342,7 @@ is_memory_valid(const struct hostcall_process *process)
     const struct files_table *files = &process->files;
 
     for (uint32_t i = 0; i < files->entry_count; i++)
-        if (files->entries[i].kind == FILES_MEMORY &&
-            !is_known(files->entries[i].memory, process->device.count))
+        if (files->entries[i].kind == FILES_MEMORY && !is_known(process, files->entries[i].memory))
             return false;
     return true;
 }
@@ -362,6 +374,8 @@ process_read(const uint8_t *bytes, size_t count, const struct hostcall_process *
     err = fresh != NULL ? texts_skip(&header, &reading) : texts_read(&header, &reading, process);
     if (err == 0)
         err = device_thaw(&reading, header.device_calls, &process->device);
+    if (err == 0)
+        err = keys_thaw(&reading, header.keys, header.made_bytes, &process->keys);
     if (err == 0)
         err = state_maps_thaw(&reading, header.maps, process);
     if (err != 0)

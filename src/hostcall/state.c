@@ -86,23 +86,31 @@ told(int err)
     return err == -EBADF ? -EIO : err; /* it was under way in another place */
 }
 
-static int
-ask(struct asking *asking)
+int
+state_ask(struct faaslet_call *call, const struct state_request *request,
+          struct state_result *result)
 {
-    struct faaslet_call *call = asking->call;
+    const struct hostcall_chain *chain = wasi_process(call)->chain;
     uint64_t op = call->scratch[0];
     int err;
 
+    if (chain == NULL || chain->state == NULL)
+        return -ENOSYS;
     if (op == 0)
-        err = state_start(asking->state, &asking->request, asking->request.owner, &op,
-                          &asking->result);
+        err = state_start(chain->state, request, request->owner, &op, result);
     else
-        err = state_finish(asking->state, op, &asking->result);
+        err = state_finish(chain->state, op, result);
     err = told(err);
     call->scratch[0] = err == -EINPROGRESS ? op : 0;
     call->wait->deadline_ns = CLOCK_NEVER_NS;
     call->wait->fd_count = 0;
     return err;
+}
+
+static int
+ask(struct asking *asking)
+{
+    return state_ask(asking->call, &asking->request, &asking->result);
 }
 
 static enum faaslet_verdict

@@ -198,16 +198,22 @@ wasi_path_read(const struct faaslet_call *call, uint32_t offset, uint32_t bytes,
     (RIGHTS_COMMON | RIGHTS_PATHS | WASI_RIGHT(WASI_FD_READDIR) | WASI_RIGHT(WASI_FD_SYNC) | \
      WASI_RIGHT(WASI_FD_DATASYNC) | WASI_RIGHT(WASI_FD_FILESTAT_SET_TIMES))
 
+static bool
+is_directory(const struct files_entry *entry)
+{
+    return entry->kind == FILES_DIRECTORY || (keys_is(entry) && S_ISDIR(entry->mode));
+}
+
 uint64_t
 wasi_rights_possible(const struct files_entry *entry)
 {
     uint64_t rights;
 
-    if (entry->kind == FILES_DIRECTORY)
+    if (is_directory(entry))
         return RIGHTS_DIRECTORY;
     if (entry->kind == FILES_SOCKET)
         return RIGHTS_SOCKET;
-    if (entry->kind == FILES_REGULAR)
+    if (entry->kind == FILES_REGULAR || (keys_is(entry) && entry->is_own_offset))
         rights = RIGHTS_REGULAR;
     else /* a terminal is known by what it cannot do: seek and tell */
         rights = S_ISCHR(entry->mode) && !entry->is_terminal ? RIGHTS_REGULAR : RIGHTS_STREAM;
@@ -234,11 +240,11 @@ refusal(const struct files_entry *entry, enum wasi_right right)
 {
     bool is_path = (WASI_RIGHT(right) & RIGHTS_PATHS) != 0 || right == WASI_FD_READDIR;
 
-    if (is_path && entry->kind != FILES_DIRECTORY)
+    if (is_path && !is_directory(entry))
         return -ENOTDIR;
     if (right == WASI_SOCK_ACCEPT || right == WASI_SOCK_SHUTDOWN)
         return entry->kind != FILES_SOCKET ? -ENOTSOCK : -HOSTCALL_ENOTCAPABLE;
-    if (entry->kind == FILES_DIRECTORY && (WASI_RIGHT(right) & RIGHTS_DIRECTORY) == 0)
+    if (is_directory(entry) && (WASI_RIGHT(right) & RIGHTS_DIRECTORY) == 0)
         return right == WASI_FD_READ ? -EISDIR : -EBADF;
     return -HOSTCALL_ENOTCAPABLE;
 }

@@ -32,6 +32,8 @@ wasi_fd_advise(struct faaslet_call *call)
 
     if (err == 0 && advice >= ARRAY_COUNT(advices))
         err = -EINVAL;
+    if (err == 0 && keys_is(entry))
+        return wasi_done(call, 0);
     if (err == 0)
         err = files_advise(entry, call->args[1], call->args[2], advices[advice]);
     return wasi_done(call, err);
@@ -43,39 +45,67 @@ wasi_fd_allocate(struct faaslet_call *call)
     int err;
     const struct files_entry *entry = descriptor(call, WASI_FD_ALLOCATE, &err);
 
-    if (err == 0)
+    if (err == 0 && keys_is(entry))
+        err = call->args[2] == 0 || call->args[1] > UINT64_MAX - call->args[2]
+                  ? -EINVAL
+                  : keys_resize(call, entry, call->args[1] + call->args[2], true);
+    else if (err == 0)
         err = files_allocate(entry, call->args[1], call->args[2]);
     return wasi_done(call, err);
 }
 
-/* Of a descriptor of /dev/weft; 0: it is none. */
+/* Of a descriptor of /dev/weft or /state; 0: it is none. */
 static uint32_t
 memory_of(const struct faaslet_call *call, uint32_t number)
 {
     const struct files_entry *entry = files_table_get(files_of(call), number);
 
-    return entry != NULL && device_is(entry) ? entry->memory : 0;
+    return entry != NULL && (device_is(entry) || keys_is(entry)) ? entry->memory : 0;
+}
+
+static void
+closed(const struct faaslet_call *call, uint32_t memory)
+{
+    if (memory >= KEYS_ROOT)
+        keys_closed(wasi_process(call), memory);
+    else
+        device_closed(wasi_process(call), memory);
+}
+
+/* Before it is closed: what was written there is saved. */
+static int
+save(struct faaslet_call *call, uint32_t number)
+{
+    const struct files_entry *entry = files_table_get(files_of(call), number);
+
+    return entry != NULL && keys_is(entry) ? keys_sync(call, entry) : 0;
 }
 
 enum faaslet_verdict
 wasi_fd_close(struct faaslet_call *call)
 {
     uint32_t number = wasi_arg(call, 0), memory = memory_of(call, number);
-    int err = files_table_close(files_of(call), number);
+    int saved = save(call, number), err;
 
+    if (saved == -EINPROGRESS)
+        return FAASLET_CALL_PENDING;
+    err = files_table_close(files_of(call), number);
     if (err == 0)
-        device_closed(wasi_process(call), memory);
-    return wasi_done(call, err);
+        closed(call, memory);
+    return wasi_done(call, err != 0 ? err : saved);
 }
 
 enum faaslet_verdict
 wasi_fd_renumber(struct faaslet_call *call)
 {
     uint32_t from = wasi_arg(call, 0), to = wasi_arg(call, 1), memory = memory_of(call, to);
-    int err = files_table_renumber(files_of(call), from, to);
+    int err = from != to && files_table_get(files_of(call), from) != NULL ? save(call, to) : 0;
 
+    if (err != 0)
+        return keys_done(call, err);
+    err = files_table_renumber(files_of(call), from, to);
     if (err == 0 && from != to)
-        device_closed(wasi_process(call), memory);
+        closed(call, memory);
     return wasi_done(call, err);
 }
 
@@ -87,6 +117,8 @@ wasi_fd_datasync(struct faaslet_call *call)
 
     if (err == 0 && device_is(entry))
         return device_sync(call, entry);
+    if (err == 0 && keys_is(entry))
+        return keys_done(call, keys_sync(call, entry));
     return wasi_done(call, err != 0 ? err : files_sync(entry, true));
 }
 
@@ -98,6 +130,8 @@ wasi_fd_sync(struct faaslet_call *call)
 
     if (err == 0 && device_is(entry))
         return device_sync(call, entry);
+    if (err == 0 && keys_is(entry))
+        return keys_done(call, keys_sync(call, entry));
     return wasi_done(call, err != 0 ? err : files_sync(entry, false));
 }
 
@@ -195,14 +229,14 @@ wasi_unstable_filestat_from(const struct wasi_filestat *from, struct wasi_unstab
 }
 
 static int
-filestat_get(const struct faaslet_call *call, struct wasi_filestat *out)
+filestat_get(struct faaslet_call *call, struct wasi_filestat *out)
 {
     struct stat stat;
     int err;
     const struct files_entry *entry = descriptor(call, WASI_FD_FILESTAT_GET, &err);
 
     if (err == 0)
-        err = files_stat(entry, &stat);
+        err = keys_is(entry) ? keys_file_stat(call, entry, &stat) : files_stat(entry, &stat);
     if (err == 0)
         wasi_filestat_from(&stat, entry->socket_type, out);
     return err;
@@ -218,7 +252,7 @@ wasi_fd_filestat_get(struct faaslet_call *call)
         err = filestat_get(call, &result);
     if (err == 0)
         wasi_store(call, wasi_arg(call, 1), &result, sizeof(result));
-    return wasi_done(call, err);
+    return keys_done(call, err);
 }
 
 enum faaslet_verdict
@@ -234,7 +268,7 @@ wasi_fd_filestat_get_unstable(struct faaslet_call *call)
         wasi_unstable_filestat_from(&filestat, &result);
         wasi_store(call, wasi_arg(call, 1), &result, sizeof(result));
     }
-    return wasi_done(call, err);
+    return keys_done(call, err);
 }
 
 enum faaslet_verdict
@@ -243,7 +277,11 @@ wasi_fd_filestat_set_size(struct faaslet_call *call)
     int err;
     const struct files_entry *entry = descriptor(call, WASI_FD_FILESTAT_SET_SIZE, &err);
 
-    return wasi_done(call, err != 0 ? err : files_resize(entry, call->args[1]));
+    if (err == 0 && keys_is(entry))
+        err = keys_resize(call, entry, call->args[1], false);
+    else if (err == 0)
+        err = files_resize(entry, call->args[1]);
+    return wasi_done(call, err);
 }
 
 static struct timespec
@@ -281,25 +319,32 @@ wasi_fd_filestat_set_times(struct faaslet_call *call)
 
     if (err == 0)
         err = wasi_times(call->args[1], call->args[2], wasi_arg(call, 3), times);
-    if (err == 0)
+    if (err == 0 && !keys_is(entry)) /* a value has none of its own */
         err = files_set_times(entry, times);
     return wasi_done(call, err);
 }
 
 /* ---------------------------------------------------------------------- prestat */
 
-static bool
-is_device_root(const struct files_entry *entry)
+/* Of directories that are in no tree; NULL: it is none. */
+static const char *
+name_of_memory(const struct files_entry *entry)
 {
-    return entry->kind == FILES_MEMORY && entry->memory == DEVICE_ROOT;
+    if (entry->kind != FILES_MEMORY)
+        return NULL;
+    if (entry->memory == DEVICE_ROOT)
+        return DEVICE_PATH;
+    return entry->memory == KEYS_ROOT ? KEYS_PATH : NULL;
 }
 
 static const char *
 name_of(const struct faaslet_call *call, const struct files_entry *entry, uint32_t *bytes)
 {
-    if (is_device_root(entry)) {
-        *bytes = sizeof(DEVICE_PATH) - 1;
-        return DEVICE_PATH;
+    const char *name = name_of_memory(entry);
+
+    if (name != NULL) {
+        *bytes = (uint32_t)strlen(name);
+        return name;
     }
     *bytes = entry->path.bytes;
     return files_table_name(files_of(call), entry->path);
@@ -310,7 +355,7 @@ preopened(const struct faaslet_call *call, int *err)
 {
     const struct files_entry *entry = descriptor(call, WASI_NO_RIGHT, err);
 
-    if (entry != NULL && !entry->is_root && !is_device_root(entry)) {
+    if (entry != NULL && !entry->is_root && name_of_memory(entry) == NULL) {
         *err = -EBADF; /* this is how a libc finds the last of them */
         return NULL;
     }

@@ -55,6 +55,23 @@ wasi_output_count(struct faaslet_call *call, const struct files_entry *entry, si
         wasi_process(call)->output_bytes += bytes;
 }
 
+/* Where no offset is given it is the descriptor's, which goes on. */
+static enum faaslet_verdict
+read_or_write_key(struct faaslet_call *call, struct files_entry *entry,
+                  const struct wasi_buffers *buffers, const uint64_t *at, bool is_write)
+{
+    uint64_t offset = at != NULL ? *at : entry->offset;
+    size_t done = 0;
+    int err = is_write ? keys_write(call, entry, &offset, buffers, &done)
+                       : keys_read(call, entry, offset, buffers, &done);
+
+    if (err == 0 && at == NULL)
+        entry->offset = offset + done;
+    if (err == 0)
+        wasi_store_u32(call, wasi_arg(call, at != NULL ? 4 : 3), (uint32_t)done);
+    return keys_done(call, err);
+}
+
 static enum faaslet_verdict
 read_or_write(struct faaslet_call *call, bool is_write)
 {
@@ -74,6 +91,8 @@ read_or_write(struct faaslet_call *call, bool is_write)
     if (device_is(entry))
         return is_write ? device_write(call, entry, &buffers, result_at)
                         : device_read(call, entry, &buffers, result_at);
+    if (keys_is(entry))
+        return read_or_write_key(call, entry, &buffers, NULL, is_write);
     if (is_write && !wasi_output_allows(call, entry, buffers.total))
         return FAASLET_CALL_LIMIT;
     err = transfer(wasi_process(call), entry, &buffers, is_write, &done);
@@ -110,7 +129,7 @@ read_or_write_at(struct faaslet_call *call, bool is_write)
 {
     uint32_t number = wasi_arg(call, 0), result_at = wasi_arg(call, 4);
     struct wasi_buffers buffers;
-    const struct files_entry *entry;
+    struct files_entry *entry;
     size_t done = 0;
     int err = wasi_check(call, result_at, 4);
 
@@ -121,6 +140,8 @@ read_or_write_at(struct faaslet_call *call, bool is_write)
     entry = wasi_descriptor(call, number, is_write ? WASI_FD_WRITE : WASI_FD_READ, &err);
     if (err == 0)
         entry = wasi_descriptor(call, number, WASI_FD_SEEK, &err);
+    if (err == 0 && keys_is(entry))
+        return read_or_write_key(call, entry, &buffers, &call->args[3], is_write);
     if (err == 0 && is_write && !wasi_output_allows(call, entry, buffers.total))
         return FAASLET_CALL_LIMIT;
     if (err == 0)
@@ -167,7 +188,8 @@ seek(struct faaslet_call *call, const uint8_t whences[3])
                             delta == 0 && whences[whence] == SEEK_CUR ? WASI_FD_TELL : WASI_FD_SEEK,
                             &err);
     if (err == 0)
-        err = files_seek(entry, delta, whences[whence], &offset);
+        err = keys_is(entry) ? keys_seek(call, entry, delta, whences[whence], &offset)
+                             : files_seek(entry, delta, whences[whence], &offset);
     if (err == 0)
         wasi_store_u64(call, result_at, offset);
     return wasi_done(call, err);
@@ -200,7 +222,8 @@ wasi_fd_tell(struct faaslet_call *call)
         return wasi_done(call, err);
     entry = wasi_descriptor(call, wasi_arg(call, 0), WASI_FD_TELL, &err);
     if (err == 0)
-        err = files_seek(entry, 0, SEEK_CUR, &offset);
+        err = keys_is(entry) ? keys_seek(call, entry, 0, SEEK_CUR, &offset)
+                             : files_seek(entry, 0, SEEK_CUR, &offset);
     if (err == 0)
         wasi_store_u64(call, wasi_arg(call, 1), offset);
     return wasi_done(call, err);
@@ -253,9 +276,14 @@ wasi_fd_readdir(struct faaslet_call *call)
     if (err != 0 || listing.at == NULL)
         return wasi_done(call, -EFAULT);
     entry = wasi_descriptor(call, wasi_arg(call, 0), WASI_FD_READDIR, &err);
-    if (err == 0 && bytes != 0)
+    if (err == 0 && bytes != 0 && keys_is(entry)) {
+        err = keys_list(call, entry, call->args[3], bytes);
+        if (err == 0)
+            keys_visit(wasi_process(call), entry, call->args[3], listing_visit, &listing);
+    } else if (err == 0 && bytes != 0) {
         err = files_list(entry, call->args[3], listing_visit, &listing);
+    }
     if (err == 0)
         wasi_store_u32(call, result_at, (uint32_t)listing.used);
-    return wasi_done(call, err);
+    return keys_done(call, err);
 }

@@ -78,13 +78,15 @@ wasi_path_open(struct faaslet_call *call)
         err = place_read(call, 0, 2, WASI_PATH_OPEN, &place);
     if (err == 0)
         err = open_read(call, place.directory, &how);
-    if (err == 0)
+    if (err == 0 && keys_is(place.directory))
+        err = keys_open(call, place.directory, place.path.text, &how, &number);
+    else if (err == 0)
         err = device_is(place.directory)
                   ? device_open(wasi_process(call), place.path.text, &how, &number)
                   : files_path_open(files, wasi_arg(call, 0), place.path.text, &how, &number);
     wasi_note_refusal(call, err);
     if (err != 0)
-        return wasi_done(call, err);
+        return keys_done(call, err);
     entry = files_table_get(files, number);
     entry->rights &= wasi_rights_possible(entry);
     wasi_store_u32(call, wasi_arg(call, 8), number);
@@ -94,7 +96,7 @@ wasi_path_open(struct faaslet_call *call)
 /* --------------------------------------------------------------------- filestat */
 
 static int
-filestat_get(const struct faaslet_call *call, struct wasi_filestat *out)
+filestat_get(struct faaslet_call *call, struct wasi_filestat *out)
 {
     struct place place;
     struct stat stat;
@@ -103,7 +105,9 @@ filestat_get(const struct faaslet_call *call, struct wasi_filestat *out)
 
     if (err == 0)
         err = follow_read(wasi_arg(call, 1), &follow);
-    if (err == 0)
+    if (err == 0 && keys_is(place.directory))
+        err = keys_path_stat(call, place.directory, place.path.text, &stat);
+    else if (err == 0)
         err = device_is(place.directory)
                   ? device_stat(place.path.text, &stat)
                   : files_path_stat(place.directory, place.path.text, follow, &stat);
@@ -122,7 +126,7 @@ wasi_path_filestat_get(struct faaslet_call *call)
         err = filestat_get(call, &result);
     if (err == 0)
         wasi_store(call, wasi_arg(call, 4), &result, sizeof(result));
-    return wasi_done(call, err);
+    return keys_done(call, err);
 }
 
 enum faaslet_verdict
@@ -138,7 +142,7 @@ wasi_path_filestat_get_unstable(struct faaslet_call *call)
         wasi_unstable_filestat_from(&filestat, &result);
         wasi_store(call, wasi_arg(call, 4), &result, sizeof(result));
     }
-    return wasi_done(call, err);
+    return keys_done(call, err);
 }
 
 enum faaslet_verdict
@@ -153,7 +157,7 @@ wasi_path_filestat_set_times(struct faaslet_call *call)
         err = follow_read(wasi_arg(call, 1), &follow);
     if (err == 0)
         err = wasi_times(call->args[4], call->args[5], wasi_arg(call, 6), times);
-    if (err == 0)
+    if (err == 0 && !keys_is(place.directory)) /* a value has none of its own */
         err = files_path_set_times(place.directory, place.path.text, follow, times);
     return wasi_done(call, err);
 }
@@ -167,8 +171,10 @@ wasi_path_create_directory(struct faaslet_call *call)
     int err = place_read(call, 0, 1, WASI_PATH_CREATE_DIRECTORY, &place);
 
     if (err == 0)
-        err = files_path_make_directory(place.directory, place.path.text);
-    return wasi_done(call, err);
+        err = keys_is(place.directory)
+                  ? keys_make_directory(call, place.directory, place.path.text)
+                  : files_path_make_directory(place.directory, place.path.text);
+    return keys_done(call, err);
 }
 
 enum faaslet_verdict
@@ -178,8 +184,10 @@ wasi_path_remove_directory(struct faaslet_call *call)
     int err = place_read(call, 0, 1, WASI_PATH_REMOVE_DIRECTORY, &place);
 
     if (err == 0)
-        err = files_path_remove_directory(place.directory, place.path.text);
-    return wasi_done(call, err);
+        err = keys_is(place.directory)
+                  ? keys_remove_directory(call, place.directory, place.path.text)
+                  : files_path_remove_directory(place.directory, place.path.text);
+    return keys_done(call, err);
 }
 
 enum faaslet_verdict
@@ -189,8 +197,9 @@ wasi_path_unlink_file(struct faaslet_call *call)
     int err = place_read(call, 0, 1, WASI_PATH_UNLINK_FILE, &place);
 
     if (err == 0)
-        err = files_path_unlink(place.directory, place.path.text);
-    return wasi_done(call, err);
+        err = keys_is(place.directory) ? keys_unlink(call, place.directory, place.path.text)
+                                       : files_path_unlink(place.directory, place.path.text);
+    return keys_done(call, err);
 }
 
 enum faaslet_verdict
@@ -206,6 +215,8 @@ wasi_path_link(struct faaslet_call *call)
         err = follow_read(wasi_arg(call, 1), &link.follow);
     if (err != 0)
         return wasi_done(call, err);
+    if (keys_is(old_place.directory) || keys_is(new_place.directory))
+        return wasi_done(call, -EOPNOTSUPP);
     link.old_directory = old_place.directory;
     link.old_path = old_place.path.text;
     link.new_directory = new_place.directory;
@@ -221,10 +232,16 @@ wasi_path_rename(struct faaslet_call *call)
 
     if (err == 0)
         err = place_read(call, 3, 4, WASI_PATH_RENAME_TARGET, &new_place);
-    if (err == 0)
+    if (err == 0 && (keys_is(old_place.directory) || keys_is(new_place.directory))) {
+        const struct keys_names names = {old_place.directory, new_place.directory,
+                                         old_place.path.text, new_place.path.text};
+
+        err = keys_rename(call, &names);
+    } else if (err == 0) {
         err = files_path_rename(old_place.directory, old_place.path.text, new_place.directory,
                                 new_place.path.text);
-    return wasi_done(call, err);
+    }
+    return keys_done(call, err);
 }
 
 enum faaslet_verdict
@@ -236,6 +253,8 @@ wasi_path_symlink(struct faaslet_call *call)
 
     if (err == 0)
         err = place_read(call, 2, 3, WASI_PATH_SYMLINK, &place);
+    if (err == 0 && keys_is(place.directory))
+        err = -EOPNOTSUPP;
     if (err == 0)
         err = files_path_symlink(place.directory, target.text, place.path.text);
     return wasi_done(call, err);
@@ -253,6 +272,8 @@ wasi_path_readlink(struct faaslet_call *call)
     if (err != 0 || target == NULL)
         return wasi_done(call, -EFAULT);
     err = place_read(call, 0, 1, WASI_PATH_READLINK, &place);
+    if (err == 0 && keys_is(place.directory))
+        err = -EINVAL; /* there are no links */
     if (err == 0)
         err = files_path_readlink(place.directory, place.path.text, target, bytes, &done);
     if (err == 0)

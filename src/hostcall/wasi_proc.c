@@ -96,6 +96,8 @@ wasi_sched_yield(struct faaslet_call *call)
 enum faaslet_verdict
 wasi_proc_exit(struct faaslet_call *call)
 {
+    if (keys_save_all(call) == -EINPROGRESS)
+        return FAASLET_CALL_PENDING;
     call->exit_code = (int)wasi_arg(call, 0);
     return FAASLET_CALL_EXIT;
 }
