@@ -30,7 +30,7 @@
 struct asked {
     struct history_call call;
     uint64_t sent, id;
-    bool is_begun, is_lost, is_answered;
+    bool is_lost, is_again, is_answered;
     struct history_op ops[HISTORY_OPS_MAX];
     char host[64];
 };
@@ -92,7 +92,9 @@ fetch(struct crash_client *client, struct asked *asked)
     }
     is_over = answer.status != 0 && answer.status != 202 && answer.status != 503;
     asked->is_lost = is_over && !asked->is_answered;
-    if (asked->is_lost && strstr((const char *)answer.body.bytes, "\"function_lost\"") == NULL)
+    asked->is_again = strcmp((const char *)answer.body.bytes, HISTORY_AGAIN) == 0;
+    if (asked->is_lost && !asked->is_again &&
+        strstr((const char *)answer.body.bytes, "\"function_lost\"") == NULL)
         crash_check(false, "a call of history fails only with its host: %ld %.300s", answer.status,
                     (const char *)answer.body.bytes);
     buffer_fini(&answer.body);
@@ -105,7 +107,6 @@ ask(struct crash_client *client, struct asked *asked)
     uint64_t until_ns = UINT64_MAX;
 
     asked->sent = clock_now_ns();
-    asked->is_begun = true;
     while (asked->id == 0 && !submit(client, asked) && clock_now_ns() < until_ns) {
         if (atomic_load(&history.is_over) && until_ns == UINT64_MAX)
             until_ns = clock_now_ns() + AWAIT_SECONDS * (uint64_t)CLOCK_NS_PER_SECOND;
@@ -175,7 +176,7 @@ struct group {
 };
 
 struct tally {
-    size_t groups, calls, answered, lost, ops, done, unknown, refused;
+    size_t groups, calls, answered, lost, again, ops, done, unknown, refused;
     size_t wrong, tired;
     size_t by_errno[GUEST_ERRNO_MAX];
     char hosts[4][64];
@@ -478,6 +479,7 @@ count_group(struct tally *tally, struct crash_client *client, const struct group
         tally->calls++;
         tally->answered += asked->is_answered;
         tally->lost += !asked->is_answered;
+        tally->again += asked->is_again;
         if (asked->is_answered && c < 2 && group->index < 16)
             note_host(tally, client, asked);
         for (uint32_t i = 0; i < asked->call.ops; i++) {
@@ -497,10 +499,11 @@ count_group(struct tally *tally, struct crash_client *client, const struct group
 static void
 say_tally(const struct tally *tally)
 {
-    crash_say("%zu calls of %zu groups: %zu answered, %zu lost; %zu operations: %zu done, %zu may "
+    crash_say("%zu calls of %zu groups: %zu answered, %zu lost (%zu of them ran again); %zu "
+              "operations: %zu done, %zu may "
               "have happened, %zu refused; %zu registers with too many orders to look at",
-              tally->calls, tally->groups, tally->answered, tally->lost, tally->ops, tally->done,
-              tally->unknown, tally->refused, tally->tired);
+              tally->calls, tally->groups, tally->answered, tally->lost, tally->again, tally->ops,
+              tally->done, tally->unknown, tally->refused, tally->tired);
     for (size_t i = 1; i < GUEST_ERRNO_MAX; i++)
         if (tally->by_errno[i] > 0)
             crash_say("    %zu ended with %zu%s", tally->by_errno[i], i,

@@ -9,6 +9,7 @@
  *   GROUP/reg0, 1 registers that hold the mark of who wrote last
  *   GROUP/locked  a number: read and written under its lock
  *   GROUP/mapped  the same as memory: mapped, pulled and pushed under its lock
+ *   GROUP/call-N  that the call began
  */
 #ifndef WEFT_TESTS_HISTORY_CALL_H
 #define WEFT_TESTS_HISTORY_CALL_H
@@ -17,6 +18,7 @@
 
 #define HISTORY_OPS_MAX 16u
 #define HISTORY_KEY     "%s/%s"
+#define HISTORY_AGAIN   "it ran before" /* the answer of a run that is not the first */
 
 enum history_kind {
     HISTORY_ADD,
