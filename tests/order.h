@@ -56,7 +56,8 @@ order_is_fine(struct event *events, size_t count, bool is_once)
 #define REGISTER_OPS_MAX    256u
 #define REGISTER_STATES_MAX (1u << 18) /* looked at, at most */
 
-/* A value and its version, which every write makes one larger; both are 0 at first. */
+/* A value and its version, which every write makes one larger; both are 0 at first. The first
+ * write's version is not known, but no other has any number. */
 enum register_kind {
     REGISTER_WRITE,  /* of value */
     REGISTER_SWAP,   /* to value, was done: the version was this */
@@ -80,6 +81,7 @@ struct register_state {
 struct register_search {
     const struct register_op *ops;
     size_t count, definite;
+    uint64_t first;              /* the first write's version */
     struct register_state *seen; /* open addressing; version + 1 of none is 0 */
     bool *is_seen;
     size_t seen_count;
@@ -123,18 +125,21 @@ register_note(struct register_search *search, const struct register_state *state
 
 /* What it does to the register; false: it cannot have seen what it saw. */
 static inline bool
-register_apply(struct register_state *state, const struct register_op *op)
+register_apply(const struct register_search *search, struct register_state *state,
+               const struct register_op *op)
 {
+    uint64_t next = state->version == 0 ? search->first : state->version + 1;
+
     switch (op->kind) {
     case REGISTER_SWAP:
         if (!op->is_any && state->version != op->version)
             return false;
         state->value = op->value;
-        state->version++;
+        state->version = next;
         return true;
     case REGISTER_WRITE:
         state->value = op->value;
-        state->version++;
+        state->version = next;
         return true;
     case REGISTER_MISS:
         return state->version != op->version;
@@ -163,7 +168,7 @@ register_go(struct register_search *search, const struct register_state *state, 
 
         if (op->begun > over)
             break;
-        if (register_has(state, i) || !register_apply(&next, op))
+        if (register_has(state, i) || !register_apply(search, &next, op))
             continue;
         next.done[i / 64] |= UINT64_C(1) << i % 64;
         if (register_note(search, &next) &&
@@ -173,29 +178,52 @@ register_go(struct register_search *search, const struct register_state *state, 
     return false;
 }
 
-/* Sorts them. *is_tired: it was given up. */
+/* With this as the first write's version. */
 static inline bool
-register_is_fine(struct register_op *ops, size_t count, bool *is_tired)
+register_try(const struct register_op *ops, size_t count, uint64_t first, bool *is_tired)
 {
-    struct register_search search = {.ops = ops, .count = count};
-    const struct register_state first = {.value = 0};
+    struct register_search search = {.ops = ops, .count = count, .first = first};
+    const struct register_state empty = {.value = 0};
     bool is_fine;
 
-    *is_tired = count > REGISTER_OPS_MAX;
-    if (*is_tired)
-        return true;
     search.seen = calloc(2 * (size_t)REGISTER_STATES_MAX, sizeof(*search.seen));
     search.is_seen = calloc(2 * (size_t)REGISTER_STATES_MAX, sizeof(*search.is_seen));
     if (search.seen == NULL || search.is_seen == NULL)
         abort();
-    qsort(ops, count, sizeof(ops[0]), register_op_order);
     for (size_t i = 0; i < count; i++)
         search.definite += ops[i].over != UINT64_MAX;
-    is_fine = register_go(&search, &first, 0) || search.is_tired;
+    is_fine = register_go(&search, &empty, 0);
     *is_tired = search.is_tired;
     free(search.seen);
     free(search.is_seen);
     return is_fine;
+}
+
+/* Sorts them. *is_tired: it was given up, and nothing is known. */
+static inline bool
+register_is_fine(struct register_op *ops, size_t count, bool *is_tired)
+{
+    uint64_t least = UINT64_MAX, writes = 1;
+    bool is_fine = false, was_tired = false;
+
+    *is_tired = count > REGISTER_OPS_MAX;
+    if (*is_tired)
+        return true;
+    qsort(ops, count, sizeof(ops[0]), register_op_order);
+    for (size_t i = 0; i < count; i++) {
+        writes += ops[i].kind == REGISTER_WRITE || ops[i].kind == REGISTER_SWAP;
+        if ((ops[i].kind == REGISTER_VERSION || ops[i].kind == REGISTER_SWAP) && !ops[i].is_any &&
+            ops[i].version > 0 && ops[i].version < least)
+            least = ops[i].version;
+    }
+    if (least == UINT64_MAX) /* nobody saw any */
+        return register_try(ops, count, 1, is_tired) || *is_tired;
+    for (uint64_t back = 0; back < writes && back < least && !is_fine; back++) {
+        is_fine = register_try(ops, count, least - back, is_tired);
+        was_tired = was_tired || *is_tired;
+    }
+    *is_tired = was_tired && !is_fine;
+    return is_fine || was_tired;
 }
 
 #endif

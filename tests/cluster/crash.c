@@ -306,8 +306,10 @@ warm_up(struct crash_cluster *cluster, uint64_t seed)
     for (size_t i = 0; i < CRASH_LOADS; i++)
         loads[i].sleep_ms_max = 100;
     crash_loads_start(loads, cluster, seed + 1000);
+    crash_history_start(cluster, seed + 1000, STEP_US);
     crash_sleep_ms(WARM_MS);
     crash_loads_stop(loads);
+    crash_history_stop();
     crash_verify(loads, "before");
     crash_verify_idle(cluster, IDLE_SECONDS);
     free_loads(loads);

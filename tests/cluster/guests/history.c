@@ -10,11 +10,13 @@
 #include <unistd.h>
 
 #include <weft.h>
-#include <weft/state.h>
+#include <weft/objects.h>
 
 #include "history.h"
 
-#define LOCK_NS INT64_C(20000000000)
+#define LOCK_NS   INT64_C(20000000000)
+#define SHORT_NS  INT64_C(300000000)
+#define INSIDE_US 10000
 
 static struct history_call call;
 static struct history_op ops[HISTORY_OPS_MAX];
@@ -39,7 +41,7 @@ static int
 add(struct history_op *op, const char *key)
 {
     int64_t sum = 0;
-    int err = weft_state_add(key, 0, 1, 8, &sum);
+    int err = weft_counter_add(key, 1, &sum);
 
     op->value = (uint64_t)sum;
     return err;
@@ -126,19 +128,100 @@ register_op(struct history_op *op, uint64_t mark)
 }
 
 static int
+map_op(struct history_op *op, uint64_t mark)
+{
+    const char *entry = op->reg == 0 ? "a" : "b";
+    uint32_t count = 0;
+    char key[64];
+    int err;
+
+    name(key, "map");
+    if (op->kind == HISTORY_TAKE) {
+        err = weft_map_get(key, entry, &op->value, sizeof(op->value), &count);
+        return err == ENOENT ? 0 : err;
+    }
+    if (op->kind == HISTORY_DROP) {
+        err = weft_map_remove(key, entry);
+        op->value = err == 0;
+        return err == ENOENT ? 0 : err;
+    }
+    op->value = mark;
+    return weft_map_put(key, entry, &mark, sizeof(mark));
+}
+
+static int
+queue_op(struct history_op *op, uint64_t mark)
+{
+    struct weft_queue queue;
+    uint32_t count = 0;
+    char key[64];
+    int err;
+
+    name(key, "queue");
+    err = weft_queue_open(&queue, key);
+    if (err != 0)
+        return err;
+    if (op->kind == HISTORY_POP)
+        return weft_queue_pop(&queue, &op->value, sizeof(op->value), &count, SHORT_NS);
+    return weft_queue_push(&queue, &mark, sizeof(mark));
+}
+
+static int
+meet(struct history_op *op, const char *key)
+{
+    int64_t ticket = 0;
+    int err = weft_barrier_come(key, 2, &ticket);
+
+    op->version = (uint64_t)ticket;
+    op->value = err == 0 ? (uint64_t)weft_barrier_pass(key, ticket, SHORT_NS) : 0;
+    return err;
+}
+
+static int
+permit(struct history_op *op, const char *key)
+{
+    int err = weft_semaphore_create(key, 2);
+
+    if (err != 0 && err != EIO)
+        return err;
+    err = weft_semaphore_acquire(key, SHORT_NS);
+    if (err != 0)
+        return err;
+    op->entered = now();
+    (void)usleep(INSIDE_US);
+    op->leaving = now();
+    op->value = (uint64_t)weft_semaphore_release(key);
+    return 0;
+}
+
+static int
 step(struct history_op *op, uint64_t mark)
 {
-    static const char *const names[] = {"count", "log", "locked", "mapped"};
+    static const char *const names[] = {"count", "log",   "locked", "mapped",
+                                        "queue", "queue", "meet",   "permit"};
     char key[64];
 
+    if (op->kind >= HISTORY_PUT)
+        return map_op(op, mark);
     if (op->kind >= HISTORY_SET)
         return register_op(op, mark);
     name(key, names[op->kind]);
-    if (op->kind == HISTORY_ADD)
+    switch (op->kind) {
+    case HISTORY_ADD:
         return add(op, key);
-    if (op->kind == HISTORY_APPEND)
-        return weft_state_append(key, &mark, 8, &op->value);
-    return op->kind == HISTORY_LOCKED ? locked(op, key) : mapped(op, key);
+    case HISTORY_APPEND:
+        return weft_list_append(key, &mark, 8, &op->value);
+    case HISTORY_LOCKED:
+        return locked(op, key);
+    case HISTORY_MAPPED:
+        return mapped(op, key);
+    case HISTORY_MEET:
+        return meet(op, key);
+    case HISTORY_PERMIT:
+        return permit(op, key);
+    default:
+        return queue_op(op, mark);
+    }
 }
 
 /* A call whose planner dies runs again, and who asked hears of the last run only: so there is

@@ -10,6 +10,13 @@
  *   GROUP/locked  a number: read and written under its lock
  *   GROUP/mapped  the same as memory: mapped, pulled and pushed under its lock
  *   GROUP/call-N  that the call began
+ *
+ * And the objects of weft/objects.h: the number is a counter, the log a list, and
+ *
+ *   GROUP/queue   marks that are pushed and popped
+ *   GROUP/meet    a barrier for two
+ *   GROUP/permit  a semaphore of two
+ *   GROUP/map     with entries a and b: registers that can be removed
  */
 #ifndef WEFT_TESTS_HISTORY_CALL_H
 #define WEFT_TESTS_HISTORY_CALL_H
@@ -25,10 +32,17 @@ enum history_kind {
     HISTORY_APPEND,
     HISTORY_LOCKED,
     HISTORY_MAPPED,
-    HISTORY_SET,
+    HISTORY_PUSH,
+    HISTORY_POP,
+    HISTORY_MEET,
+    HISTORY_PERMIT,
+    HISTORY_SET, /* from here on: of registers */
     HISTORY_GET,
     HISTORY_STAT,
     HISTORY_SWAP,
+    HISTORY_PUT, /* from here on: of the map */
+    HISTORY_TAKE,
+    HISTORY_DROP,
     HISTORY_KINDS
 };
 
@@ -39,12 +53,13 @@ struct history_call {
     char group[24];
 };
 
-/* value: add: the sum; append: the index; locked, mapped: what was written; set, swap: the mark;
- * get: the mark that was seen (0: there is no value). version: stat: the version (0: there is
- * none); swap: what it expected. */
+/* value: add: the sum; append: the index; locked, mapped: what was written; set, swap, put: the
+ * mark; pop, get, take: the mark that was seen (0: there is none); meet: what waiting for the
+ * others ended with; drop: whether there was one. version: stat: the version (0: there is none);
+ * swap: what it expected; meet: the ticket. */
 struct history_op {
     uint64_t begun, over;
-    uint64_t entered, leaving; /* locked, mapped: after the lock was had, before the change */
+    uint64_t entered, leaving; /* after a lock or permit was had, before the change or its end */
     uint64_t value, version;
     uint32_t kind, reg;
     int32_t err; /* of errno.h as wasi-libc numbers them */
