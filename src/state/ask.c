@@ -513,11 +513,12 @@ state_leave(struct state *state)
 
 /* -------------------------------------------------------------------------------- lost */
 
-/* What must not be said twice and was said: it has happened once or not at all. */
+/* What must not be said twice and was said has happened once or not at all; what was not said
+ * has not, and its lock is lost. */
 static int
 lost_error(const struct ask *ask)
 {
-    return ask->is == RPC__STATE_ASK__IS_UNLOCK || ask->fence != 0 ? -ESTALE : -EIO;
+    return ask->is == RPC__STATE_ASK__IS_UNLOCK || !ask->is_said ? -ESTALE : -EIO;
 }
 
 static void

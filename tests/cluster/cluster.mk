@@ -5,7 +5,7 @@
 # make check-history    random operations on state from calls on two hosts; nothing is killed
 
 CRASH_ROUNDS := $(if $(findstring file,$(origin ROUNDS))$(findstring undefined,$(origin ROUNDS)),20,$(ROUNDS))
-CRASH        := $(patsubst %,$(B)/obj/tests/cluster/%.c.o,crash cluster process history http load verify network)
+CRASH        := $(patsubst %,$(B)/obj/tests/cluster/%.c.o,crash cluster process history locks http load verify network)
 
 $(B)/test/tests/cluster/crash: $(CRASH) $(B)/libweft.a
 	@mkdir -p $(@D)

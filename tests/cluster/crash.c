@@ -470,6 +470,18 @@ show_logs(const struct crash_cluster *cluster)
 }
 
 static void
+move_locks(struct crash_cluster *cluster, enum crash_kind kind)
+{
+    if (kind == CRASH_PARTITION)
+        crash_lock_moves(cluster, CRASH_CUT);
+    if (kind != CRASH_EMBEDDED)
+        return;
+    crash_lock_moves(cluster, CRASH_STOPPED);
+    crash_lock_moves(cluster, CRASH_KILLED);
+    note_workers(cluster);
+}
+
+static void
 phase(enum crash_kind kind, const char *build, unsigned rounds, uint64_t seed)
 {
     static const char *const titles[] = {
@@ -482,6 +494,7 @@ phase(enum crash_kind kind, const char *build, unsigned rounds, uint64_t seed)
     crash_say("%s", titles[kind]);
     if (crash_check(crash_cluster_open(&cluster, kind, build), "a cluster is up")) {
         note_workers(&cluster);
+        move_locks(&cluster, kind);
         if (kind == CRASH_PARTITION)
             cut_many(&cluster, seed);
         else if (kind == CRASH_QUIET)

@@ -7,6 +7,7 @@
  *   http.c      questions to whichever planner answers
  *   load.c      threads that call, and remember what they were promised
  *   history.c   calls that change state, and whether an order explains all that they saw
+ *   locks.c     locks whose holder's host dies, stands still, is cut off
  *   verify.c    whether the promises were kept; what is left of a cluster that is idle
  *   network.c   workers in networks of their own, that are cut off
  *
@@ -95,7 +96,7 @@ struct crash_cluster {
 enum crash_kind { CRASH_EMBEDDED, CRASH_REMOTE, CRASH_PARTITION, CRASH_QUIET };
 
 /* Starts it and deploys "digest", which is tried again as often as hosts are lost, and
- * "once" and "history", which are not. */
+ * "once", "holder" and "history", which are not. */
 bool crash_cluster_open(struct crash_cluster *cluster, enum crash_kind kind, const char *build);
 /* Ends every process, with -9 what does not end by itself, and removes the folder; true if all
  * ended well. */
@@ -181,6 +182,13 @@ void crash_history_verify(struct crash_cluster *cluster);
 size_t crash_history_lost(void);
 /* Operations that had begun at this moment, were over after it, and done. */
 size_t crash_history_across(uint64_t ns);
+
+/* ---------------------------------------------------------------------------- locks */
+
+enum crash_blow { CRASH_KILLED, CRASH_STOPPED, CRASH_CUT };
+
+/* A call on the first worker has a lock, one on the other waits for it; then this happens. */
+void crash_lock_moves(struct crash_cluster *cluster, enum crash_blow blow);
 
 /* --------------------------------------------------------------------------- verify */
 
