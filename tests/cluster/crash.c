@@ -34,6 +34,8 @@
 #define PARTITIONS   2u
 #define PAUSE_MS     3500u  /* of a worker: longer than a session's lease, shorter than silence */
 #define STEP_US      40000u /* between a call's operations on state */
+#define BRIEF_MS     2800u  /* more than a lease and a tenth, less than silence */
+#define BRIEF_CUTS   4u
 #define QUIET_MS     5000u
 
 static volatile sig_atomic_t is_interrupted;
@@ -399,6 +401,25 @@ cut_off(struct crash_cluster *cluster, unsigned which)
                 "it registers again, the same process");
 }
 
+/* Shorter than silence, so that calls go on: what they did meanwhile is answered. */
+static void
+cut_briefly(struct crash_cluster *cluster, uint64_t seed)
+{
+    crash_history_start(cluster, seed + 2000, STEP_US);
+    for (unsigned i = 0; i < BRIEF_CUTS && !crash_is_interrupted(); i++) {
+        struct crash_process *worker = &cluster->workers[i % CRASH_WORKERS];
+
+        crash_sleep_ms(BRIEF_MS / 2);
+        crash_say("%s is cut off for %u ms", worker->name, BRIEF_MS);
+        crash_check(crash_network_cut(worker->number, true), "its link is down");
+        crash_sleep_ms(BRIEF_MS);
+        crash_check(crash_network_cut(worker->number, false), "its link is up");
+    }
+    crash_sleep_ms(BRIEF_MS);
+    crash_history_stop();
+    crash_history_verify(cluster);
+}
+
 static void
 cut_many(struct crash_cluster *cluster, uint64_t seed)
 {
@@ -470,10 +491,12 @@ show_logs(const struct crash_cluster *cluster)
 }
 
 static void
-move_locks(struct crash_cluster *cluster, enum crash_kind kind)
+move_locks(struct crash_cluster *cluster, enum crash_kind kind, uint64_t seed)
 {
-    if (kind == CRASH_PARTITION)
+    if (kind == CRASH_PARTITION) {
         crash_lock_moves(cluster, CRASH_CUT);
+        cut_briefly(cluster, seed);
+    }
     if (kind != CRASH_EMBEDDED)
         return;
     crash_lock_moves(cluster, CRASH_STOPPED);
@@ -494,7 +517,7 @@ phase(enum crash_kind kind, const char *build, unsigned rounds, uint64_t seed)
     crash_say("%s", titles[kind]);
     if (crash_check(crash_cluster_open(&cluster, kind, build), "a cluster is up")) {
         note_workers(&cluster);
-        move_locks(&cluster, kind);
+        move_locks(&cluster, kind, seed);
         if (kind == CRASH_PARTITION)
             cut_many(&cluster, seed);
         else if (kind == CRASH_QUIET)
