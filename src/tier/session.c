@@ -349,8 +349,10 @@ hear_cancel(struct tier_session *session, const Rpc__StateCancel *cancel)
 
     tier_lock(session->tier);
     op = tier_session_find(session, cancel->number);
-    if (op != NULL)
+    if (op != NULL) {
+        op->is_cancelled = true; /* where it does not wait yet */
         tier_wait_cancel(session->tier, op, -ECANCELED);
+    }
     tier_unlock(session->tier);
     return true;
 }

@@ -113,6 +113,9 @@ typedef void (*tier_answer_fn)(void *context, const Rpc__StateAnswer *answer);
  * as the answer), -EINVAL: the tenant's name. */
 int tier_ask(struct tier *tier, const char *tenant, const Rpc__StateAsk *ask, tier_answer_fn done,
              void *context) MUST_CHECK;
+/* Of a watch with this context that has not been answered: it is, with -ECANCELED, before this
+ * returns or soon after, by done as any. Nothing for an ask that is over, or that does not wait. */
+void tier_ask_cancel(struct tier *tier, const void *context);
 /* All that the tenant has is removed: keys that nobody holds at once, others as by StateRemove. */
 int tier_forget_tenant(struct tier *tier, const char *tenant, struct diag *diag) MUST_CHECK;
 

@@ -174,6 +174,7 @@ struct op {
     struct job job;      /* of a list */
     struct timer timer;  /* of what waits */
     struct op *next_ask; /* of the session's bucket */
+    LIST_ENTRY(op) here; /* nobody's: by context */
     struct key *key;
     struct tenant *tenant;
     struct tier_session *session; /* NULL: nobody's */
@@ -188,6 +189,7 @@ struct op {
     uint32_t count_max, bytes_max;
     bool has_condition, may_create, replaces, hold, is_float, is_write;
     bool is_waiting;               /* for a lock, or something to see */
+    bool is_cancelled;             /* it must not begin to wait */
     bool is_gathering, is_refused; /* refused: its answer comes with its last piece */
     struct run *runs;
     size_t run_count, run_capacity;
@@ -274,6 +276,7 @@ struct tier {
     bool is_sweep_late; /* one of them failed */
     STAILQ_HEAD(, tier_session) unsaid;
     struct words answered; /* of nobody's session */
+    LIST_HEAD(, op) here[TIER_ASK_BUCKETS];
     LIST_HEAD(, tier_session) sessions;
     struct tenant *tenants[TIER_TENANT_BUCKETS];
     struct key *keys[TIER_KEY_BUCKETS];

@@ -123,6 +123,12 @@ expect "ls --json" 0 true jq -e '[.state[] | select(.key == "log" and .kind == "
 expect "put on a condition that does not hold" 2 'version.*0: there is none' \
     "$weft" state put piped/in "$work/state.wasm" --if 0
 expect "put for some time" 0 '^version' "$weft" state put brief "$work/config.json" --lives 1
+expect "a value that goes when it is told to" 0 '^version' "$weft" state put later "$work/config.json"
+expect "expire" 0 '^lives 1 s$' "$weft" state expire later 1
+expect "expire of what is not there" 2 'no such' "$weft" state expire nothing 1
+expect "expire after what is no number" 2 'no number of seconds' "$weft" state expire later soon
+later_gone() { ! "$weft" state get later; }
+expect_soon "it has gone" 20 later_gone
 gone() { ! "$weft" state get brief; }
 expect_soon "it goes by itself" 20 gone
 "$weft" state watch large --count 2 >"$work/watch.out" &
