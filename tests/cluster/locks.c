@@ -14,7 +14,7 @@
 #define ASK_MS       30000u
 #define HOLD_MS      6000u
 #define STILL_MS     3500u
-#define CUT_MS       2800u /* more than a lease and a tenth, less than silence with TCP's patience */
+#define CUT_MS       2800u /* longer than a lease and a tenth, shorter than silence */
 #define LEASE_MS     2000u
 #define MOVED_MS_MAX (LEASE_MS + LEASE_MS / 10 + 2000u) /* and what is slow */
 #define GUEST_ESTALE 72
