@@ -50,8 +50,10 @@ hear_nothing(void *context, const Rpc__StateDown *down)
 static void
 open_session(void)
 {
-    int err = tier_session_open(tier, "any", hear_nothing, NULL, &session);
+    int err;
 
+    atomic_store(&serial, 0);
+    err = tier_session_open(tier, "any", hear_nothing, NULL, &session);
     ASSERT(err == 0);
 }
 
