@@ -320,6 +320,40 @@ put_state(struct gateway *gateway, struct buffer *out)
             usage.bytes_pushed);
 }
 
+struct tenants {
+    struct buffer keys, bytes;
+    unsigned count;
+};
+
+static bool
+add_tenant(void *context, const struct tier_tenant_usage *usage)
+{
+    struct tenants *tenants = context;
+
+    buffer_append_format(&tenants->keys, "weft_state_keys{tenant=\"%s\"} %" PRIu64 "\n",
+                         usage->tenant, usage->keys);
+    buffer_append_format(&tenants->bytes, "weft_state_bytes{tenant=\"%s\"} %" PRIu64 "\n",
+                         usage->tenant, usage->bytes);
+    return ++tenants->count < SERIES_MAX;
+}
+
+/* What tenants have; or one alone. */
+static void
+put_state_tenants(struct gateway *gateway, const char *tenant, struct buffer *out)
+{
+    struct tenants tenants = {.count = 0};
+
+    tier_usage_tenants(gateway->config.tier, tenant, add_tenant, &tenants);
+    put_head(out, "weft_state_keys", "gauge", "Keys of state that a tenant has.");
+    if (tenants.count > 0)
+        buffer_append(out, tenants.keys.bytes, tenants.keys.count);
+    put_head(out, "weft_state_bytes", "gauge", "Bytes of state that a tenant has.");
+    if (tenants.count > 0)
+        buffer_append(out, tenants.bytes.bytes, tenants.bytes.count);
+    buffer_fini(&tenants.keys);
+    buffer_fini(&tenants.bytes);
+}
+
 enum gateway_next
 gateway_metrics_get(struct gateway_request *request)
 {
@@ -331,5 +365,7 @@ gateway_metrics_get(struct gateway_request *request)
         put_cluster(request->gateway, &out);
     if (is_all && request->gateway->config.tier != NULL)
         put_state(request->gateway, &out);
+    if (request->gateway->config.tier != NULL)
+        put_state_tenants(request->gateway, is_all ? NULL : request->tenant, &out);
     return gateway_answer_buffer(request, MHD_HTTP_OK, "text/plain; version=0.0.4", &out);
 }

@@ -753,7 +753,35 @@ test_metrics_count_state_for_who_runs_the_cluster(void **state)
     assert_non_null(strstr((char *)answer.body.bytes, "\nweft_state_appends_total 1\n"));
     assert_non_null(strstr((char *)answer.body.bytes, "# TYPE weft_state_locks gauge\n"));
     testing_send(t, "GET /metrics", NULL, 200, &answer);
-    assert_null(strstr((char *)answer.body.bytes, "weft_state"));
+    assert_null(strstr((char *)answer.body.bytes, "weft_state_pushes"));
+    testing_forget_answer(&answer);
+}
+
+static bool
+has_line(const struct testing_answer *answer, const char *line)
+{
+    return strstr((char *)answer->body.bytes, line) != NULL;
+}
+
+static void
+test_metrics_tell_what_a_tenant_has_to_it_alone(void **state)
+{
+    struct testing *t = *state;
+    struct testing_answer answer = {0};
+
+    testing_send_as(t, t->acme, "PUT /v1/state/k", "0123456789", 200);
+    testing_send_as(t, t->acme, "POST /v1/state/l/append", "rec", 200);
+    testing_send_as(t, t->other, "PUT /v1/state/k", "x", 200);
+    testing_expect(t, &(struct testing_ask){.method = "GET", .path = "/metrics", .token = t->admin},
+                   200, &answer);
+    assert_true(has_line(&answer, "\nweft_state_bytes{tenant=\"acme\"} 13\n"));
+    assert_true(has_line(&answer, "\nweft_state_keys{tenant=\"acme\"} 2\n"));
+    assert_true(has_line(&answer, "\nweft_state_bytes{tenant=\"other\"} 1\n"));
+    testing_send(t, "DELETE /v1/state/k", NULL, 200, &answer);
+    testing_send(t, "GET /metrics", NULL, 200, &answer);
+    assert_true(has_line(&answer, "\nweft_state_bytes{tenant=\"acme\"} 3\n"));
+    assert_true(has_line(&answer, "\nweft_state_keys{tenant=\"acme\"} 1\n"));
+    assert_false(has_line(&answer, "tenant=\"other\""));
     testing_forget_answer(&answer);
 }
 
@@ -774,6 +802,7 @@ static const struct CMUnitTest tests[] = {
     TEST(test_what_cannot_be_added_is_refused),
     TEST(test_how_long_it_lives_is_changed_alone),
     TEST(test_who_goes_away_is_not_watched_for),
+    TEST(test_metrics_tell_what_a_tenant_has_to_it_alone),
     TEST(test_those_who_watch_hold_no_thread_and_are_told),
     TEST(test_a_watch_tells_what_is_there_what_comes_and_what_goes),
     TEST(test_the_end_of_the_gateway_ends_a_watch),

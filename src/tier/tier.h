@@ -127,4 +127,14 @@ struct tier_usage {
 };
 void tier_usage(struct tier *tier, struct tier_usage *out);
 
+struct tier_tenant_usage {
+    const char *tenant; /* borrowed during the call */
+    uint64_t keys, bytes;
+};
+/* Each tenant that has state, or had some since this tier began; or this one alone. False ends it.
+ * With the tier's lock: the function may not call the tier. */
+void tier_usage_tenants(struct tier *tier, const char *tenant,
+                        bool (*visit)(void *context, const struct tier_tenant_usage *usage),
+                        void *context);
+
 #endif

@@ -165,8 +165,22 @@ http_as "$admin" "and comes again" 200 'small' PUT /v1/tenants/small -d '{}'
 http_as "$admin" "its state has gone with it" 404 '"state_unknown"' GET '/v1/state/a?tenant=small'
 http_as "$admin" "and it for good" 200 'true' DELETE /v1/tenants/small
 http_as "" "without a token" 401 '"token_needed"' GET /v1/state/greeting
+# A guest whose tenant may have no more: a named error (EDQUOT), and nothing has changed.
+records=$(request "$token" GET /v1/state/log/records | sed '$d')
+http_as "$admin" "the tenant may have no more" 200 'main' PUT /v1/tenants/main -d '{"storage_bytes":1}'
+for verb in "append log more" "add over/quota 1" "count over/quota2 1"; do
+    expect "a guest wants more: $verb" 1 ': 19 \(' "$weft" invoke -v state --input "$verb"
+done
+expect "nor may the user" 2 'as many bytes of state as it may' "$weft" state append log more
+same "the log is as it was" "$records" "$(request "$token" GET /v1/state/log/records | sed '$d')"
+http "and there is nothing new" 404 '"state_unknown"' GET /v1/state/over%2Fquota
+http "nor of what was mapped" 404 '"state_unknown"' GET /v1/state/over%2Fquota2
+same "what there is can be written" pushed "$(on "$first" "write greeting Fine")"
+http_as "$admin" "it may again" 200 'main' PUT /v1/tenants/main -d '{}'
+
 request "$admin" GET /metrics | sed '$d' >"$work/metrics"
 expect "state is counted" 0 '^weft_state_pushes_total [1-9]' cat "$work/metrics"
+expect "and what a tenant has" 0 '^weft_state_keys\{tenant="main"\} [1-9]' cat "$work/metrics"
 expect "and the sessions of cells" 0 '^weft_state_sessions [1-9]' cat "$work/metrics"
 
 # ------------------------------------------------------------------------------- a new start
