@@ -777,6 +777,8 @@ test_metrics_tell_what_a_tenant_has_to_it_alone(void **state)
     assert_true(has_line(&answer, "\nweft_state_bytes{tenant=\"acme\"} 13\n"));
     assert_true(has_line(&answer, "\nweft_state_keys{tenant=\"acme\"} 2\n"));
     assert_true(has_line(&answer, "\nweft_state_bytes{tenant=\"other\"} 1\n"));
+    assert_true(has_line(&answer, "\nweft_state_local_entries{tenant=\"acme\"} 0\n"));
+    assert_true(has_line(&answer, "\n# TYPE weft_state_local_hits_total counter\n"));
     testing_send(t, "DELETE /v1/state/k", NULL, 200, &answer);
     testing_send(t, "GET /metrics", NULL, 200, &answer);
     assert_true(has_line(&answer, "\nweft_state_bytes{tenant=\"acme\"} 3\n"));

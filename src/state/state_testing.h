@@ -80,7 +80,8 @@ struct fake {
     TAILQ_HEAD(, fake_value) values;
     uint64_t serial, fence, floor;
     uint64_t pulls, pushes, pushed_bytes, pieces, beats, yields;
-    int fail; /* the next ask */
+    uint64_t hits, entries; /* as beats say: all, the last */
+    int fail;               /* the next ask */
 };
 
 /* -------------------------------------------------------------------------------- words */
@@ -624,6 +625,8 @@ fake_hear_beat(struct fake_cell *cell, const Rpc__StateBeat *beat)
     Rpc__StateHeard heard = RPC__STATE_HEARD__INIT;
 
     cell->fake->beats++;
+    cell->fake->hits += beat->hits;
+    cell->fake->entries = beat->entries;
     heard.number = beat->number;
     down.is_case = RPC__STATE_DOWN__IS_HEARD;
     down.heard = &heard;

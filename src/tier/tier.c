@@ -513,7 +513,8 @@ tier_usage_tenants(struct tier *tier, const char *tenant,
     for (size_t i = 0; i < TIER_TENANT_BUCKETS && goes_on; i++)
         for (const struct tenant *one = tier->tenants[i]; one != NULL && goes_on; one = one->next)
             if (tenant == NULL || strcmp(one->name, tenant) == 0) {
-                const struct tier_tenant_usage usage = {one->name, one->keys, one->bytes};
+                const struct tier_tenant_usage usage = {one->name, one->keys, one->bytes,
+                                                        one->local};
 
                 goes_on = visit(context, &usage);
             }

@@ -127,9 +127,16 @@ struct tier_usage {
 };
 void tier_usage(struct tier *tier, struct tier_usage *out);
 
+/* Of the local tiers of a tenant's cells, as their beats say: what they have now, and what they
+ * have done since this tier began. A cell is believed: it tells of its own tenant alone. */
+struct tier_local {
+    uint64_t entries, bytes;
+    uint64_t hits, pulls, pushes, bytes_pulled, bytes_pushed;
+};
 struct tier_tenant_usage {
     const char *tenant; /* borrowed during the call */
     uint64_t keys, bytes;
+    struct tier_local local;
 };
 /* Each tenant that has state, or had some since this tier began; or this one alone. False ends it.
  * With the tier's lock: the function may not call the tier. */

@@ -97,6 +97,7 @@ struct tenant {
     struct tenant *next;
     uint64_t keys, bytes;
     uint32_t locks, watches;
+    struct tier_local local;
     uint64_t floor;        /* every value that was removed had a lower version, or this */
     uint64_t floor_stored; /* at least the floor of any removal that is in the store */
     char name[];
@@ -215,6 +216,7 @@ struct tier_session {
     bool is_closed, is_alive, is_saying;
     struct words words;
     size_t word_bytes;
+    uint64_t local_entries, local_bytes; /* as its last beat said */
     struct timer lease;
     struct holds holds, taken;
     LIST_HEAD(, lock) locks;

@@ -181,6 +181,9 @@ http_as "$admin" "it may again" 200 'main' PUT /v1/tenants/main -d '{}'
 request "$admin" GET /metrics | sed '$d' >"$work/metrics"
 expect "state is counted" 0 '^weft_state_pushes_total [1-9]' cat "$work/metrics"
 expect "and what a tenant has" 0 '^weft_state_keys\{tenant="main"\} [1-9]' cat "$work/metrics"
+expect "and its cells" 0 '^weft_state_local_pulls_total\{tenant="main"\} [1-9]' cat "$work/metrics"
+expect "which hold something" 0 '^weft_state_local_entries\{tenant="main"\} [1-9]' \
+    cat "$work/metrics"
 expect "and the sessions of cells" 0 '^weft_state_sessions [1-9]' cat "$work/metrics"
 
 # ------------------------------------------------------------------------------- a new start
