@@ -75,7 +75,8 @@ TSAN_TESTS := $(addprefix build/san-thread/test/,mem/mem_share_test mem/mem_byte
                 agent/wrong_test \
                 store/store_dir_test store/store_redis_test \
                 planner/planner_test planner/ledger_test planner/list_test catalog/catalog_test \
-                hosts/hosts_test hosts/run_test hosts/blob_test hosts/chain_test \
+                hosts/hosts_test hosts/run_test hosts/blob_test hosts/chain_test hosts/state_test \
+                worker/state_test agent/state_test \
                 meter/meter_test state/thread_test state/session_test tests/state_tier_test tier/tier_dir_test \
                 gateway/gateway_test gateway/access_test gateway/manage_test gateway/deploy_test \
                 gateway/collect_test \

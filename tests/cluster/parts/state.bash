@@ -165,6 +165,14 @@ http_as "$admin" "and comes again" 200 'small' PUT /v1/tenants/small -d '{}'
 http_as "$admin" "its state has gone with it" 404 '"state_unknown"' GET '/v1/state/a?tenant=small'
 http_as "$admin" "and it for good" 200 'true' DELETE /v1/tenants/small
 http_as "" "without a token" 401 '"token_needed"' GET /v1/state/greeting
+# Mapped bytes that had not come when their value went.
+for host in "$first" "$second"; do
+    expect "a value that goes, on $host" 0 '^version' "$weft" state put vanish "$work/too-large"
+    expect "what is touched then is a named end" 0 'part of state that it touched is not to be had' \
+        on "$host" "vanish vanish"
+    same "its cell goes on" "Fine thanks" "$(on "$host" "show greeting")"
+done
+
 # A guest whose tenant may have no more: a named error (EDQUOT), and nothing has changed.
 records=$(request "$token" GET /v1/state/log/records | sed '$d')
 http_as "$admin" "the tenant may have no more" 200 'main' PUT /v1/tenants/main -d '{"storage_bytes":1}'
