@@ -33,7 +33,6 @@ static int
 setup(void **state)
 {
     (void)state;
-    planner_open(&planner, "test/worker/double");
     planner_open_function(&planner);
     return 0;
 }

@@ -12,14 +12,14 @@ struct scene {
     struct world w;
     struct tier *tier;
     struct agent a;
-    struct asked asked;
+    struct asked asked[2];
 };
 
 static void
-come(struct scene *s, const char *name)
+come(struct scene *s, const char *name, struct asked *asked)
 {
     (void)agent_up(&s->a, &s->w, name, 8);
-    (void)ask(&s->w, &s->asked, "tea", 0);
+    (void)ask(&s->w, asked, "tea", 0);
     (void)agent_first_start(&s->a, NULL);
 }
 
@@ -40,7 +40,7 @@ setup(void **state)
     assert_int_equal(hosts_create(&hosts, &s->w.hosts, NULL), 0);
     (void)world_deploy(&s->w, "shop", "tea", 0);
     world_tenant(&s->w, "bakery");
-    come(s, "a");
+    come(s, "a", &s->asked[0]);
     *state = s;
     return 0;
 }
@@ -56,7 +56,8 @@ teardown(void **state)
     s->w.hosts = NULL;
     tier_destroy(s->tier);
     world_fini(&s->w);
-    asked_fini(&s->asked);
+    asked_fini(&s->asked[0]);
+    asked_fini(&s->asked[1]);
     free(s);
     return 0;
 }
@@ -319,8 +320,7 @@ test_a_connection_that_breaks_ends_its_sessions_and_only_their_leases_their_lock
     agent_hang_up(&s->a);
     await_sessions(s, 0);
     assert_int_equal(usage(s).locks, 1);
-    asked_fini(&s->asked);
-    come(s, "b");
+    come(s, "b", &s->asked[1]);
     SAY(s, .session = 1, .tenant = "shop");
     expect_welcome(s, 1);
     say_lock(s, 1);
