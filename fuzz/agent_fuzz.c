@@ -121,20 +121,13 @@ come_any(struct words *words)
 static void
 say_word(struct words *words)
 {
-    struct buffer packed = {0};
-
-    words_message(words, &rpc__host_down__descriptor, &packed);
-    send_bytes(packed.bytes, packed.count);
-    buffer_fini(&packed);
+    words_say(words, &rpc__host_down__descriptor, send_bytes);
 }
 
 static void
 say_any(struct words *words)
 {
-    size_t count;
-    const uint8_t *bytes = words_bytes(words, &count);
-
-    send_bytes(bytes, count);
+    words_say_any(words, send_bytes);
 }
 
 /* Well formed: so that there is something to be wrong about. */

@@ -2,10 +2,11 @@
 #
 # make fuzz-hosts      any words of a worker -> a planner with calls, for FUZZ_SECONDS (30)
 # make fuzz-agent      any words of a planner -> a worker with cells that are doubles
+# make fuzz-state      any words of a cell -> a tier with its store; any of a tier -> a local tier
 
 FUZZ_SECONDS    ?= 30
-FUZZ_HOST_ENDS  := hosts agent
-FUZZ_HOST_ROOMS := base net rpc store catalog planner tier jail worker hosts agent
+FUZZ_HOST_ENDS  := hosts agent state
+FUZZ_HOST_ROOMS := base net rpc store catalog planner tier jail worker hosts agent state mem
 FUZZ_HOST_FILES := fuzz/words.c $(filter-out %_test.c,$(wildcard $(FUZZ_HOST_ROOMS:%=src/%/*.c)))
 
 # As much of it as the other builds: objects, for one file has often changed.

@@ -153,20 +153,13 @@ say_bytes(const void *bytes, size_t count)
 static void
 say_word(struct words *words)
 {
-    struct buffer packed = {0};
-
-    words_message(words, &rpc__host_up__descriptor, &packed);
-    say_bytes(packed.bytes, packed.count);
-    buffer_fini(&packed);
+    words_say(words, &rpc__host_up__descriptor, say_bytes);
 }
 
 static void
 say_any(struct words *words)
 {
-    size_t count;
-    const uint8_t *bytes = words_bytes(words, &count);
-
-    say_bytes(bytes, count);
+    words_say_any(words, say_bytes);
 }
 
 /* An end of what runs here, well formed: so more calls come. */

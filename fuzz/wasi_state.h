@@ -287,10 +287,11 @@ state_map_again(struct state *state, const char *key, uint64_t size, uint32_t fl
 }
 
 void
-state_unmap(struct state *state, uint64_t entry)
+state_unmap(struct state *state, uint64_t entry, bool is_writable)
 {
     (void)state;
     (void)entry;
+    (void)is_writable;
 }
 
 int

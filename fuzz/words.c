@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/assert.h"
-
 #define REPEATED_MAX 4u
 #define WIRE_VARINT  0u
 #define WIRE_BYTES   2u
@@ -158,7 +156,8 @@ choose_member(struct words *words, const ProtobufCMessageDescriptor *descriptor)
 void
 words_message(struct words *words, const ProtobufCMessageDescriptor *descriptor, struct buffer *out)
 {
-    ASSERT(descriptor->n_fields > 0);
+    if (descriptor->n_fields == 0)
+        return;
     if ((descriptor->fields[0].flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0) {
         put_field(words, choose_member(words, descriptor), out);
         return;
@@ -166,4 +165,23 @@ words_message(struct words *words, const ProtobufCMessageDescriptor *descriptor,
     for (unsigned i = 0; i < descriptor->n_fields; i++)
         for (unsigned times = choose_times(words, &descriptor->fields[i]); times > 0; times--)
             put_field(words, &descriptor->fields[i], out);
+}
+
+void
+words_say(struct words *words, const ProtobufCMessageDescriptor *descriptor, words_say_fn say)
+{
+    struct buffer packed = {0};
+
+    words_message(words, descriptor, &packed);
+    say(packed.bytes, packed.count);
+    buffer_fini(&packed);
+}
+
+void
+words_say_any(struct words *words, words_say_fn say)
+{
+    size_t count;
+    const uint8_t *bytes = words_bytes(words, &count);
+
+    say(bytes, count);
 }

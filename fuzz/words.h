@@ -31,4 +31,10 @@ const uint8_t *words_bytes(struct words *words, size_t *count);
 void words_message(struct words *words, const ProtobufCMessageDescriptor *descriptor,
                    struct buffer *out);
 
+/* To the other side. */
+typedef void (*words_say_fn)(const void *bytes, size_t count);
+/* One word of the schema; any bytes. */
+void words_say(struct words *words, const ProtobufCMessageDescriptor *descriptor, words_say_fn say);
+void words_say_any(struct words *words, words_say_fn say);
+
 #endif

@@ -15,7 +15,8 @@ STEP_TIDY     := "tidy=make -s tidy" "tidy-test=make -s tidy-test" "run-tests=to
 STEP_FETCH    := "fetch=tests/programs/fetch" "javascript@300=tests/programs/fetch && make -s javascript"
 STEP_UNITS    := $(TESTS)
 STEP_CLI      := "cli=tests/cli/run $(B)" "examples=tests/examples $(B)"
-STEP_CLUSTER  := "cluster@900=tests/cluster/run $(B)" "state@300=tests/state/run $(B)"
+STEP_CLUSTER  := "cluster@900=tests/cluster/run $(B)" "state@300=tests/state/run $(B)" \
+                 "history@120=make -s check-history"
 STEP_WASI     := "wasi=make -s check-wasi"
 # $(call spec_step,NAME,FLAGS,ENVIRONMENT): skipped, and said, where the tests are not.
 spec_step      = "$1@1200=$(if $(wildcard $(SPEC)/core),$3 make -s spec SPEC=$(SPEC) SPEC_FLAGS=$2,make -s spec SPEC=$(SPEC); exit 77)"
@@ -31,6 +32,7 @@ STEP_FUZZ     := "fuzz-diff@600=make -s fuzz-diff-check" \
                  "fuzz-secret@120=make -s fuzz-secret FUZZ_SECONDS=20" \
                  "fuzz-hosts@120=make -s fuzz-hosts FUZZ_SECONDS=20" \
                  "fuzz-agent@120=make -s fuzz-agent FUZZ_SECONDS=20" \
+                 "fuzz-state@120=make -s fuzz-state FUZZ_SECONDS=20" \
                  "fuzz-store@120=make -s fuzz-store FUZZ_SECONDS=20" \
                  "fuzz-catalog@120=make -s fuzz-catalog FUZZ_SECONDS=20" \
                  "fuzz-gateway@120=make -s fuzz-gateway FUZZ_SECONDS=20"
@@ -73,7 +75,8 @@ TSAN_TESTS := $(addprefix build/san-thread/test/,mem/mem_share_test mem/mem_byte
                 agent/wrong_test \
                 store/store_dir_test store/store_redis_test \
                 planner/planner_test planner/ledger_test planner/list_test catalog/catalog_test \
-                hosts/hosts_test hosts/run_test hosts/blob_test hosts/chain_test \
+                hosts/hosts_test hosts/run_test hosts/blob_test hosts/chain_test hosts/state_test \
+                worker/state_test agent/state_test \
                 meter/meter_test state/thread_test state/session_test tests/state_tier_test tier/tier_dir_test \
                 gateway/gateway_test gateway/access_test gateway/manage_test gateway/deploy_test \
                 gateway/collect_test \

@@ -503,7 +503,7 @@ count_under_lock(void *context)
         }
     mem_slot_destroy(slot);
     mem_share_put(mapping.share);
-    state_unmap(caller->cell->state, mapping.entry);
+    state_unmap(caller->cell->state, mapping.entry, mapping.is_writable);
     return NULL;
 }
 

@@ -27,6 +27,7 @@ static const char help[] =
     "  weft state add KEY N         adds to a number (8 bytes; with a point in it: a float)\n"
     "                               (below zero: weft state add KEY -- -1)\n"
     "  weft state append KEY TEXT   a record at a log's end\n"
+    "  weft state expire KEY N      it is removed after N seconds (0: not by itself)\n"
     "  weft state watch KEY         a line for every change, until it is gone\n"
     "  weft state rm KEY\n\n"
     "  -o FILE          of get: there, not to standard output\n"
@@ -498,6 +499,30 @@ state_append(struct api *api, char **args, int count)
     return tell(api, answer, code, "index");
 }
 
+static int
+state_expire(struct api *api, char **args, int count)
+{
+    json_t *body, *answer;
+    uint64_t lives_s;
+    char *path;
+    int code;
+
+    (void)count;
+    if (!cmd_parse_unsigned(args[1], UINT32_MAX, &lives_s))
+        return cmd_usage("state", "expire: %s is no number of seconds", args[1]);
+    body = json_pack("{s:I}", "lives_s", (json_int_t)lives_s);
+    path = api_path("/v1/state/%s/expire", args[0]);
+    answer = api_ask(api, "POST", path, body, &code);
+    json_decref(body);
+    free(path);
+    if (answer != NULL && !api->is_json)
+        (void)printf(lives_s == 0 ? "lives for ever\n" : "lives %lld s\n",
+                     number_of(answer, "lives_s"));
+    api_print(api, answer);
+    json_decref(answer);
+    return code;
+}
+
 /* ------------------------------------------------------------------------------ watch */
 
 static void
@@ -551,7 +576,7 @@ cmd_state(int argc, char **argv)
     static const struct api_verb verbs[] = {
         {"", 0, 0, state_list},       {"ls", 0, 1, state_list}, {"get", 1, 1, state_get},
         {"put", 2, 2, state_put},     {"add", 2, 2, state_add}, {"append", 2, 2, state_append},
-        {"watch", 1, 1, state_watch}, {"rm", 1, 1, state_rm}};
+        {"watch", 1, 1, state_watch}, {"rm", 1, 1, state_rm},   {"expire", 2, 2, state_expire}};
     const struct cmd_option known[] = {{"o", CMD_TEXT, &options.output, 0},
                                        {"if", CMD_TEXT, &options.condition, 0},
                                        {"lives", CMD_NUMBER, &options.lives_s, UINT32_MAX},

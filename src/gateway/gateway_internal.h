@@ -231,6 +231,8 @@ struct gateway_ticket {
     uint32_t bucket;
     int fd;               /* of the connection */
     gateway_handler wake; /* run when it is taken but by the end of its call */
+    /* Of what is no call: nobody waits for it any more. Or NULL; set before it begins. */
+    void (*cancel)(struct gateway_ticket *ticket);
     char tenant[CATALOG_NAME_BYTES_MAX + 1];
 };
 
@@ -492,6 +494,7 @@ enum gateway_next gateway_state_delete(struct gateway_request *request);
 enum gateway_next gateway_state_add(struct gateway_request *request);
 enum gateway_next gateway_state_append(struct gateway_request *request);
 enum gateway_next gateway_state_records(struct gateway_request *request);
+enum gateway_next gateway_state_expire(struct gateway_request *request);
 enum gateway_next gateway_state_watch(struct gateway_request *request);
 enum gateway_next gateway_invoke_post(struct gateway_request *request);
 enum gateway_next gateway_batch_post(struct gateway_request *request);

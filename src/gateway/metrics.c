@@ -320,6 +320,63 @@ put_state(struct gateway *gateway, struct buffer *out)
             usage.bytes_pushed);
 }
 
+#define LOCAL(field) \
+    (offsetof(struct tier_tenant_usage, local) + offsetof(struct tier_local, field))
+
+static const struct {
+    const char *name, *type, *help;
+    size_t offset;
+} of_tenants[] = {
+    {"weft_state_keys", "gauge", "Keys of state that a tenant has.",
+     offsetof(struct tier_tenant_usage, keys)},
+    {"weft_state_bytes", "gauge", "Bytes of state that a tenant has.",
+     offsetof(struct tier_tenant_usage, bytes)},
+    {"weft_state_local_entries", "gauge", "Values of which its cells have some.", LOCAL(entries)},
+    {"weft_state_local_bytes", "gauge", "Bytes that its cells have of them.", LOCAL(bytes)},
+    {"weft_state_local_hits_total", "counter", "Reads that asked nobody.", LOCAL(hits)},
+    {"weft_state_local_pulls_total", "counter", "Reads of cells that asked.", LOCAL(pulls)},
+    {"weft_state_local_pushes_total", "counter", "Changes by cells.", LOCAL(pushes)},
+    {"weft_state_local_pulled_bytes_total", "counter", "Bytes that cells read.",
+     LOCAL(bytes_pulled)},
+    {"weft_state_local_pushed_bytes_total", "counter", "Bytes that cells changed.",
+     LOCAL(bytes_pushed)},
+};
+
+struct tenants {
+    struct buffer lines[ARRAY_COUNT(of_tenants)];
+    unsigned count;
+};
+
+static bool
+add_tenant(void *context, const struct tier_tenant_usage *usage)
+{
+    struct tenants *tenants = context;
+
+    for (size_t i = 0; i < ARRAY_COUNT(of_tenants); i++) {
+        uint64_t value;
+
+        (void)memcpy(&value, (const char *)usage + of_tenants[i].offset, sizeof(value));
+        buffer_append_format(&tenants->lines[i], "%s{tenant=\"%s\"} %" PRIu64 "\n",
+                             of_tenants[i].name, usage->tenant, value);
+    }
+    return ++tenants->count < SERIES_MAX;
+}
+
+/* What tenants have, and their cells; or one alone. */
+static void
+put_state_tenants(struct gateway *gateway, const char *tenant, struct buffer *out)
+{
+    struct tenants tenants = {.count = 0};
+
+    tier_usage_tenants(gateway->config.tier, tenant, add_tenant, &tenants);
+    for (size_t i = 0; i < ARRAY_COUNT(of_tenants); i++) {
+        put_head(out, of_tenants[i].name, of_tenants[i].type, of_tenants[i].help);
+        if (tenants.count > 0)
+            buffer_append(out, tenants.lines[i].bytes, tenants.lines[i].count);
+        buffer_fini(&tenants.lines[i]);
+    }
+}
+
 enum gateway_next
 gateway_metrics_get(struct gateway_request *request)
 {
@@ -331,5 +388,7 @@ gateway_metrics_get(struct gateway_request *request)
         put_cluster(request->gateway, &out);
     if (is_all && request->gateway->config.tier != NULL)
         put_state(request->gateway, &out);
+    if (request->gateway->config.tier != NULL)
+        put_state_tenants(request->gateway, is_all ? NULL : request->tenant, &out);
     return gateway_answer_buffer(request, MHD_HTTP_OK, "text/plain; version=0.0.4", &out);
 }

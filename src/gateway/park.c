@@ -208,7 +208,9 @@ static void
 cancel(struct gateway *gateway, struct gateway_ticket *list)
 {
     for (struct gateway_ticket *ticket = list; ticket != NULL; ticket = ticket->next)
-        if (!ticket->is_poll)
+        if (ticket->cancel != NULL)
+            ticket->cancel(ticket);
+        else if (!ticket->is_poll)
             (void)!planner_cancel(gateway->config.planner, ticket->tenant, ticket->id);
 }
 

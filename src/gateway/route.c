@@ -50,6 +50,7 @@ const struct gateway_route gateway_routes[] = {
     ROUTE("DELETE", "/v1/state/{key}", TENANT, CHANGE, POOL, NOTHING, state_delete)
     ROUTE("POST", "/v1/state/{key}/add", TENANT, CHANGE, POOL, JSON, state_add)
     ROUTE("POST", "/v1/state/{key}/append", TENANT, CHANGE, POOL, INPUT, state_append)
+    ROUTE("POST", "/v1/state/{key}/expire", TENANT, CHANGE, POOL, JSON, state_expire)
     ROUTE("GET", "/v1/state/{key}/records", TENANT, READ, POOL, NOTHING, state_records)
     ROUTE("GET", "/v1/state/{key}/watch", TENANT, READ, POOL, NOTHING, state_watch)
     ROUTE("POST", "/v1/batch", TENANT, INVOKE, POOL, BATCH, batch_post)

@@ -123,6 +123,9 @@ init_ask(struct gateway_state *state, Rpc__StateAsk__IsCase is)
     case RPC__STATE_ASK__IS_WATCH:
         rpc__state_watch__init(&state->watch);
         break;
+    case RPC__STATE_ASK__IS_EXPIRE:
+        rpc__state_expire__init(&state->expire);
+        break;
     default:
         ASSERT(is == RPC__STATE_ASK__IS_PULL);
         rpc__state_pull__init(&state->pull);
@@ -184,6 +187,13 @@ on_answer(void *context, const Rpc__StateAnswer *answer)
     gateway_ticket_put(ticket);
 }
 
+/* The client has gone, or its time is over: a watch need not wait any longer. */
+static void
+stop_watching(struct gateway_ticket *ticket)
+{
+    tier_ask_cancel(ticket->gateway->config.tier, ticket);
+}
+
 enum gateway_next
 gateway_state_ask(struct gateway_request *request)
 {
@@ -195,6 +205,7 @@ gateway_state_ask(struct gateway_request *request)
 
     if (ticket == NULL)
         return gateway_refuse(request, -ENOMEM, "", NULL);
+    ticket->cancel = stop_watching;
     (void)atomic_fetch_add_explicit(&ticket->references, 1, memory_order_relaxed);
     err = tier_ask(tier, request->tenant, &state->ask, on_answer, ticket);
     if (err == 0) { /* from now on the request is another's */

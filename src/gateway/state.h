@@ -37,6 +37,7 @@ struct gateway_state {
         Rpc__StateRemove remove;
         Rpc__StateList list;
         Rpc__StateWatch watch;
+        Rpc__StateExpire expire;
     };
     Rpc__StateRun run, *runs[1];
     gateway_state_render render;

@@ -154,6 +154,50 @@ gateway_state_records(struct gateway_request *request)
     return gateway_state_ask(request);
 }
 
+/* --------------------------------------------------------------------------- lifetimes */
+
+static enum gateway_next
+render_lives(struct gateway_request *request, const struct gateway_state *state,
+             const Rpc__StateAnswer *answer)
+{
+    uint64_t lives_s = (answer->lives_ns + CLOCK_NS_PER_SECOND - 1) / CLOCK_NS_PER_SECOND;
+    struct buffer out = {0};
+
+    gateway_json_open(&out, NULL, '{');
+    gateway_json_text(&out, "key", state->key);
+    if (answer->lives_ns > 0)
+        gateway_json_number(&out, "lives_s", lives_s);
+    else
+        gateway_json_null(&out, "lives_s");
+    gateway_json_number(&out, "version", answer->version);
+    gateway_json_close(&out, '}');
+    return gateway_answer_json(request, MHD_HTTP_OK, &out);
+}
+
+enum gateway_next
+gateway_state_expire(struct gateway_request *request)
+{
+    struct gateway_state *state = gateway_state_begin(request, RPC__STATE_ASK__IS_EXPIRE);
+    uint64_t lives_s = 0;
+    const struct gateway_field fields[] = {{"lives_s", GATEWAY_NUMBER, true, &lives_s}};
+    json_t *body;
+
+    if (state == NULL)
+        return GATEWAY_ANSWERED;
+    body = gateway_body_fields(request, fields, ARRAY_COUNT(fields));
+    if (body == NULL)
+        return GATEWAY_ANSWERED;
+    json_decref(body);
+    if (lives_s > GATEWAY_STATE_LIVES_S_MAX)
+        return gateway_fail(request, MHD_HTTP_BAD_REQUEST, "field_invalid",
+                            "send {\"lives_s\":60}; 0: it is not removed by itself",
+                            "lives_s is at most %llu",
+                            (unsigned long long)GATEWAY_STATE_LIVES_S_MAX);
+    state->expire.lives_ns = lives_s * CLOCK_NS_PER_SECOND;
+    state->render = render_lives;
+    return gateway_state_ask(request);
+}
+
 /* ------------------------------------------------------------------------------ watch */
 
 static enum gateway_next

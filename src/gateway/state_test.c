@@ -3,7 +3,9 @@
  * State over HTTP: values, conditions, keys, logs, numbers, watches; who sees what, and what
  * is refused.
  */
+#include <arpa/inet.h>
 #include <sched.h>
+#include <sys/socket.h>
 
 #include "gateway/gateway_testing.h"
 
@@ -442,6 +444,36 @@ test_what_cannot_be_added_is_refused(void **state)
     refused(t, "GET /v1/state/w", NULL, NULL, 404, "state_unknown");
 }
 
+/* --------------------------------------------------------------------------- lifetimes */
+
+static void
+test_how_long_it_lives_is_changed_alone(void **state)
+{
+    struct testing *t = *state;
+    struct testing_answer answer = {0};
+    json_int_t version;
+
+    testing_send(t, "PUT /v1/state/v", "bytes", 200, &answer);
+    version = number(answer.json, "version");
+    testing_send(t, "POST /v1/state/v/expire", "{\"lives_s\":1000}", 200, &answer);
+    assert_int_equal(number(answer.json, "lives_s"), 1000);
+    assert_int_equal(number(answer.json, "version"), version);
+    testing_send(t, "HEAD /v1/state/v", NULL, 200, &answer);
+    assert_true(atoi(testing_header(&answer, "Weft-Lives")) > 900);
+    expect_bytes(t, "GET /v1/state/v", "bytes");
+    testing_send(t, "POST /v1/state/v/expire", "{\"lives_s\":0}", 200, &answer);
+    assert_true(json_is_null(json_object_get(answer.json, "lives_s")));
+    testing_send(t, "HEAD /v1/state/v", NULL, 200, &answer);
+    assert_string_equal(testing_header(&answer, "Weft-Lives"), "");
+    testing_send(t, "POST /v1/state/log/append", "r", 200, &answer);
+    testing_send(t, "POST /v1/state/log/expire", "{\"lives_s\":7}", 200, &answer);
+    testing_forget_answer(&answer);
+    refused(t, "POST /v1/state/none/expire", NULL, "{\"lives_s\":7}", 404, "state_unknown");
+    refused(t, "POST /v1/state/v/expire", NULL, "{}", 400, "field_invalid");
+    refused(t, "POST /v1/state/v/expire", NULL, "{\"lives_s\":-1}", 400, "field_invalid");
+    refused(t, "POST /v1/state/v/expire", NULL, "{\"lives_s\":1000000001}", 400, "field_invalid");
+}
+
 /* ----------------------------------------------------------------------------- watches */
 
 struct watcher {
@@ -514,6 +546,38 @@ test_those_who_watch_hold_no_thread_and_are_told(void **state)
     for (unsigned i = 0; i < WATCHERS; i++)
         expect_watch(&watchers[i], "changed", version + 1);
     testing_forget_answer(&answer);
+}
+
+/* A client that goes away in the middle. */
+static int
+connect_to(const struct testing *t)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    unsigned port = 0;
+
+    assert_int_equal(sscanf(t->url, "http://127.0.0.1:%u", &port), 1);
+    address.sin_port = htons((uint16_t)port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    return fd;
+}
+
+static void
+test_who_goes_away_is_not_watched_for(void **state)
+{
+    struct testing *t = *state;
+    char text[512];
+    int fd = connect_to(t);
+
+    (void)snprintf(text, sizeof(text),
+                   "GET /v1/state/nothing/watch?wait_ms=300000 HTTP/1.1\r\nHost: x\r\n"
+                   "Authorization: Bearer %s\r\n\r\n",
+                   t->acme);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    await_waiting(t, 1);
+    assert_int_equal(close(fd), 0);
+    await_waiting(t, 0);
 }
 
 static void
@@ -704,7 +768,37 @@ test_metrics_count_state_for_who_runs_the_cluster(void **state)
     assert_non_null(strstr((char *)answer.body.bytes, "\nweft_state_appends_total 1\n"));
     assert_non_null(strstr((char *)answer.body.bytes, "# TYPE weft_state_locks gauge\n"));
     testing_send(t, "GET /metrics", NULL, 200, &answer);
-    assert_null(strstr((char *)answer.body.bytes, "weft_state"));
+    assert_null(strstr((char *)answer.body.bytes, "weft_state_pushes"));
+    testing_forget_answer(&answer);
+}
+
+static bool
+has_line(const struct testing_answer *answer, const char *line)
+{
+    return strstr((char *)answer->body.bytes, line) != NULL;
+}
+
+static void
+test_metrics_tell_what_a_tenant_has_to_it_alone(void **state)
+{
+    struct testing *t = *state;
+    struct testing_answer answer = {0};
+
+    testing_send_as(t, t->acme, "PUT /v1/state/k", "0123456789", 200);
+    testing_send_as(t, t->acme, "POST /v1/state/l/append", "rec", 200);
+    testing_send_as(t, t->other, "PUT /v1/state/k", "x", 200);
+    testing_expect(t, &(struct testing_ask){.method = "GET", .path = "/metrics", .token = t->admin},
+                   200, &answer);
+    assert_true(has_line(&answer, "\nweft_state_bytes{tenant=\"acme\"} 13\n"));
+    assert_true(has_line(&answer, "\nweft_state_keys{tenant=\"acme\"} 2\n"));
+    assert_true(has_line(&answer, "\nweft_state_bytes{tenant=\"other\"} 1\n"));
+    assert_true(has_line(&answer, "\nweft_state_local_entries{tenant=\"acme\"} 0\n"));
+    assert_true(has_line(&answer, "\n# TYPE weft_state_local_hits_total counter\n"));
+    testing_send(t, "DELETE /v1/state/k", NULL, 200, &answer);
+    testing_send(t, "GET /metrics", NULL, 200, &answer);
+    assert_true(has_line(&answer, "\nweft_state_bytes{tenant=\"acme\"} 3\n"));
+    assert_true(has_line(&answer, "\nweft_state_keys{tenant=\"acme\"} 1\n"));
+    assert_false(has_line(&answer, "tenant=\"other\""));
     testing_forget_answer(&answer);
 }
 
@@ -724,6 +818,9 @@ static const struct CMUnitTest tests[] = {
     TEST(test_a_record_that_is_too_large_is_refused),
     TEST(test_numbers_are_added_to),
     TEST(test_what_cannot_be_added_is_refused),
+    TEST(test_how_long_it_lives_is_changed_alone),
+    TEST(test_who_goes_away_is_not_watched_for),
+    TEST(test_metrics_tell_what_a_tenant_has_to_it_alone),
     TEST(test_those_who_watch_hold_no_thread_and_are_told),
     TEST(test_a_watch_tells_what_is_there_what_comes_and_what_goes),
     TEST(test_the_end_of_the_gateway_ends_a_watch),

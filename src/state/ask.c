@@ -328,6 +328,22 @@ say(struct state *state, const Rpc__StateUp *up)
     (void)pthread_cond_broadcast(&state->quiet);
 }
 
+static void
+tell_usage(struct state *state, Rpc__StateBeat *beat)
+{
+    const struct state_usage *now = &state->usage;
+    struct state_usage *told = &state->usage_told;
+
+    beat->entries = now->entries;
+    beat->bytes = state->bytes;
+    beat->hits = now->hits - told->hits;
+    beat->pulls = now->pulls - told->pulls;
+    beat->pushes = now->pushes - told->pushes;
+    beat->bytes_pulled = now->bytes_pulled - told->bytes_pulled;
+    beat->bytes_pushed = now->bytes_pushed - told->bytes_pushed;
+    *told = *now;
+}
+
 static bool
 say_beat(struct state *state)
 {
@@ -338,6 +354,7 @@ say_beat(struct state *state)
         return false;
     state->is_beat_due = false;
     beat.number = ++state->beat;
+    tell_usage(state, &beat);
     /* The lease counts from before it goes. */
     state->beat_sent_ns[beat.number % STATE_BEATS] = state->now();
     up.is_case = RPC__STATE_UP__IS_BEAT;
@@ -515,11 +532,12 @@ state_leave(struct state *state)
 
 /* -------------------------------------------------------------------------------- lost */
 
-/* What must not be said twice and was said: it has happened once or not at all. */
+/* What must not be said twice and was said has happened once or not at all; what was not said
+ * has not, and its lock is lost. */
 static int
 lost_error(const struct ask *ask)
 {
-    return ask->is == RPC__STATE_ASK__IS_UNLOCK || ask->fence != 0 ? -ESTALE : -EIO;
+    return ask->is == RPC__STATE_ASK__IS_UNLOCK || !ask->is_said ? -ESTALE : -EIO;
 }
 
 static void

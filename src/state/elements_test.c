@@ -415,7 +415,7 @@ test_an_unanswered_addition_under_a_lock_is_not_added_twice(void **state)
     fake_hear(&fake);
     assert_true(global_number(1) == 3);
     fake_break(&fake, &fake.cells[0]);
-    assert_int_equal(state_finish(here, op, &result), -ESTALE);
+    assert_int_equal(state_finish(here, op, &result), -EIO);
     state_call_over(here, 3);
     fake_welcome(&fake.cells[0]);
     fake_run(&fake);

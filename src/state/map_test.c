@@ -66,6 +66,68 @@ global(void)
     return fake_value(&fake, "m")->bytes;
 }
 
+static int
+under_lock(unsigned cell, enum state_kind kind)
+{
+    struct state_request request = {
+        .kind = kind, .key = "m", .owner = 3, .is_write = true, .version = UINT64_MAX};
+
+    return fake_try(&fake, cell, &request);
+}
+
+/* Another call's push, under a lock that it has, does not bring what the first may not write. */
+static void
+check_taken_back(struct fake_guest *one)
+{
+    struct state_result result;
+
+    assert_int_equal(pull(0), 0);
+    assert_int_equal(one->bytes[0], 'B');
+    one->bytes[200] = 'c';
+    assert_int_equal(push(0, &result), 0);
+    assert_int_equal(global()[0], 'B');
+    assert_int_equal(global()[200], 'c');
+}
+
+static void
+test_what_was_written_under_a_lost_lock_is_taken_back(void **state)
+{
+    struct fake_guest one;
+
+    (void)state;
+    fake_put(&fake, "m", NULL, KIB64);
+    map(0, 0, STATE_MAP_WRITE, &one);
+    assert_int_equal(under_lock(0, STATE_LOCK), 0);
+    one.bytes[0] = 'A';
+    fake_value(&fake, "m")->fence += 10; /* it has gone to another, who wrote */
+    fake_value(&fake, "m")->bytes[0] = 'B';
+    fake_value(&fake, "m")->version++;
+    assert_int_equal(under_lock(0, STATE_PUSH), -ESTALE);
+    fake_value(&fake, "m")->fence -= 10;
+    check_taken_back(&one);
+    fake_guest_fini(&one);
+}
+
+static void
+test_so_it_is_when_the_session_was_lost(void **state)
+{
+    struct fake_guest one;
+
+    (void)state;
+    fake_put(&fake, "m", NULL, KIB64);
+    map(0, 0, STATE_MAP_WRITE, &one);
+    assert_int_equal(under_lock(0, STATE_LOCK), 0);
+    one.bytes[0] = 'A';
+    fake_break(&fake, &fake.cells[0]);
+    fake_value(&fake, "m")->bytes[0] = 'B';
+    fake_value(&fake, "m")->version++;
+    fake_welcome(&fake.cells[0]);
+    fake_run(&fake);
+    assert_int_equal(under_lock(0, STATE_PUSH), -ESTALE);
+    check_taken_back(&one);
+    fake_guest_fini(&one);
+}
+
 /* ------------------------------------------------------------------------------- mapping */
 
 static void
@@ -593,6 +655,8 @@ test_every_failure_of_a_mapping_and_a_push_is_told(void **state)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 static const struct CMUnitTest tests[] = {
+    TEST(test_what_was_written_under_a_lost_lock_is_taken_back),
+    TEST(test_so_it_is_when_the_session_was_lost),
     TEST(test_a_value_is_made_mapped_written_and_pushed),
     TEST(test_calls_of_a_cell_see_the_same_memory),
     TEST(test_what_cannot_be_mapped_is_refused),

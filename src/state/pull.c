@@ -226,10 +226,6 @@ entry_wait(struct state *state, struct op *op, const char *key)
 
     if (err != 0)
         return err;
-    if (op->kind == STATE_PUSH)
-        err = lock_fence(state, op->owner, key, &op->fence);
-    if (err != 0)
-        return err;
     op->is_waiting = true;
     TAILQ_INSERT_TAIL(&op->entry->waiting, op, waiting);
     entry_run(state, op->entry);

@@ -220,6 +220,17 @@ say_push(struct state *state, struct op *op, struct ask *ask)
     ask_queue(state, ask);
 }
 
+/* What was written under a lock that is lost must not go with the next push of another call: it
+ * is as it was pulled last, until it is pulled. */
+static void
+take_back(struct entry *entry, const struct ask *ask)
+{
+    for (size_t i = 0; i < ask->run_count; i++)
+        (void)memcpy(mem_share_bytes(entry->share) + ask->runs[i].offset,
+                     entry->base + ask->runs[i].offset, ask->runs[i].count);
+    entry->sequence++;
+}
+
 void
 push_begin(struct state *state, struct op *op)
 {
@@ -233,6 +244,8 @@ push_begin(struct state *state, struct op *op)
         err = find_written(state, op, ask);
     if (err == 0) /* it may have been lost meanwhile */
         err = lock_fence(state, op->owner, entry->key, &op->fence);
+    if (err == -ESTALE)
+        take_back(entry, ask);
     if (err == 0)
         is_over = decide_here(state, op, ask, &err);
     if (is_over) {
@@ -306,6 +319,8 @@ push_heard(struct state *state, struct ask *ask, const Rpc__StateAnswer *answer)
         op->result.version = answer->version;
     } else if (may_be_added(ask, answer)) {
         take_over(entry, op, ask, false);
+    } else if (answer->err == -ESTALE || (answer->err == -EIO && ask->fence != 0)) {
+        take_back(entry, ask);
     }
     end_push(state, op, answer->err);
 }

@@ -366,7 +366,7 @@ struct state {
     pthread_cond_t quiet;
     struct piece *piece; /* owned; of who says */
 
-    struct state_usage usage;
+    struct state_usage usage, usage_told; /* told: with the last beat */
 };
 
 void state_enter(struct state *state);

@@ -54,7 +54,7 @@ struct fake_value {
     char key[STATE_KEY_BYTES_MAX + 1];
     bool is_there;
     uint8_t *bytes;
-    uint64_t size, version;
+    uint64_t size, version, lives_ns;
     bool holds[FAKE_CELLS];
     uint64_t takes[FAKE_CELLS]; /* serials that are not answered */
     struct fake_cell *locker;
@@ -80,7 +80,8 @@ struct fake {
     TAILQ_HEAD(, fake_value) values;
     uint64_t serial, fence, floor;
     uint64_t pulls, pushes, pushed_bytes, pieces, beats, yields;
-    int fail; /* the next ask */
+    uint64_t hits, entries; /* as beats say: all, the last */
+    int fail;               /* the next ask */
 };
 
 /* -------------------------------------------------------------------------------- words */
@@ -431,10 +432,17 @@ fake_stat(struct fake *fake, struct fake_cell *cell, const Rpc__StateAsk *ask)
 {
     struct fake_value *value = fake_value(fake, ask->key);
     Rpc__StateAnswer answer = RPC__STATE_ANSWER__INIT;
+    const struct fake_record *record;
 
+    if (ask->is_case == RPC__STATE_ASK__IS_EXPIRE)
+        value->lives_ns = ask->expire->lives_ns;
     answer.size = value->size;
+    TAILQ_FOREACH(record, &value->records, next)
+    answer.size += record->count;
+    answer.is_log = !TAILQ_EMPTY(&value->records);
+    answer.lives_ns = value->lives_ns;
     answer.version = value->version;
-    answer.err = value->is_there ? 0 : -ENOENT;
+    answer.err = value->is_there || answer.is_log ? 0 : -ENOENT;
     fake_answer(cell, &answer, ask);
 }
 
@@ -621,6 +629,8 @@ fake_hear_beat(struct fake_cell *cell, const Rpc__StateBeat *beat)
     Rpc__StateHeard heard = RPC__STATE_HEARD__INIT;
 
     cell->fake->beats++;
+    cell->fake->hits += beat->hits;
+    cell->fake->entries = beat->entries;
     heard.number = beat->number;
     down.is_case = RPC__STATE_DOWN__IS_HEARD;
     down.heard = &heard;

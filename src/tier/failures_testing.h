@@ -291,6 +291,77 @@ test_what_waits_at_the_end_is_told(void **state)
 }
 
 static void
+watch_here(struct cell *cell, const char *key, uint64_t version)
+{
+    Rpc__StateWatch watch = RPC__STATE_WATCH__INIT;
+    Rpc__StateAsk ask = RPC__STATE_ASK__INIT;
+
+    cell->is_welcome = false;
+    watch.wait_ns = UINT64_MAX;
+    watch.version = version;
+    ask.key = (char *)(uintptr_t)key;
+    ask.is_case = RPC__STATE_ASK__IS_WATCH;
+    ask.watch = &watch;
+    assert_int_equal(tier_ask(testing_tier, "here", &ask, ask_done, cell), 0);
+}
+
+static void
+test_who_is_in_this_process_can_stop_watching(void **state)
+{
+    struct cell one = {.last = &one.first}, other = {.last = &other.first};
+    struct tier_usage usage;
+
+    (void)state;
+    here_init(&one);
+    here_init(&other);
+    watch_here(&one, "stop", 0);
+    watch_here(&other, "stop", 0);
+    settle();
+    tier_ask_cancel(testing_tier, &usage); /* none is of this */
+    tier_usage(testing_tier, &usage);
+    assert_int_equal(usage.waiting, 2);
+    tier_ask_cancel(testing_tier, &one);
+    assert_true(one.is_welcome);
+    assert_int_equal(one.err, -ECANCELED);
+    assert_false(other.is_welcome);
+    tier_ask_cancel(testing_tier, &one); /* it is over */
+    tier_ask_cancel(testing_tier, &other);
+    tier_usage(testing_tier, &usage);
+    assert_int_equal(usage.waiting, 0);
+    assert_int_equal(other.err, -ECANCELED);
+}
+
+/* A push waits for a holder, and the watch behind it has not begun to wait. */
+static void
+test_what_is_cancelled_before_it_waits_does_not_wait(void **state)
+{
+    struct cell holder, pusher, here = {.last = &here.first};
+    uint64_t push, watch;
+
+    (void)state;
+    here_init(&here);
+    cell_open_for(&holder, testing_tier, "here");
+    cell_open_for(&pusher, testing_tier, "here");
+    atomic_store(&holder.yields, false);
+    assert_int_equal(PUSH(&pusher, "early", "old", .count = 3, .creates = true), 0);
+    assert_int_equal(PULL(&holder, "early", .count = 3, .hold = true), 0);
+    push = push_send(&pusher, "early", (struct put){.bytes = "new", .count = 3});
+    cell_await_take(&holder, 1);
+    watch_here(&here, "early", UINT64_MAX - 1);
+    watch = SEND_WATCH(&pusher, "early", .version = UINT64_MAX - 1, .wait_ns = UINT64_MAX);
+    tier_ask_cancel(testing_tier, &here);
+    cell_cancel(&pusher, watch);
+    cell_yield(&holder, holder.serial);
+    assert_int_equal(cell_answer(&pusher, push), 0);
+    assert_int_equal(cell_answer(&pusher, watch), -ECANCELED);
+    settle();
+    assert_true(here.is_welcome);
+    assert_int_equal(here.err, -ECANCELED);
+    cell_close(&holder, true);
+    cell_close(&pusher, true);
+}
+
+static void
 test_a_tenant_is_forgotten_as_a_whole(void **state)
 {
     struct cell cell, other;
@@ -324,6 +395,8 @@ test_a_tenant_is_forgotten_as_a_whole(void **state)
     VALUES_TEST(test_what_the_store_refuses_is_told_and_has_not_happened), \
         VALUES_TEST(test_an_answer_that_was_lost_leaves_no_doubt_behind), \
         VALUES_TEST(test_a_pull_that_fails_holds_nothing), \
+        VALUES_TEST(test_who_is_in_this_process_can_stop_watching), \
+        VALUES_TEST(test_what_is_cancelled_before_it_waits_does_not_wait), \
         VALUES_TEST(test_without_memory_nothing_is_half_done), \
         VALUES_TEST(test_who_is_in_this_process_asks_without_a_session), \
         VALUES_TEST(test_who_is_in_this_process_can_have_no_lock), \

@@ -10,6 +10,7 @@
 #ifndef WEFT_TIER_HISTORY_TESTING_H
 #define WEFT_TIER_HISTORY_TESTING_H
 
+#include "../tests/order.h"
 #include "tier/failures_testing.h"
 
 #define HISTORY_CELLS 6
@@ -17,10 +18,6 @@
 #define HISTORY_KINDS 4
 
 enum history_kind { HISTORY_ADD, HISTORY_APPEND, HISTORY_LOCK, HISTORY_VALUE };
-
-struct event {
-    uint64_t place, begun, over;
-};
 
 struct events {
     struct event list[HISTORY_CELLS * HISTORY_STEPS * 2];
@@ -58,32 +55,11 @@ history_note(enum history_kind kind, uint64_t place, uint64_t begun)
     (void)pthread_mutex_unlock(&history_lock);
 }
 
-static int
-event_order(const void *one, const void *other)
-{
-    const struct event *a = one, *b = other;
-
-    if (a->place != b->place)
-        return a->place < b->place ? -1 : 1;
-    return a->begun < b->begun ? -1 : 1;
-}
-
 /* True: it is in order. */
 static bool
 events_check(struct events *events, bool is_once)
 {
-    uint64_t over = UINT64_MAX;
-
-    qsort(events->list, events->count, sizeof(events->list[0]), event_order);
-    for (size_t i = events->count; i-- > 0;) {
-        if (over < events->list[i].begun)
-            return false;
-        if (events->list[i].over < over)
-            over = events->list[i].over;
-        if (is_once && i > 0 && events->list[i].place == events->list[i - 1].place)
-            return false;
-    }
-    return true;
+    return order_is_fine(events->list, events->count, is_once);
 }
 
 static void
@@ -98,6 +74,55 @@ test_the_checker_finds_what_is_wrong(void **state)
     assert_false(events_check(&late, true));
     assert_false(events_check(&twice, true));
     assert_true(events_check(&twice, false));
+}
+
+static bool
+is_fine_register(const struct register_op *ops, size_t count)
+{
+    struct register_op copy[REGISTER_OPS_MAX];
+    bool is_tired, is_fine;
+
+    memcpy(copy, ops, count * sizeof(*ops));
+    is_fine = register_is_fine(copy, count, &is_tired);
+    assert_false(is_tired);
+    return is_fine;
+}
+
+static void
+test_the_search_finds_what_no_order_explains(void **state)
+{
+    const struct register_op twice[] = {{0, 9, 7, 0, REGISTER_WRITE, false},
+                                        {1, 2, 7, 0, REGISTER_READ, false},
+                                        {3, 4, 8, 0, REGISTER_WRITE, false},
+                                        {5, 6, 7, 0, REGISTER_READ, false}};
+    const struct register_op old[] = {{0, 1, 7, 0, REGISTER_WRITE, false},
+                                      {2, 3, 8, 0, REGISTER_WRITE, false},
+                                      {4, 5, 7, 0, REGISTER_READ, false}};
+    const struct register_op swaps[] = {{0, 1, 7, 0, REGISTER_SWAP, false},
+                                        {2, 8, 8, 1, REGISTER_SWAP, false},
+                                        {3, 9, 9, 1, REGISTER_SWAP, false}};
+    const struct register_op miss[] = {{0, 1, 7, 0, REGISTER_WRITE, false},
+                                       {2, 3, 8, 1, REGISTER_MISS, false}};
+    const struct register_op maybe[] = {{0, UINT64_MAX, 7, 0, REGISTER_WRITE, false},
+                                        {1, UINT64_MAX, 8, 0, REGISTER_SWAP, true},
+                                        {2, 3, 0, 1, REGISTER_VERSION, false},
+                                        {4, 5, 8, 0, REGISTER_READ, false},
+                                        {6, 7, 7, 0, REGISTER_READ, false}};
+    struct register_op late[3];
+
+    (void)state;
+    assert_false(is_fine_register(twice, ARRAY_COUNT(twice)));
+    assert_true(is_fine_register(twice, 3)); /* read, then written over */
+    assert_false(is_fine_register(old, ARRAY_COUNT(old)));
+    memcpy(late, old, sizeof(late));
+    late[1].over = 6;
+    assert_true(is_fine_register(late, 3)); /* the read may be before the second write */
+    assert_false(is_fine_register(swaps, ARRAY_COUNT(swaps)));
+    assert_true(is_fine_register(swaps, 2));
+    assert_false(is_fine_register(miss, ARRAY_COUNT(miss)));
+    assert_true(is_fine_register(maybe, ARRAY_COUNT(maybe)));
+    assert_true(is_fine_register(maybe + 1, 3)); /* the first may be left out */
+    assert_false(is_fine_register(maybe + 1, 4));
 }
 
 /* ------------------------------------------------------------------------------- steps */
@@ -301,6 +326,7 @@ test_random_histories_have_an_order(void **state)
 
 #define HISTORY_TESTS \
     VALUES_TEST(test_the_checker_finds_what_is_wrong), \
+        VALUES_TEST(test_the_search_finds_what_no_order_explains), \
         VALUES_TEST(test_random_histories_have_an_order)
 
 #endif

@@ -130,7 +130,7 @@ static int
 start_waiting(struct tier *tier, struct op *op)
 {
     uint64_t now = tier_now(tier);
-    int err = tier_timer_reserve(tier);
+    int err = op->is_cancelled ? -ECANCELED : tier_timer_reserve(tier);
 
     if (err != 0)
         return err;

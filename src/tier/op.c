@@ -122,6 +122,7 @@ tier_op_answer(struct tier *tier, struct op *op, const char *why)
         leave_session(op);
     } else {
         tier->under_way--;
+        LIST_REMOVE(op, here);
         STAILQ_INSERT_TAIL(&tier->answered, &op->word, next);
     }
 }
@@ -198,11 +199,19 @@ tier_op_start(struct tier *tier, struct op *op, const char *key, size_t count)
 
 /* --------------------------------------------------------------- who is in this process */
 
+static uint32_t
+bucket_of(const void *context)
+{
+    return (uint32_t)((uint64_t)(uintptr_t)context * UINT64_C(0x9e3779b97f4a7c15) >> 32) %
+           TIER_ASK_BUCKETS;
+}
+
 /* With the lock; err: what the ask itself was refused with. */
 static void
 start_here(struct tier *tier, struct op *op, const char *key, int err, const char *why)
 {
     tier->under_way++;
+    LIST_INSERT_HEAD(&tier->here[bucket_of(op->context)], op, here);
     op->gathered = op->bytes.capacity + op->run_capacity * sizeof(struct run);
     tier->gathered += op->gathered;
     if (err == 0 && tier->gathered > TIER_GATHER_BYTES_MAX) {
@@ -246,4 +255,20 @@ tier_ask(struct tier *tier, const char *tenant, const Rpc__StateAsk *ask, tier_a
     start_here(tier, op, ask->key, err, why);
     tier_unlock(tier);
     return 0;
+}
+
+void
+tier_ask_cancel(struct tier *tier, const void *context)
+{
+    struct op *op;
+
+    tier_lock(tier);
+    LIST_FOREACH(op, &tier->here[bucket_of(context)], here)
+    if (op->context == context && op->is == RPC__STATE_ASK__IS_WATCH)
+        break;
+    if (op != NULL) {
+        op->is_cancelled = true;
+        tier_wait_cancel(tier, op, -ECANCELED);
+    }
+    tier_unlock(tier);
 }

@@ -259,6 +259,18 @@ drop_asks(struct tier_session *session)
                 tier_wait_cancel(session->tier, op, -ECANCELED);
 }
 
+/* What it has now, in the place of what it had. */
+static void
+note_local(struct tier_session *session, uint64_t entries, uint64_t bytes)
+{
+    struct tier_local *local = &session->tenant->local;
+
+    local->entries += entries - session->local_entries;
+    local->bytes += bytes - session->local_bytes;
+    session->local_entries = entries;
+    session->local_bytes = bytes;
+}
+
 void
 tier_session_close(struct tier_session *session, bool is_gone)
 {
@@ -269,6 +281,7 @@ tier_session_close(struct tier_session *session, bool is_gone)
     tier = session->tier;
     tier_lock(tier);
     session->is_closed = true;
+    note_local(session, 0, 0);
     tier->usage.sessions--;
     free_words(session);
     while (session->is_saying)
@@ -309,6 +322,19 @@ tier_session_find(struct tier_session *session, uint64_t number)
     return op;
 }
 
+static void
+note_usage(struct tier_session *session, const Rpc__StateBeat *beat)
+{
+    struct tier_local *local = &session->tenant->local;
+
+    note_local(session, beat->entries, beat->bytes);
+    local->hits += beat->hits;
+    local->pulls += beat->pulls;
+    local->pushes += beat->pushes;
+    local->bytes_pulled += beat->bytes_pulled;
+    local->bytes_pushed += beat->bytes_pushed;
+}
+
 static bool
 hear_beat(struct tier_session *session, const Rpc__StateBeat *beat)
 {
@@ -318,6 +344,7 @@ hear_beat(struct tier_session *session, const Rpc__StateBeat *beat)
         return true; /* as if it had been lost */
     tier_lock(session->tier);
     live_on(session);
+    note_usage(session, beat);
     tier_word_init(word, RPC__STATE_DOWN__IS_HEARD);
     word->heard.number = beat->number;
     tier_say(session, word);
@@ -349,8 +376,10 @@ hear_cancel(struct tier_session *session, const Rpc__StateCancel *cancel)
 
     tier_lock(session->tier);
     op = tier_session_find(session, cancel->number);
-    if (op != NULL)
+    if (op != NULL) {
+        op->is_cancelled = true; /* where it does not wait yet */
         tier_wait_cancel(session->tier, op, -ECANCELED);
+    }
     tier_unlock(session->tier);
     return true;
 }

@@ -188,6 +188,65 @@ test_locks_are_given_in_order_and_readers_share(void **state)
     cell_close(&b, true);
 }
 
+static bool
+note_tenant(void *context, const struct tier_tenant_usage *usage)
+{
+    *(struct tier_tenant_usage *)context = *usage;
+    return true;
+}
+
+static struct tier_local
+local_of(const char *tenant)
+{
+    struct tier_tenant_usage usage = {0};
+
+    tier_usage_tenants(testing_tier, tenant, note_tenant, &usage);
+    return usage.local;
+}
+
+static void
+beat_with(struct cell *cell, uint64_t entries, uint64_t hits)
+{
+    Rpc__StateBeat beat = RPC__STATE_BEAT__INIT;
+    Rpc__StateUp up = RPC__STATE_UP__INIT;
+
+    beat.entries = entries;
+    beat.bytes = 100 * entries;
+    beat.hits = hits;
+    beat.bytes_pushed = 7;
+    up.is_case = RPC__STATE_UP__IS_BEAT;
+    up.beat = &beat;
+    assert_true(tier_session_hear(cell->session, &up));
+}
+
+static void
+test_beats_tell_what_the_cells_of_a_tenant_have(void **state)
+{
+    struct cell one, other, stranger;
+
+    (void)state;
+    cell_open_for(&one, testing_tier, "beats");
+    cell_open_for(&other, testing_tier, "beats");
+    cell_open_for(&stranger, testing_tier, "stranger");
+    beat_with(&one, 3, 10);
+    beat_with(&other, 2, 1);
+    beat_with(&stranger, UINT64_MAX, UINT64_MAX);
+    assert_int_equal(local_of("beats").entries, 5);
+    assert_int_equal(local_of("beats").bytes, 500);
+    assert_int_equal(local_of("beats").hits, 11);
+    beat_with(&one, 1, 5);
+    assert_int_equal(local_of("beats").entries, 3);
+    assert_int_equal(local_of("beats").hits, 16);
+    assert_int_equal(local_of("beats").bytes_pushed, 21);
+    cell_close(&one, false); /* what it had is no more; what it did was done */
+    assert_int_equal(local_of("beats").entries, 2);
+    assert_int_equal(local_of("beats").hits, 16);
+    cell_close(&other, true);
+    cell_close(&stranger, true);
+    assert_int_equal(local_of("beats").bytes, 0);
+    assert_int_equal(local_of("stranger").entries, 0);
+}
+
 static void
 test_a_wait_is_cancelled_and_frees_who_stands_behind_it(void **state)
 {
@@ -546,6 +605,7 @@ test_a_tier_that_lost_the_term_writes_nothing_and_says_so(void **state)
         VALUES_TEST(test_a_cell_that_is_gone_lets_go_at_once_and_another_with_its_lease), \
         VALUES_TEST(test_who_pushes_with_hold_holds_what_he_pushed), \
         VALUES_TEST(test_locks_are_given_in_order_and_readers_share), \
+        VALUES_TEST(test_beats_tell_what_the_cells_of_a_tenant_have), \
         VALUES_TEST(test_a_wait_is_cancelled_and_frees_who_stands_behind_it), \
         VALUES_TEST(test_an_expired_fence_is_refused_and_the_next_is_not), \
         VALUES_TEST(test_a_lock_outlives_a_connection_until_its_lease_is_over), \

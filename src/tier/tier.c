@@ -501,3 +501,22 @@ tier_usage(struct tier *tier, struct tier_usage *out)
     out->bytes = tier->cache.bytes;
     (void)pthread_mutex_unlock(&tier->cache.lock);
 }
+
+void
+tier_usage_tenants(struct tier *tier, const char *tenant,
+                   bool (*visit)(void *context, const struct tier_tenant_usage *usage),
+                   void *context)
+{
+    bool goes_on = true;
+
+    tier_lock(tier);
+    for (size_t i = 0; i < TIER_TENANT_BUCKETS && goes_on; i++)
+        for (const struct tenant *one = tier->tenants[i]; one != NULL && goes_on; one = one->next)
+            if (tenant == NULL || strcmp(one->name, tenant) == 0) {
+                const struct tier_tenant_usage usage = {one->name, one->keys, one->bytes,
+                                                        one->local};
+
+                goes_on = visit(context, &usage);
+            }
+    tier_unlock(tier);
+}

@@ -116,6 +116,9 @@ typedef void (*tier_answer_fn)(void *context, const Rpc__StateAnswer *answer);
  * as the answer), -EINVAL: the tenant's name. */
 int tier_ask(struct tier *tier, const char *tenant, const Rpc__StateAsk *ask, tier_answer_fn done,
              void *context) MUST_CHECK;
+/* Of a watch with this context that has not been answered: it is, with -ECANCELED, before this
+ * returns or soon after, by done as any. Nothing for an ask that is over, or that does not wait. */
+void tier_ask_cancel(struct tier *tier, const void *context);
 /* All that the tenant has is removed: keys that nobody holds at once, others as by StateRemove. */
 int tier_forget_tenant(struct tier *tier, const char *tenant, struct diag *diag) MUST_CHECK;
 
@@ -126,5 +129,22 @@ struct tier_usage {
     uint32_t locks, waiting;
 };
 void tier_usage(struct tier *tier, struct tier_usage *out);
+
+/* Of the local tiers of a tenant's cells, as their beats say: what they have now, and what they
+ * have done since this tier began. A cell is believed: it tells of its own tenant alone. */
+struct tier_local {
+    uint64_t entries, bytes;
+    uint64_t hits, pulls, pushes, bytes_pulled, bytes_pushed;
+};
+struct tier_tenant_usage {
+    const char *tenant; /* borrowed during the call */
+    uint64_t keys, bytes;
+    struct tier_local local;
+};
+/* Each tenant that has state, or had some since this tier began; or this one alone. False ends it.
+ * With the tier's lock: the function may not call the tier. */
+void tier_usage_tenants(struct tier *tier, const char *tenant,
+                        bool (*visit)(void *context, const struct tier_tenant_usage *usage),
+                        void *context);
 
 #endif

@@ -98,6 +98,7 @@ struct tenant {
     struct tenant *next;
     uint64_t keys, bytes;
     uint32_t locks, watches;
+    struct tier_local local;
     uint64_t floor;        /* every value that was removed had a lower version, or this */
     uint64_t floor_stored; /* at least the floor of any removal that is in the store */
     char name[];
@@ -175,6 +176,7 @@ struct op {
     struct job job;      /* of a list */
     struct timer timer;  /* of what waits */
     struct op *next_ask; /* of the session's bucket */
+    LIST_ENTRY(op) here; /* nobody's: by context */
     struct key *key;
     struct tenant *tenant;
     struct tier_session *session; /* NULL: nobody's */
@@ -190,6 +192,7 @@ struct op {
     enum element adds; /* of a push: its bytes are added to what is there */
     bool has_condition, may_create, replaces, hold, is_float, is_write;
     bool is_waiting;               /* for a lock, or something to see */
+    bool is_cancelled;             /* it must not begin to wait */
     bool is_gathering, is_refused; /* refused: its answer comes with its last piece */
     struct run *runs;
     size_t run_count, run_capacity;
@@ -215,6 +218,7 @@ struct tier_session {
     bool is_closed, is_alive, is_saying;
     struct words words;
     size_t word_bytes;
+    uint64_t local_entries, local_bytes; /* as its last beat said */
     struct timer lease;
     struct holds holds, taken;
     LIST_HEAD(, lock) locks;
@@ -276,6 +280,7 @@ struct tier {
     bool is_sweep_late; /* one of them failed */
     STAILQ_HEAD(, tier_session) unsaid;
     struct words answered; /* of nobody's session */
+    LIST_HEAD(, op) here[TIER_ASK_BUCKETS];
     LIST_HEAD(, tier_session) sessions;
     struct tenant *tenants[TIER_TENANT_BUCKETS];
     struct key *keys[TIER_KEY_BUCKETS];

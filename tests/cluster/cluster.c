@@ -251,6 +251,8 @@ deploy(struct crash_cluster *cluster)
                             "--attempts", "500",    "--only-if-lost",
                             NULL};
     const char *once[] = {weft, "deploy", "tests/cluster/guests/digest.c", "--name", "once", NULL};
+    const char *holder[] = {weft, "deploy", "tests/cluster/guests/holder.c", NULL};
+    const char *history[] = {weft, "deploy", "tests/cluster/guests/history.c", NULL};
     int leader = crash_cluster_leader(cluster);
 
     (void)snprintf(weft, sizeof(weft), "%s/weft", cluster->build);
@@ -260,7 +262,7 @@ deploy(struct crash_cluster *cluster)
     (void)setenv("WEFT_CONFIG", config, 1);
     (void)setenv("WEFT_ADDRESS", address, 1);
     (void)setenv("WEFT_TOKEN", cluster->token, 1);
-    return crash_run(digest) && crash_run(once);
+    return crash_run(digest) && crash_run(once) && crash_run(holder) && crash_run(history);
 }
 
 /* ------------------------------------------------------------------- opening and closing */

@@ -3,11 +3,12 @@
  * Kills processes of a cluster under load, cuts one off, and looks whether what was promised
  * is kept.
  *
- *      crash --build DIRECTORY [--rounds N] [--seed N] [--only embedded|remote|partition]
+ *      crash --build DIRECTORY [--rounds N] [--seed N] [--only embedded|remote|partition|quiet]
  *
  * embedded: a planner with its own store, two workers. remote: two planners, one of which
- * stands by, on Redis and S3. partition: workers in networks of their own. WEFT_KEEP=1 keeps
- * the folder. As root, for cells and networks. docs/planner.md has the promises.
+ * stands by, on Redis and S3. partition: workers in networks of their own. quiet: nothing is
+ * killed. Meanwhile calls change state, and what they saw must have an order. WEFT_KEEP=1 keeps
+ * the folder. As root, for cells and networks. docs/planner.md, docs/state.md have the promises.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -31,6 +32,11 @@
 #define PIDS_MAX     4096u
 #define CUT_MS       ((CRASH_SILENCE_S + 5) * 1000u)
 #define PARTITIONS   2u
+#define PAUSE_MS     3500u  /* of a worker: longer than a session's lease, shorter than silence */
+#define STEP_US      40000u /* between a call's operations on state */
+#define BRIEF_MS     2800u  /* more than a lease and a tenth, less than silence */
+#define BRIEF_CUTS   4u
+#define QUIET_MS     5000u
 
 static volatile sig_atomic_t is_interrupted;
 static unsigned passed, failed;
@@ -192,7 +198,31 @@ kill_cell(struct crash_cluster *cluster, uint64_t *state)
         (void)kill(pid, SIGKILL);
 }
 
-enum victim { PLANNER, WORKER, CELL, STANDBY, REDIS, VICTIMS };
+/* A worker and its cells stand still for longer than a session of state lives. */
+static void
+pause_worker(struct crash_cluster *cluster, uint64_t *state)
+{
+    struct crash_process *worker = &cluster->workers[crash_random(state, CRASH_WORKERS)];
+    pid_t below[256];
+    size_t count = crash_processes_below(worker->pid, below, ARRAY_COUNT(below));
+
+    crash_say("%s and its %zu processes stand still for %u ms", worker->name, count, PAUSE_MS);
+    crash_pause(worker->pid, below, count, true);
+    sleep_and_tend(cluster, PAUSE_MS);
+    crash_pause(worker->pid, below, count, false);
+}
+
+/* Its lease in the store is let go, so another may lead at once. */
+static void
+hand_over(struct crash_cluster *cluster, struct crash_process *planner)
+{
+    crash_say("SIGTERM to %s (%d)", planner->name, planner->pid);
+    crash_check(crash_process_end(planner), "%s ends well", planner->name);
+    crash_check(crash_process_start(planner), "%s starts again", planner->name);
+    (void)cluster;
+}
+
+enum victim { PLANNER, WORKER, CELL, PAUSE, STANDBY, REDIS, LEADER, VICTIMS };
 
 static void
 kill_one(struct crash_cluster *cluster, enum victim victim, uint64_t *state)
@@ -213,6 +243,12 @@ kill_one(struct crash_cluster *cluster, enum victim victim, uint64_t *state)
         break;
     case STANDBY:
         kill_process(cluster, &cluster->planners[1 - leader], away_ms);
+        break;
+    case PAUSE:
+        pause_worker(cluster, state);
+        break;
+    case LEADER:
+        hand_over(cluster, &cluster->planners[leader]);
         break;
     case PLANNER:
     case VICTIMS:
@@ -272,8 +308,10 @@ warm_up(struct crash_cluster *cluster, uint64_t seed)
     for (size_t i = 0; i < CRASH_LOADS; i++)
         loads[i].sleep_ms_max = 100;
     crash_loads_start(loads, cluster, seed + 1000);
+    crash_history_start(cluster, seed + 1000, STEP_US);
     crash_sleep_ms(WARM_MS);
     crash_loads_stop(loads);
+    crash_history_stop();
     crash_verify(loads, "before");
     crash_verify_idle(cluster, IDLE_SECONDS);
     free_loads(loads);
@@ -314,6 +352,7 @@ kill_many(struct crash_cluster *cluster, bool is_remote, unsigned rounds, uint64
     for (size_t i = 0; i < CRASH_LOADS; i++)
         loads[i].sleep_ms_max = 1000;
     crash_loads_start(loads, cluster, seed);
+    crash_history_start(cluster, seed, STEP_US);
     for (unsigned round = 0; round < rounds && !crash_is_interrupted(); round++) {
         sleep_and_tend(cluster, 200 + (unsigned)crash_random(&state, 1500));
         kill_one(cluster, pick(round, is_remote, &state), &state);
@@ -324,6 +363,8 @@ kill_many(struct crash_cluster *cluster, bool is_remote, unsigned rounds, uint64
     (void)await_lead(cluster);
     sleep_and_tend(cluster, 2000);
     crash_loads_stop(loads);
+    crash_history_stop();
+    crash_history_verify(cluster);
     verify_all(cluster, loads, &held);
     free_loads(loads);
 }
@@ -360,6 +401,25 @@ cut_off(struct crash_cluster *cluster, unsigned which)
                 "it registers again, the same process");
 }
 
+/* Shorter than silence, so that calls go on: what they did meanwhile is answered. */
+static void
+cut_briefly(struct crash_cluster *cluster, uint64_t seed)
+{
+    crash_history_start(cluster, seed + 2000, STEP_US);
+    for (unsigned i = 0; i < BRIEF_CUTS && !crash_is_interrupted(); i++) {
+        struct crash_process *worker = &cluster->workers[i % CRASH_WORKERS];
+
+        crash_sleep_ms(BRIEF_MS / 2);
+        crash_say("%s is cut off for %u ms", worker->name, BRIEF_MS);
+        crash_check(crash_network_cut(worker->number, true), "its link is down");
+        crash_sleep_ms(BRIEF_MS);
+        crash_check(crash_network_cut(worker->number, false), "its link is up");
+    }
+    crash_sleep_ms(BRIEF_MS);
+    crash_history_stop();
+    crash_history_verify(cluster);
+}
+
 static void
 cut_many(struct crash_cluster *cluster, uint64_t seed)
 {
@@ -371,14 +431,28 @@ cut_many(struct crash_cluster *cluster, uint64_t seed)
         loads[i].once_percent = 25;
     }
     crash_loads_start(loads, cluster, seed);
+    crash_history_start(cluster, seed, STEP_US);
     for (unsigned i = 0; i < PARTITIONS && !crash_is_interrupted(); i++) {
         crash_sleep_ms(WARM_MS);
         cut_off(cluster, i % CRASH_WORKERS);
     }
     crash_sleep_ms(WARM_MS);
     crash_loads_stop(loads);
+    crash_history_stop();
+    crash_history_verify(cluster);
     verify_all(cluster, loads, &held);
     free_loads(loads);
+}
+
+/* Nothing is killed, so nothing may fail. */
+static void
+look_at_quiet(struct crash_cluster *cluster, uint64_t seed)
+{
+    crash_history_start(cluster, seed, STEP_US / 10);
+    crash_sleep_ms(QUIET_MS);
+    crash_history_stop();
+    crash_history_verify(cluster);
+    crash_check(crash_history_lost() == 0, "none is lost, none ended with EIO");
 }
 
 /* What lost its parent comes to us (PR_SET_CHILD_SUBREAPER). */
@@ -417,11 +491,25 @@ show_logs(const struct crash_cluster *cluster)
 }
 
 static void
+move_locks(struct crash_cluster *cluster, enum crash_kind kind, uint64_t seed)
+{
+    if (kind == CRASH_PARTITION) {
+        crash_lock_moves(cluster, CRASH_CUT);
+        cut_briefly(cluster, seed);
+    }
+    if (kind != CRASH_EMBEDDED)
+        return;
+    crash_lock_moves(cluster, CRASH_STOPPED);
+    crash_lock_moves(cluster, CRASH_KILLED);
+    note_workers(cluster);
+}
+
+static void
 phase(enum crash_kind kind, const char *build, unsigned rounds, uint64_t seed)
 {
-    static const char *const titles[] = {"embedded: one planner with its own store",
-                                         "remote: two planners, Redis and S3",
-                                         "partition: workers in networks of their own"};
+    static const char *const titles[] = {
+        "embedded: one planner with its own store", "remote: two planners, Redis and S3",
+        "partition: workers in networks of their own", "quiet: nothing is killed"};
     static struct crash_cluster cluster;
     size_t links = crash_links();
     unsigned failed_before = failed;
@@ -429,8 +517,11 @@ phase(enum crash_kind kind, const char *build, unsigned rounds, uint64_t seed)
     crash_say("%s", titles[kind]);
     if (crash_check(crash_cluster_open(&cluster, kind, build), "a cluster is up")) {
         note_workers(&cluster);
+        move_locks(&cluster, kind, seed);
         if (kind == CRASH_PARTITION)
             cut_many(&cluster, seed);
+        else if (kind == CRASH_QUIET)
+            look_at_quiet(&cluster, seed);
         else
             kill_many(&cluster, kind == CRASH_REMOTE, rounds, seed);
     }
@@ -497,6 +588,8 @@ main(int argc, char **argv)
         phase(CRASH_REMOTE, wish.build, (wish.rounds + 1) / 2, wish.seed);
     if (is_wanted(&wish, "partition"))
         phase(CRASH_PARTITION, wish.build, wish.rounds, wish.seed);
+    if (is_wanted(&wish, "quiet"))
+        phase(CRASH_QUIET, wish.build, wish.rounds, wish.seed);
     crash_check(!crash_is_interrupted(), "nobody interrupted it");
     (void)printf("%u passed, %u failed\n", passed, failed);
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -6,6 +6,8 @@
  *   process.c   processes: started, killed, looked at
  *   http.c      questions to whichever planner answers
  *   load.c      threads that call, and remember what they were promised
+ *   history.c   calls that change state, and whether an order explains all that they saw
+ *   locks.c     locks whose holder's host dies, stands still, is cut off
  *   verify.c    whether the promises were kept; what is left of a cluster that is idle
  *   network.c   workers in networks of their own, that are cut off
  *
@@ -58,6 +60,8 @@ void crash_process_word(struct crash_process *process, const char *format, ...) 
 bool crash_process_start(struct crash_process *process);
 void crash_process_kill(struct crash_process *process); /* -9, and waits */
 bool crash_process_end(struct crash_process *process);  /* SIGTERM; whether it ended well */
+/* SIGSTOP, or SIGCONT, to it and others. */
+void crash_pause(pid_t pid, const pid_t *others, size_t count, bool is_pause);
 bool crash_process_is_alive(struct crash_process *process);
 /* Runs a program to its end. */
 bool crash_run(const char *const *words);
@@ -89,10 +93,10 @@ struct crash_cluster {
     char token[128];
 };
 
-enum crash_kind { CRASH_EMBEDDED, CRASH_REMOTE, CRASH_PARTITION };
+enum crash_kind { CRASH_EMBEDDED, CRASH_REMOTE, CRASH_PARTITION, CRASH_QUIET };
 
 /* Starts it and deploys "digest", which is tried again as often as hosts are lost, and
- * "once", which is not. */
+ * "once", "holder" and "history", which are not. */
 bool crash_cluster_open(struct crash_cluster *cluster, enum crash_kind kind, const char *build);
 /* Ends every process, with -9 what does not end by itself, and removes the folder; true if all
  * ended well. */
@@ -166,6 +170,25 @@ size_t crash_loads_acknowledged(const struct crash_load *loads);
 /* The input that a seed makes; what its digest is. */
 size_t crash_input(uint64_t seed, unsigned sleep_ms_max, uint8_t *out);
 void crash_digest(const uint8_t *bytes, size_t count, char out[CRASH_RESULT]);
+
+/* -------------------------------------------------------------------------- history */
+
+/* Threads that call the guest "history" until they are stopped, which waits for their calls; it
+ * pauses for up to so long before each operation. */
+void crash_history_start(struct crash_cluster *cluster, uint64_t seed, unsigned pause_us);
+void crash_history_stop(void);
+void crash_history_verify(struct crash_cluster *cluster);
+/* Calls that were lost and operations that may have happened. */
+size_t crash_history_lost(void);
+/* Operations that had begun at this moment, were over after it, and done. */
+size_t crash_history_across(uint64_t ns);
+
+/* ---------------------------------------------------------------------------- locks */
+
+enum crash_blow { CRASH_KILLED, CRASH_STOPPED, CRASH_CUT };
+
+/* A call on the first worker has a lock, one on the other waits for it; then this happens. */
+void crash_lock_moves(struct crash_cluster *cluster, enum crash_blow blow);
 
 /* --------------------------------------------------------------------------- verify */
 

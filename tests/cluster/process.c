@@ -130,6 +130,16 @@ crash_process_end(struct crash_process *process)
     return false;
 }
 
+void
+crash_pause(pid_t pid, const pid_t *others, size_t count, bool is_pause)
+{
+    int number = is_pause ? SIGSTOP : SIGCONT;
+
+    (void)kill(pid, number);
+    for (size_t i = 0; i < count; i++)
+        (void)kill(others[i], number);
+}
+
 bool
 crash_process_is_alive(struct crash_process *process)
 {

@@ -371,6 +371,24 @@ do_chain_many(const Rpc__CellCall *call)
 }
 
 static void
+say_state(const void *bytes, size_t count)
+{
+    Rpc__CellReply message = RPC__CELL_REPLY__INIT;
+
+    message.is_case = RPC__CELL_REPLY__IS_STATE;
+    message.state = (ProtobufCBinaryData){count, (uint8_t *)(uintptr_t)bytes};
+    reply(&message);
+}
+
+/* Its input to the tier; what the tier says goes back to it. */
+static void
+do_state(const Rpc__CellCall *call)
+{
+    say_state(call->input.data, call->input.len);
+    say_end(end_of(call->call, RPC__CELL_END_KIND__CELL_END_DONE));
+}
+
+static void
 do_results(const Rpc__CellCall *call)
 {
     Rpc__CellEnd end = end_of(call->call, RPC__CELL_END_KIND__CELL_END_DONE);
@@ -493,6 +511,7 @@ static const struct {
     {"save", do_save},
     {"chain-twice", do_chain_twice},
     {"chain-many", do_chain_many},
+    {"state", do_state},
 };
 
 /* ----------------------------------------------------------------------------- the loop */
@@ -527,6 +546,9 @@ obey(const Rpc__CellRequest *request)
     case RPC__CELL_REQUEST__IS_CALL:
         obey_call(request->call);
         break;
+    case RPC__CELL_REQUEST__IS_STATE:
+        say_state(request->state.data, request->state.len);
+        break;
     case RPC__CELL_REQUEST__IS_CANCEL:
         say_end(end_of(request->cancel->call, RPC__CELL_END_KIND__CELL_END_CANCELLED));
         break;
@@ -547,6 +569,8 @@ greet(void)
         _exit(4);
     if (mood != NULL && strcmp(mood, "early") == 0)
         say_end(end_of(1, RPC__CELL_END_KIND__CELL_END_EXIT));
+    if (mood != NULL && strcmp(mood, "early-state") == 0)
+        say_state("", 0);
     if (mood != NULL && strcmp(mood, "useless") == 0)
         say_ready(false, RPC__CELL_VERSION__CELL_VERSION, "this kernel is too old");
     say_ready(false, mood != NULL && strcmp(mood, "version") == 0 ? 77 : 1, "");

@@ -88,6 +88,18 @@ follow(const char *key)
     return err != 0 ? fail("follow", err) : answer(bytes, (uint32_t)info.size);
 }
 
+/* Memory whose bytes have not come, of a value that there is no more. */
+static int
+vanish(const char *key)
+{
+    volatile char *bytes;
+    int err = weft_state_map(key, 0, 0, WEFT_STATE_LAZY, (void **)(uintptr_t)&bytes);
+
+    if (err == 0)
+        err = weft_state_remove(key);
+    return err != 0 ? fail("vanish", err) : answer_number(bytes[100000]);
+}
+
 static int
 add(const char *key, int times)
 {
@@ -148,6 +160,8 @@ main(void)
         return write_over(key, line + at);
     if (strcmp(verb, "follow") == 0)
         return follow(key);
+    if (strcmp(verb, "vanish") == 0)
+        return vanish(key);
     if (strcmp(verb, "add") == 0)
         return add(key, atoi(line + at));
     if (strcmp(verb, "count") == 0)

@@ -123,6 +123,12 @@ expect "ls --json" 0 true jq -e '[.state[] | select(.key == "log" and .kind == "
 expect "put on a condition that does not hold" 2 'version.*0: there is none' \
     "$weft" state put piped/in "$work/state.wasm" --if 0
 expect "put for some time" 0 '^version' "$weft" state put brief "$work/config.json" --lives 1
+expect "a value that goes when it is told to" 0 '^version' "$weft" state put later "$work/config.json"
+expect "expire" 0 '^lives 1 s$' "$weft" state expire later 1
+expect "expire of what is not there" 2 'no such' "$weft" state expire nothing 1
+expect "expire after what is no number" 2 'no number of seconds' "$weft" state expire later soon
+later_gone() { ! "$weft" state get later; }
+expect_soon "it has gone" 20 later_gone
 gone() { ! "$weft" state get brief; }
 expect_soon "it goes by itself" 20 gone
 "$weft" state watch large --count 2 >"$work/watch.out" &
@@ -159,8 +165,33 @@ http_as "$admin" "and comes again" 200 'small' PUT /v1/tenants/small -d '{}'
 http_as "$admin" "its state has gone with it" 404 '"state_unknown"' GET '/v1/state/a?tenant=small'
 http_as "$admin" "and it for good" 200 'true' DELETE /v1/tenants/small
 http_as "" "without a token" 401 '"token_needed"' GET /v1/state/greeting
+# Mapped bytes that had not come when their value went.
+for host in "$first" "$second"; do
+    expect "a value that goes, on $host" 0 '^version' "$weft" state put vanish "$work/too-large"
+    expect "what is touched then is a named end" 0 'part of state that it touched is not to be had' \
+        on "$host" "vanish vanish"
+    same "its cell goes on" "Fine thanks" "$(on "$host" "show greeting")"
+done
+
+# A guest whose tenant may have no more: a named error (EDQUOT), and nothing has changed.
+records=$(request "$token" GET /v1/state/log/records | sed '$d')
+http_as "$admin" "the tenant may have no more" 200 'main' PUT /v1/tenants/main -d '{"storage_bytes":1}'
+for verb in "append log more" "add over/quota 1" "count over/quota2 1"; do
+    expect "a guest wants more: $verb" 1 ': 19 \(' "$weft" invoke -v state --input "$verb"
+done
+expect "nor may the user" 2 'as many bytes of state as it may' "$weft" state append log more
+same "the log is as it was" "$records" "$(request "$token" GET /v1/state/log/records | sed '$d')"
+http "and there is nothing new" 404 '"state_unknown"' GET /v1/state/over%2Fquota
+http "nor of what was mapped" 404 '"state_unknown"' GET /v1/state/over%2Fquota2
+same "what there is can be written" pushed "$(on "$first" "write greeting Fine")"
+http_as "$admin" "it may again" 200 'main' PUT /v1/tenants/main -d '{}'
+
 request "$admin" GET /metrics | sed '$d' >"$work/metrics"
 expect "state is counted" 0 '^weft_state_pushes_total [1-9]' cat "$work/metrics"
+expect "and what a tenant has" 0 '^weft_state_keys\{tenant="main"\} [1-9]' cat "$work/metrics"
+expect "and its cells" 0 '^weft_state_local_pulls_total\{tenant="main"\} [1-9]' cat "$work/metrics"
+expect "which hold something" 0 '^weft_state_local_entries\{tenant="main"\} [1-9]' \
+    cat "$work/metrics"
 expect "and the sessions of cells" 0 '^weft_state_sessions [1-9]' cat "$work/metrics"
 
 # ------------------------------------------------------------------------------- a new start
