@@ -167,7 +167,8 @@ const uint8_t *hostcall_process_output(const struct hostcall_process *process, u
                                        size_t *count);
 
 /* Maps what it has of state into a Faaslet that was thawed with this record and has none of it.
- * What its cell knows to have another size is not mapped: zeros. -ENOMEM, -ENOSPC, -EINVAL. */
+ * -ESTALE: one cannot be: its value has another size by now, or there was no room for it. -ENOMEM,
+ * -ENOSPC, -EINVAL. */
 int hostcall_process_attach(struct hostcall_process *process, struct faaslet *faaslet) MUST_CHECK;
 
 /* A page of a share that it has mapped is absent (faaslet.h: FAASLET_ABSENT). 0: it is there now.

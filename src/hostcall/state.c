@@ -689,8 +689,8 @@ hostcall_process_attach(struct hostcall_process *process, struct faaslet *faasle
                                             .bytes = ROUND_UP(map->bytes, HOST_PAGE_BYTES),
                                             .is_writable = (map->flags & STATE_MAP_WRITE) != 0};
 
-        if (map->share != NULL)
-            err = faaslet_share_at(faaslet, &share);
+        /* The value has another size by now, or there was no room for it. */
+        err = map->share == NULL ? -ESTALE : faaslet_share_at(faaslet, &share);
     }
     return err;
 }
