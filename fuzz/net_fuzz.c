@@ -63,6 +63,10 @@ walk_reply(const Rpc__CellReply *reply)
     case RPC__CELL_REPLY__IS_CHAIN_CANCEL:
         sink += reply->chain_cancel->chain;
         break;
+    case RPC__CELL_REPLY__IS_STATE:
+        for (size_t i = 0; i < reply->state.len; i++)
+            sink += reply->state.data[i];
+        break;
     default:
         ASSERT(reply->is_case == RPC__CELL_REPLY__IS_USAGE);
         sink += reply->usage->calls;
@@ -84,6 +88,9 @@ walk_request(const Rpc__CellRequest *request)
             walk_text(request->call->args[i]);
         for (size_t i = 0; i < request->call->input.len; i++)
             sink += request->call->input.data[i];
+    } else if (request->is_case == RPC__CELL_REQUEST__IS_STATE) {
+        for (size_t i = 0; i < request->state.len; i++)
+            sink += request->state.data[i];
     }
 }
 
