@@ -28,7 +28,7 @@
 
 #define FILLED    76u /* features of an example */
 #define CALLS_MAX 256u
-#define SYNC      500u /* examples between two syncs, unless otherwise said */
+#define SYNC      50u /* examples between two syncs, unless otherwise said */
 #define STEP      2.0
 #define TOLERATED 0.02
 
