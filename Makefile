@@ -88,28 +88,23 @@ $(B)/test/%: $(B)/obj/%.c.o $(B)/libweft.a
 
 .PHONY: tests
 tests: $(TESTS)
-$(B)/test/tests/cell_process_test: | $(B)/weft-cell
+$(B)/test/tests/cell_process_test: | $(B)/weft-cell build/sysroot/stamp
 
-# What weft cc compiles against: Debian's guest C library and nothing of the
-# host's headers, which clang would otherwise find too.
-$(B)/sysroot:
-	@mkdir -p $@/include $@/lib
-	ln -sfn /usr/include/wasm32-wasi $@/include/wasm32-wasi
-	ln -sfn /usr/lib/wasm32-wasi $@/lib/wasm32-wasi
+# What weft cc compiles against: tools/sdk.mk, and what is of Weft.
 GUEST_HEADERS := weft.h $(patsubst guest/include/%,%,$(wildcard guest/include/weft/*.h guest/include/weft/*.hpp))
-$(B)/sysroot/include/weft%: guest/include/weft% | $(B)/sysroot
+$(B)/sysroot/include/weft%: guest/include/weft% | $(B)/sysroot/stamp
 	@mkdir -p $(@D)
 	cp $< $@
 # What of weft.h and weft/objects.h is code of the guest.
 GUEST_OBJECTS := $(patsubst guest/lib/%.c,$(B)/guest/%.o,$(filter-out %/setjmp.c,$(wildcard guest/lib/*.c)))
-$(B)/guest/%.o: guest/lib/%.c $(wildcard guest/lib/*.h) $(GUEST_HEADERS:%=guest/include/%) | $(B)/sysroot
+$(B)/guest/%.o: guest/lib/%.c $(wildcard guest/lib/*.h) $(GUEST_HEADERS:%=guest/include/%) $(B)/sysroot/stamp
 	@mkdir -p $(@D)
-	clang-19 --target=wasm32-wasi --sysroot=$(B)/sysroot -mbulk-memory -Iguest/include -O2 -Wall \
+	clang-19 --target=wasm32-wasi --sysroot=$(B)/sysroot -pthread -Iguest/include -O2 -Wall \
 	    -Wextra -Wshadow -Wmissing-prototypes -c $< -o $@
 $(B)/sysroot/lib/libweft.a: $(GUEST_OBJECTS)
 	@rm -f $@
 	llvm-ar-19 rcs $@ $^
-all: $(B)/sysroot $(GUEST_HEADERS:%=$(B)/sysroot/include/%) $(B)/sysroot/lib/libweft.a
+all: $(B)/sysroot/stamp $(GUEST_HEADERS:%=$(B)/sysroot/include/%) $(B)/sysroot/lib/libweft.a
 
 # What weft new starts from.
 $(B)/share/templates: $(wildcard guest/templates/*/*)
@@ -124,5 +119,5 @@ include $(sort $(wildcard tools/*.mk bench/*.mk tests/*.mk tests/*/*.mk fuzz/*.m
 clean:
 	rm -rf build
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -name programs -prune -o -type f -name '*.d' -print 2>/dev/null)
 

@@ -5,6 +5,7 @@
 //      node wasi.mjs [--dir HOST:GUEST]... [--env NAME=VALUE]... FILE.wasm ARGUMENT...
 import { WASI } from 'node:wasi';
 import fs from 'node:fs';
+import os from 'node:os';
 
 const words = process.argv.slice(2);
 const preopens = {};
@@ -32,5 +33,7 @@ const wasi = new WASI({
 // Node.js 18 has no getImportObject.
 const imports = wasi.getImportObject?.() ??
     { [isOld ? 'wasi_unstable' : 'wasi_snapshot_preview1']: wasi.wasiImport };
+
+imports.weft = { processors: () => os.cpus().length };
 
 process.exitCode = wasi.start(await WebAssembly.instantiate(module, imports));

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * setjmp and longjmp for guests, through WebAssembly exceptions. Files that
- * call them are compiled with -mllvm -wasm-enable-sjlj -mexception-handling,
- * and the program is linked with guest/lib/setjmp.c.
+ * setjmp and longjmp for guests, through WebAssembly exceptions: part of their C library, which
+ * has guest/lib/setjmp.c. weft cc says to clang what files that call them need.
  */
 #ifndef WEFT_GUEST_SETJMP_H
 #define WEFT_GUEST_SETJMP_H
