@@ -366,6 +366,16 @@ faaslet_call_absent(struct faaslet_call *call, uint64_t offset, uint64_t bytes)
     return false;
 }
 
+/* It has one thread. */
+int
+faaslet_call_spawn(struct faaslet_call *call, uint32_t argument, uint32_t *id)
+{
+    (void)call;
+    (void)argument;
+    (void)id;
+    return -EAGAIN;
+}
+
 const struct faaslet_host_function *
 faaslet_host_find(const struct faaslet_host_function *functions, size_t count, const char *name,
                   size_t name_bytes)

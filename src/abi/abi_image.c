@@ -209,7 +209,7 @@ read_meta(struct reader *reader)
     out->meta_size = section->sh_size;
     if (out->meta->magic != ABI_META_MAGIC || out->meta->version != ABI_VERSION)
         return refuse(reader, "made by another version of weft");
-    if (out->meta->mode > ABI_LINKED || out->meta->has_tail_calls > 1 ||
+    if (out->meta->mode > ABI_THREADED || out->meta->has_tail_calls > 1 ||
         out->meta->strict_traps > 1)
         return refuse(reader, "unknown mode");
     return 0;

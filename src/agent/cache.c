@@ -18,7 +18,6 @@
 #include "base/fault.h"
 #include "base/file.h"
 
-#define SEALS      (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 #define COPY_BYTES ((size_t)1 << 30)
 
 struct blob {
@@ -213,13 +212,12 @@ seal_copy(int from, int *out)
     do
         done = sendfile(fd, from, NULL, COPY_BYTES);
     while (done > 0 || (done < 0 && errno == EINTR));
-    if (done < 0 || lseek(fd, 0, SEEK_SET) != 0 || fcntl(fd, F_ADD_SEALS, SEALS) != 0) {
-        err = -errno;
+    err = done < 0 || lseek(fd, 0, SEEK_SET) != 0 ? -errno : file_seal(fd);
+    if (err != 0)
         (void)close(fd);
-        return err;
-    }
-    *out = fd;
-    return 0;
+    else
+        *out = fd;
+    return err;
 }
 
 int

@@ -253,7 +253,8 @@ fill_limits(struct worker_limits *out, const Rpc__HostLimits *limits)
                                   .cpu_ns = limits->cpu_ns,
                                   .memory_bytes = limits->memory_bytes,
                                   .output_bytes = limits->output_bytes,
-                                  .files = limits->files};
+                                  .files = limits->files,
+                                  .threads = limits->threads};
 }
 
 /* A guest's "/data/model" is data/model of its only directory, "/". */

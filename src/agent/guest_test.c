@@ -258,6 +258,52 @@ test_limits_and_stops_end_guests(void **state)
     planner_stop(&planner);
 }
 
+/* Exits with 0 where it can have two threads beside its first, else with 6: EAGAIN. */
+static const char threaded[] =
+    "(module\n"
+    "  (import \"wasi\" \"thread-spawn\" (func $spawn (param i32) (result i32)))\n"
+    "  (import \"wasi_snapshot_preview1\" \"proc_exit\" (func $exit (param i32)))\n"
+    "  (memory (export \"memory\") 1 1 shared)\n"
+    "  (func (export \"wasi_thread_start\") (param i32 i32)\n"
+    "    (drop (memory.atomic.wait32 (i32.const 64) (i32.const 0) (i64.const -1))))\n"
+    "  (func $make (local $id i32)\n"
+    "    (local.set $id (call $spawn (i32.const 0)))\n"
+    "    (if (i32.lt_s (local.get $id) (i32.const 0)) (then\n"
+    "      (call $exit (i32.sub (i32.const 0) (local.get $id))))))\n"
+    "  (func (export \"_start\") (call $make) (call $make)))\n";
+
+static void
+test_a_limit_of_threads_reaches_the_guest(void **state)
+{
+    Rpc__HostFunction function = RPC__HOST_FUNCTION__INIT;
+    Rpc__HostLimits limits = RPC__HOST_LIMITS__INIT;
+    int fd = testing_compile(threaded, ABI_STANDALONE, 1);
+    struct planner planner;
+    struct store_hash image;
+
+    (void)state;
+    planner_open(&planner, cell_program);
+    image = put_image(&planner, fd);
+    planner_tenant(&planner, "a");
+    for (uint64_t i = 0; i < 2; i++) {
+        Rpc__HostUp *up;
+
+        function.number = 2 + i;
+        function.tenant = text("a");
+        function.image = testing_hash(&image);
+        function.limits = &limits;
+        limits.threads = i == 0 ? 3 : 2;
+        planner_function(&planner, &function);
+        planner_call(&planner, 5 + i, function.number, "");
+        up = planner_hear_end(&planner, 5 + i);
+        assert_int_equal(up->end->exit_code, i == 0 ? 0 : 6);
+        assert_int_equal(up->end->refused, i == 0 ? 0 : WORKER_LIMIT_THREADS);
+        rpc__host_up__free_unpacked(up, NULL);
+    }
+    planner_stop(&planner);
+    (void)close(fd);
+}
+
 /* ---------------------------------------------------------------------- Proto-Faaslets */
 
 /* Pieces that come before the end of this call, into the planner's store; how many. */
@@ -726,6 +772,7 @@ main(void)
         cmocka_unit_test(test_a_guest_reads_files_and_changes_none),
         cmocka_unit_test(test_arguments_and_variables_are_the_functions_and_the_calls),
         cmocka_unit_test(test_limits_and_stops_end_guests),
+        cmocka_unit_test(test_a_limit_of_threads_reaches_the_guest),
         cmocka_unit_test(test_a_call_is_frozen_and_others_begin_there),
         cmocka_unit_test(test_what_ends_before_it_is_frozen_has_failed),
         cmocka_unit_test(test_what_a_guest_chains_goes_up_and_its_end_comes_down),

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define CHUNK_BYTES 65536u
+#define SEAL_TRIES  8
 
 int
 file_write_all(int fd, const void *bytes, size_t count)
@@ -81,6 +82,18 @@ file_replace(const char *path, const void *bytes, size_t count, struct diag *dia
     file_close(&fd);
     free(beside);
     return err == 0 ? 0 : diag_set(diag, err, "%s: %s", path, strerror(-err));
+}
+
+/* One call waits for 150 ms itself, but not at all for one who has it mapped for writing. */
+int
+file_seal(int fd)
+{
+    for (int i = 0; i < SEAL_TRIES; i++)
+        if (fcntl(fd, F_ADD_SEALS, FILE_SEALS) == 0)
+            return 0;
+        else if (errno != EBUSY && errno != EINTR)
+            break;
+    return -errno;
 }
 
 void

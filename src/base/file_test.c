@@ -165,6 +165,70 @@ test_a_closed_descriptor_is_not_closed_again(void **state)
     assert_int_equal(fd, -1);
 }
 
+static int
+make_sealable(void)
+{
+    int fd = memfd_create("file", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    assert_true(fd >= 0);
+    assert_int_equal(file_write_all(fd, large, sizeof(large)), 0);
+    return fd;
+}
+
+static void
+test_a_sealed_file_is_what_it_is(void **state)
+{
+    int fd = make_sealable(), other = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    (void)state;
+    assert_int_equal(file_seal(fd), 0);
+    assert_int_equal(fcntl(fd, F_GET_SEALS), FILE_SEALS);
+    assert_int_equal(file_write_all(fd, "x", 1), -EPERM);
+    assert_int_equal(file_seal(other), -EINVAL);
+    file_close(&other);
+    file_close(&fd);
+}
+
+static void
+test_a_file_mapped_for_writing_is_not_sealed(void **state)
+{
+    int fd = make_sealable();
+    void *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    (void)state;
+    assert_ptr_not_equal(at, MAP_FAILED);
+    assert_int_equal(file_seal(fd), -EBUSY);
+    assert_int_equal(munmap(at, 4096), 0);
+    assert_int_equal(file_seal(fd), 0);
+    file_close(&fd);
+}
+
+static void *
+drain_late(void *argument)
+{
+    (void)usleep(400000); /* longer than one F_ADD_SEALS waits */
+    return drain(argument);
+}
+
+static void
+test_pages_in_the_kernels_hands_are_waited_for(void **state)
+{
+    int fd = make_sealable();
+    pthread_t reader;
+    off_t from = 0;
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_true(splice(fd, &from, ends[1], NULL, 8192, 0) > 0);
+    assert_int_equal(pthread_create(&reader, NULL, drain_late, &ends[0]), 0);
+    file_close(&ends[1]);
+    assert_int_equal(file_seal(fd), 0);
+    assert_int_equal(pthread_join(reader, NULL), 0);
+    file_close(&ends[0]);
+    file_close(&fd);
+}
+
 int
 main(void)
 {
@@ -176,6 +240,9 @@ main(void)
         cmocka_unit_test(test_a_write_goes_on_until_all_is_written),
         cmocka_unit_test(test_a_write_that_fails_says_why),
         cmocka_unit_test(test_a_closed_descriptor_is_not_closed_again),
+        cmocka_unit_test(test_a_sealed_file_is_what_it_is),
+        cmocka_unit_test(test_a_file_mapped_for_writing_is_not_sealed),
+        cmocka_unit_test(test_pages_in_the_kernels_hands_are_waited_for),
     };
 
     for (size_t i = 0; i < sizeof(large); i++)

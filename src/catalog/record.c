@@ -19,6 +19,7 @@
 #define BUDGET_PER_BYTE 32u
 
 #define ENTRY_BYTES_MAX    255u
+#define THREADS_MAX        4096u
 #define LANGUAGE_BYTES_MAX 32u
 #define NOTE_BYTES_MAX     1024u
 
@@ -410,7 +411,8 @@ check_version(const struct catalog_version *version, struct diag *diag)
         catalog_check_text("created_by", version->created_by, CATALOG_NAME_BYTES_MAX, diag) != 0 ||
         catalog_check_number("retry.attempts", version->retry.attempts, 1000, diag) != 0 ||
         catalog_check_number("ranks", version->ranks, 65536, diag) != 0 ||
-        catalog_check_number("threads", version->threads, 4096, diag) != 0)
+        catalog_check_number("threads", version->threads, THREADS_MAX, diag) != 0 ||
+        catalog_check_number("limits.threads", version->limits.threads, THREADS_MAX, diag) != 0)
         return -EINVAL;
     if ((version->kind == CATALOG_LIBRARY) != (version->entry[0] != '\0'))
         return diag_set(diag, -EINVAL,

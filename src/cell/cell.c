@@ -21,12 +21,11 @@
 #define GATHER_MAX 32u /* tasks whose words wait for each other */
 
 static _Thread_local struct cell *cell_of_thread;
-static _Thread_local uint64_t task_of_thread;
 
 uint64_t
 cell_self(void)
 {
-    return task_of_thread;
+    return thread_here != NULL ? thread_here->first->id : 0;
 }
 
 struct cell *
@@ -40,79 +39,99 @@ cell_here(void)
 static void
 end_failed(struct cell *cell, struct task *task, int err, const char *message)
 {
-    struct cell_end end = {.kind = CELL_FAILED, .err = err, .message = message, .backtrace = ""};
+    const struct ending ending = {.how = ENDING_FAILED, .err = err, .message = message};
 
-    task_end(cell, task, &end);
+    end_begin(cell, task, &ending);
 }
 
 static void
 end_stopped(struct cell *cell, struct task *task, enum cell_end_kind kind)
 {
-    struct cell_end end = {
-        .kind = kind, .limit = FAASLET_LIMIT_TIME, .message = "", .backtrace = ""};
+    const struct ending ending = {.how = ENDING_STOPPED, .stopped = kind};
 
-    task_end(cell, task, &end);
+    end_begin(cell, task, &ending);
 }
 
 static void
-end_trapped(struct cell *cell, struct task *task, const struct faaslet_outcome *outcome)
+end_with(struct cell *cell, struct task *task, const struct faaslet_outcome *outcome)
 {
-    struct buffer text = {0};
-    struct cell_end end = {
-        .kind = CELL_TRAP, .trap = outcome->trap, .message = outcome->message, .backtrace = ""};
+    const struct ending ending = {.how = ENDING_OUTCOME,
+                                  .kind = outcome->kind,
+                                  .exit_code = outcome->exit_code,
+                                  .trap = outcome->trap,
+                                  .limit = outcome->limit,
+                                  .message = outcome->message};
 
-    if (end.message[0] == '\0')
-        end.message = abi_trap_text(outcome->trap);
-    faaslet_backtrace(task->faaslet, &text);
-    buffer_append(&text, "", 1);
-    if (text.err == 0)
-        end.backtrace = (const char *)text.bytes;
-    task_end(cell, task, &end);
-    buffer_fini(&text);
+    end_begin(cell, task, &ending);
 }
 
 static void
-end_done(struct cell *cell, struct task *task)
+end_saved(struct cell *cell, struct task *task)
 {
-    uint64_t results[CELL_RESULTS_MAX];
-    struct cell_end end = {.kind = CELL_DONE,
-                           .message = "",
-                           .backtrace = "",
-                           .results = results,
-                           .result_slots = task->result_slots};
-    int err = faaslet_results(task->faaslet, 0, results, task->result_slots);
+    const struct ending ending = {.how = ENDING_SAVED};
 
-    if (err != 0)
-        end_failed(cell, task, err, "the function has results of other types");
-    else
-        task_end(cell, task, &end);
+    end_begin(cell, task, &ending);
 }
 
 /* It waits; or, where what it waits for was there already, it is queued again. */
 static void
 wait_for(struct cell *cell, struct task *task, const struct faaslet_wait *wait)
 {
-    bool is_ready = wait_watch(cell, task, wait);
-    uint64_t until = wait->deadline_ns < task->deadline_ns ? wait->deadline_ns : task->deadline_ns;
+    bool is_ready = wait_watch(cell, task, wait), is_last = false;
+    bool is_bound = wait->fd_count > 0 || wait->deadline_ns != CLOCK_NEVER_NS;
+    struct task *first = task->first;
 
     (void)pthread_mutex_lock(&cell->lock);
-    task->state = TASK_WAITING;
-    if (is_ready || task->is_woken || task->is_cancelled || wait_until(cell, task, until) != 0) {
+    if (thread_stops(task, &is_last)) {
+        /* nothing more */
+    } else if (is_ready || !wait_begin(cell, task, wait)) {
         task_queue(cell, task);
-    } else {
-        if (!task->has_returned) /* else there is no run to be parked */
+    } else if (first->awake == 0 && !is_bound) {
+        is_last = thread_is_deadlocked(cell, first);
+    }
+    if (task->state == TASK_WAITING) {
+        if (!first->has_threads)
             list_append(&cell->waiting, &task->link);
         cell_feed(cell);
     }
     (void)pthread_mutex_unlock(&cell->lock);
+    if (is_last)
+        thread_stopped(cell, first);
 }
 
 static void
 again(struct cell *cell, struct task *task)
 {
+    struct task *first = task->first;
+    bool is_last = false;
+
     (void)pthread_mutex_lock(&cell->lock);
-    task_queue(cell, task);
+    if (!thread_stops(task, &is_last))
+        task_queue(cell, task);
     (void)pthread_mutex_unlock(&cell->lock);
+    if (is_last)
+        thread_stopped(cell, first);
+}
+
+/* It goes on after those that are queued. This executor takes the first of them next, so nobody is
+ * roused for it: an idle one would take it away, and with it what is in this core's cache. True:
+ * nobody else was queued. */
+static bool
+stay(struct cell *cell, struct task *task)
+{
+    struct task *first = task->first;
+    bool is_last = false, is_alone;
+
+    (void)pthread_mutex_lock(&cell->lock);
+    is_alone = cell->queue.first == NULL;
+    if (!thread_stops(task, &is_last)) {
+        task->state = TASK_QUEUED;
+        list_append(&cell->queue, &task->link);
+    }
+    (void)pthread_mutex_unlock(&cell->lock);
+    if (is_last)
+        thread_stopped(cell, first);
+    return is_alone;
 }
 
 /* What it touches is brought, while it waits without a thread. */
@@ -134,47 +153,6 @@ fetch(struct cell *cell, struct task *task, struct faaslet_outcome *outcome)
     }
 }
 
-/* It has returned: what is to be brought away is, while it waits without a thread. */
-static void
-leave(struct cell *cell, struct task *task)
-{
-    const struct faaslet_wait wait = {.deadline_ns = CLOCK_NEVER_NS};
-
-    task->has_returned = true;
-    if (cell->on_done != NULL && cell->on_done(faaslet_process(task->faaslet)) == -EINPROGRESS)
-        wait_for(cell, task, &wait);
-    else
-        end_done(cell, task);
-}
-
-static void
-end_with(struct cell *cell, struct task *task, const struct faaslet_outcome *outcome)
-{
-    struct cell_end end = {.message = outcome->message, .backtrace = ""};
-
-    if (task->save_at != NULL && outcome->kind != FAASLET_KILLED) {
-        save_end_before(cell, task, outcome);
-        return;
-    }
-    switch (outcome->kind) {
-    case FAASLET_DONE:
-        leave(cell, task);
-        return;
-    case FAASLET_TRAP:
-        end_trapped(cell, task, outcome);
-        return;
-    case FAASLET_EXIT:
-        end.kind = CELL_EXIT;
-        end.exit_code = outcome->exit_code;
-        break;
-    default:
-        end.kind = outcome->limit == FAASLET_LIMIT_KILL ? CELL_CANCELLED : CELL_KILLED;
-        end.limit = outcome->limit;
-        break;
-    }
-    task_end(cell, task, &end);
-}
-
 static int
 begin(struct task *task)
 {
@@ -193,16 +171,49 @@ run_quantum(struct task *task, struct faaslet_outcome *outcome)
 {
     uint64_t began_ns = clock_now_ns();
 
-    task_of_thread = task->id;
-    faaslet_run(task->faaslet, task->deadline_ns, outcome);
-    task_of_thread = 0;
+    thread_here = task;
+    faaslet_run(task->faaslet, task->first->deadline_ns, outcome);
+    thread_here = NULL;
     atomic_store_explicit(&task->function->run_ns, clock_now_ns() - began_ns, memory_order_relaxed);
+}
+
+/* It has run. */
+static void
+go_on(struct cell *cell, struct task *task, struct faaslet_outcome *outcome)
+{
+    switch (outcome->kind) {
+    case FAASLET_PENDING:
+        if (outcome->wait.deadline_ns != 0 || outcome->wait.fd_count != 0)
+            wait_for(cell, task, &outcome->wait);
+        else if (stay(cell, task)) /* it yields, maybe to others of the host */
+            (void)sched_yield();
+        return;
+    case FAASLET_ABSENT:
+        fetch(cell, task, outcome);
+        return;
+    case FAASLET_PREEMPTED:
+        (void)stay(cell, task);
+        return;
+    case FAASLET_SNAPSHOT:
+        again(cell, task);
+        return;
+    case FAASLET_DONE:
+        if (task != task->first) {
+            thread_done(cell, task);
+            return;
+        }
+        break;
+    default:
+        break;
+    }
+    end_with(cell, task, outcome);
 }
 
 /* One quantum of a task that has a Faaslet. */
 static void
 run(struct cell *cell, struct task *task)
 {
+    bool is_saved = task->first->save_at != NULL;
     struct faaslet_outcome outcome;
     int err = begin(task);
 
@@ -212,81 +223,97 @@ run(struct cell *cell, struct task *task)
                                   : "the arguments do not fit the function's type");
         return;
     }
-    if (task->save_at != NULL && save_arm(task) != 0) {
+    if (is_saved && save_arm(task) != 0) {
         end_failed(cell, task, -ENOENT, "it does not import what it is to be saved at");
         return;
     }
     run_quantum(task, &outcome);
-    task->memory_bytes = faaslet_memory_bytes(task->faaslet);
-    if (task->save_at != NULL && save_is_there(task, &outcome)) {
-        save_end_there(cell, task);
-        return;
+    if (!task->first->has_threads) /* else others may change it now */
+        task->memory_bytes = faaslet_memory_bytes(task->faaslet);
+    if (is_saved && save_is_there(task, &outcome))
+        end_saved(cell, task);
+    else
+        go_on(cell, task, &outcome);
+}
+
+/* A call that begins, or goes on after it was parked. False: not now, or not at all. */
+static bool
+seat(struct cell *cell, struct task *task)
+{
+    struct diag diag;
+    int err;
+
+    diag_init(&diag);
+    err = task_seat(cell, task, &diag);
+    if (err == 0 && !task->is_begun && task->function->is_mid_run) {
+        err = thread_enter_all(cell, task);
+        if (err != 0)
+            (void)diag_set(&diag, err, "no memory for its threads");
     }
-    switch (outcome.kind) {
-    case FAASLET_PENDING:
-        wait_for(cell, task, &outcome.wait);
-        return;
-    case FAASLET_ABSENT:
-        fetch(cell, task, &outcome);
-        return;
-    case FAASLET_PREEMPTED:
-    case FAASLET_SNAPSHOT:
-        again(cell, task);
-        return;
-    default:
-        end_with(cell, task, &outcome);
-    }
+    if (err != 0 && err != -EAGAIN)
+        end_failed(cell, task, err,
+                   task->has_threads ? "no memory for its threads" : diag_text(&diag));
+    return err == 0;
+}
+
+/* CELL_DONE: it is not ended from outside. */
+static enum cell_end_kind
+is_ended(const struct task *first)
+{
+    if (first->is_cancelled)
+        return CELL_CANCELLED;
+    return first->deadline_ns != CLOCK_NEVER_NS && clock_now_ns() >= first->deadline_ns
+               ? CELL_KILLED
+               : CELL_DONE;
 }
 
 static void
 serve(struct cell *cell, struct task *task)
 {
-    struct diag diag;
-    int err;
+    enum cell_end_kind kind = is_ended(task->first);
 
     if (task->watches != NULL)
         wait_unwatch(cell, task);
-    if (task->is_cancelled) {
-        end_stopped(cell, task, CELL_CANCELLED);
-        return;
-    }
-    if (task->deadline_ns != CLOCK_NEVER_NS && clock_now_ns() >= task->deadline_ns) {
-        end_stopped(cell, task, CELL_KILLED);
-        return;
-    }
-    if (task->faaslet == NULL) {
-        diag_init(&diag);
-        err = task_seat(cell, task, &diag);
-        if (err == -EAGAIN)
-            return;
-        if (err != 0) {
-            end_failed(cell, task, err, diag_text(&diag));
-            return;
-        }
-    }
     if (task->has_returned)
-        leave(cell, task);
-    else
+        end_leave(cell, task, kind);
+    else if (kind != CELL_DONE)
+        end_stopped(cell, task, kind);
+    else if (task->faaslet != NULL || seat(cell, task))
         run(cell, task);
 }
 
 static void
 tick(struct executor *executor, uint64_t tick_ns)
 {
-    if (executor->is_ticking == (tick_ns != 0))
+    if (executor->tick_ns == tick_ns)
         return;
     /* Without memory for it guests are not taken off, but their deadlines hold; it is
      * tried again after the next pause. */
     if (faaslet_thread_tick(tick_ns) == 0)
-        executor->is_ticking = tick_ns != 0;
+        executor->tick_ns = tick_ns;
+}
+
+/* With the lock. Each tick costs, and where there is nobody else it is for nothing: they become
+ * fewer then, but not so few that who comes waits for long. */
+static void
+be_calm(struct executor *executor, const struct task *task)
+{
+    bool is_alone = executor->last == task && executor->cell->queue.first == NULL;
+
+    if (!is_alone)
+        executor->calm = 1;
+    else if (executor->calm < CELL_CALM_MAX)
+        executor->calm *= 2;
+    executor->last = task;
 }
 
 /* With the lock. */
 static void
 take(struct executor *executor, struct task *task)
 {
-    tick(executor, executor->cell->tick_ns);
     list_remove(&task->link);
+    be_calm(executor, task);
+    tick(executor, executor->cell->tick_ns * executor->calm);
     task->state = TASK_RUNNING;
     task->is_woken = false;
 }
@@ -522,7 +549,8 @@ cancel_all(struct cell *cell)
 {
     for (size_t i = 0; i < cell->table_size; i++)
         for (struct task *task = cell->table[i]; task != NULL; task = task->chain)
-            task_cancel(cell, task);
+            if (task->first == task)
+                task_cancel(cell, task);
     while (cell->starved.first != NULL)
         cell_feed(cell);
 }

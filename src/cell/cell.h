@@ -86,6 +86,10 @@ int cell_function_create(struct cell *cell, const struct cell_function_config *c
                          struct cell_function **out, struct diag *diag) MUST_CHECK;
 /* No new calls; gone when the last one is over. NULL is fine. */
 void cell_function_drop(struct cell_function *function);
+/* Whether an image can have the threads that it starts, and so many be had: else -EINVAL, and diag
+ * says why. */
+int cell_threads_check(const struct faaslet_image *image, uint32_t threads_max,
+                       struct diag *diag) MUST_CHECK;
 /* Borrowed: to save it, or to make others from it. */
 struct faaslet_frozen *cell_function_proto(const struct cell_function *function);
 

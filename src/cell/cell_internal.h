@@ -14,6 +14,7 @@
 #include "cell/cell.h"
 
 #define CELL_WARM_DEFAULT 16u
+#define CELL_CALM_MAX     4u
 #define CELL_LENT_NS      UINT64_C(100000) /* of brief tasks that a lent thread runs alone */
 
 enum task_state {
@@ -21,7 +22,30 @@ enum task_state {
     TASK_RUNNING, /* an executor has it */
     TASK_WAITING, /* until woken */
     TASK_PARKING, /* as waiting; an executor takes its slot */
+    TASK_STOPPED, /* its call comes to its end: it runs no more */
     TASK_OVER,    /* its end is being told */
+};
+
+/* How a call comes to its end (end.c). */
+enum ending_how {
+    ENDING_NONE, /* it has not */
+    ENDING_OUTCOME,
+    ENDING_STOPPED,  /* cancelled, or too late */
+    ENDING_FAILED,   /* err, message */
+    ENDING_SAVED,    /* it stands where it was to be saved */
+    ENDING_DEADLOCK, /* its threads wait for each other */
+};
+
+struct ending {
+    enum ending_how how;
+    struct task *task;              /* the thread by which it does */
+    enum faaslet_outcome_kind kind; /* of OUTCOME, as in struct faaslet_outcome */
+    int exit_code;
+    enum abi_trap trap;
+    enum faaslet_limit limit;
+    enum cell_end_kind stopped;
+    int err;
+    const char *message; /* static; where the call has one thread, of its caller */
 };
 
 struct list {
@@ -39,6 +63,8 @@ struct watch {
     bool is_own; /* a duplicate: the same one is watched for another task */
 };
 
+/* A thread of a call: what executors take. Most calls have one, which is the call; of others that
+ * thread is, with which they end, and the others are only where they stand. */
 struct task {
     struct link link;   /* first: in the queue, among the starved, or among those that wait */
     struct task *chain; /* hash table */
@@ -64,6 +90,13 @@ struct task {
     uint64_t memory_bytes;
     cell_end_fn on_end;
     void *context;
+
+    struct task *first;           /* the call's; itself */
+    struct task *next, *previous; /* a ring: the threads of the call */
+    bool has_threads; /* these four of the first: there was another, it keeps its seat */
+    uint32_t awake;   /* threads that do not wait */
+    uint32_t running; /* that are still to stop, once it ends */
+    struct ending ending;
 };
 
 /* A Faaslet that is equal to its function's proto. */
@@ -89,8 +122,10 @@ struct cell_function {
 
 struct executor {
     struct cell *cell;
-    bool is_ticking;
-    unsigned unflushed; /* tasks served since what they sent went out */
+    uint64_t tick_ns;        /* as it is set; 0: off */
+    unsigned calm;           /* times the cell's tick, while nobody else is queued */
+    const struct task *last; /* it ran; only to compare, it may have ended */
+    unsigned unflushed;      /* tasks served since what they sent went out */
     pthread_t thread;
 };
 
@@ -145,8 +180,42 @@ void task_wake(struct cell *cell, struct task *task);
 /* A slot became free, or may be taken from somebody: the starved try again. */
 void cell_feed(struct cell *cell);
 
-/* Without the lock, by the executor that has the task. Ends it; the task is freed. */
-void task_end(struct cell *cell, struct task *task, struct cell_end *end);
+/* A task without a call; of one that is there where first is not NULL. */
+struct task *task_new(struct cell_function *function, struct task *first);
+
+/* Without the lock, by the executor that has the task: its call ends so, as soon as its other
+ * threads have stopped. */
+void end_begin(struct cell *cell, struct task *task, const struct ending *ending);
+/* Without the lock; all threads have stopped, and nobody else has any of them. Tells of the end;
+ * the tasks are freed. */
+void end_conclude(struct cell *cell, struct task *first);
+/* It has returned, and all its threads have stopped: what it leaves is brought away, while it
+ * waits without a host thread, and then its end is told. Or its end from outside: kind. */
+void end_leave(struct cell *cell, struct task *first, enum cell_end_kind kind);
+void task_end(struct cell *cell, struct task *first, struct cell_end *end);
+
+/* Threads (thread.c). */
+extern const struct faaslet_owner thread_owner;
+
+/* A Faaslet of the function's image after its initialisation: initialise.c. */
+int initialise(const struct cell_function_config *config, struct faaslet **out,
+               struct diag *diag) MUST_CHECK;
+/* The task that runs on this host thread, or NULL. */
+extern _Thread_local struct task *thread_here;
+/* Without the lock: those that a proto in mid-run has beside its first. */
+int thread_enter_all(struct cell *cell, struct task *first) MUST_CHECK;
+/* With the lock, of a task that ran. True: its call ends, so it has stopped; is_last: nobody else
+ * runs, thread_stopped follows. */
+bool thread_stops(struct task *task, bool *is_last);
+/* With the lock, of a call of which all threads wait: true where nobody can wake one. It has
+ * stopped then. */
+bool thread_is_deadlocked(struct cell *cell, struct task *first);
+/* Without the lock: all have stopped. */
+void thread_stopped(struct cell *cell, struct task *first);
+/* Without the lock, by its executor: it has returned and is not the first. */
+void thread_done(struct cell *cell, struct task *task);
+/* Without the lock: all but the first are gone. */
+void thread_fini_all(struct cell *cell, struct task *first);
 
 /* Without the lock. Gives the task a Faaslet in which it can go on. -EAGAIN: there is
  * no slot to be had now. */
@@ -167,12 +236,14 @@ int save_arm(const struct task *task) MUST_CHECK;
 bool save_is_there(const struct task *task, const struct faaslet_outcome *outcome);
 void save_end_there(struct cell *cell, struct task *task);
 /* It ended as it should not have. */
-void save_end_before(struct cell *cell, struct task *task, const struct faaslet_outcome *outcome);
+void save_end_before(struct cell *cell, struct task *task, const struct ending *ending);
 
 /* Waiting: without the lock; the task is still running. True: something was ready
  * already. */
 bool wait_watch(struct cell *cell, struct task *task, const struct faaslet_wait *wait);
 void wait_unwatch(struct cell *cell, struct task *task);
+/* Lock. False: what it waits for was there already, or its end. */
+bool wait_begin(struct cell *cell, struct task *task, const struct faaslet_wait *wait);
 int wait_until(struct cell *cell, struct task *task, uint64_t when_ns) MUST_CHECK; /* lock */
 void wait_forget(struct cell *cell, struct task *task);                            /* lock */
 void *wait_main(void *cell);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "../../tests/testing.h"
+#include "cell/cell_testing.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -11,14 +11,6 @@
 #include "cell/cell.h"
 
 #define MANY 300u
-
-/* ThreadSanitizer holds signals back until the program calls something: a guest that
- * only computes is never taken off. */
-#ifdef __SANITIZE_THREAD__
-#define HAS_PREEMPTION false
-#else
-#define HAS_PREEMPTION true
-#endif
 
 /* add; wait (for a wake-up); sleep; spin; read a pipe; trap; touch memory of before. */
 static const char text[] =
@@ -114,59 +106,6 @@ resolve(const char *module, size_t module_bytes, const char *name, size_t name_b
     (void)module;
     (void)module_bytes;
     return faaslet_host_find(functions, ARRAY_COUNT(functions), name, name_bytes);
-}
-
-/* ---------------------------------------------------------------------- one answer */
-
-struct answer {
-    pthread_mutex_t lock;
-    pthread_cond_t told;
-    unsigned count;
-    struct cell_end end;
-    uint64_t result;
-    char backtrace[256];
-};
-
-static void
-answer_init(struct answer *answer)
-{
-    (void)memset(answer, 0, sizeof(*answer));
-    (void)pthread_mutex_init(&answer->lock, NULL);
-    (void)pthread_cond_init(&answer->told, NULL);
-}
-
-static void
-on_end(void *context, const struct cell_end *end)
-{
-    struct answer *answer = context;
-
-    (void)pthread_mutex_lock(&answer->lock);
-    answer->count++;
-    answer->end = *end;
-    answer->result = end->result_slots > 0 ? end->results[0] : 0;
-    (void)snprintf(answer->backtrace, sizeof(answer->backtrace), "%s", end->backtrace);
-    (void)pthread_cond_signal(&answer->told);
-    (void)pthread_mutex_unlock(&answer->lock);
-}
-
-static void
-answer_wait(struct answer *answer, unsigned count)
-{
-    (void)pthread_mutex_lock(&answer->lock);
-    while (answer->count < count)
-        (void)pthread_cond_wait(&answer->told, &answer->lock);
-    (void)pthread_mutex_unlock(&answer->lock);
-}
-
-static unsigned
-answer_count(struct answer *answer)
-{
-    unsigned count;
-
-    (void)pthread_mutex_lock(&answer->lock);
-    count = answer->count;
-    (void)pthread_mutex_unlock(&answer->lock);
-    return count;
 }
 
 /* ------------------------------------------------------------------------ a world */
@@ -787,21 +726,7 @@ test_a_lent_thread_is_given_back(void **state)
     world_fini(&w);
 }
 
-static int
-setup(void **state)
-{
-    (void)state;
-    image = testing_image(text, ABI_STANDALONE);
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    faaslet_image_put(image);
-    return 0;
-}
+TESTING_IMAGE_GROUP(text)
 
 int
 main(void)

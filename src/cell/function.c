@@ -11,53 +11,58 @@
 #include "base/fault.h"
 #include "cell/cell_internal.h"
 
-/* ----------------------------------------------------------------- initialisation */
+/* ------------------------------------------------------------------------ threads */
 
-struct limit {
-    uint64_t ns, deadline_ns;
-};
-
-static int
-run_to_end(struct faaslet *faaslet, const char *what, const struct limit *limit, struct diag *diag)
+static bool
+is_named(const struct abi_image *image, struct abi_range range, const char *text)
 {
-    struct faaslet_outcome outcome;
-
-    do
-        faaslet_run(faaslet, limit->deadline_ns, &outcome);
-    while (outcome.kind == FAASLET_PREEMPTED || outcome.kind == FAASLET_SNAPSHOT);
-    if (outcome.kind == FAASLET_DONE)
-        return 0;
-    if (outcome.kind == FAASLET_TRAP)
-        return diag_set(diag, -EINVAL, "%s traps: %s", what,
-                        outcome.trap == ABI_TRAP_HOST ? outcome.message
-                                                      : abi_trap_text(outcome.trap));
-    if (outcome.kind == FAASLET_KILLED && outcome.limit == FAASLET_LIMIT_TIME)
-        return diag_set(diag, -EINVAL, "%s reached its time limit of %.3f s", what,
-                        (double)limit->ns / CLOCK_NS_PER_SECOND);
-    return diag_set(diag, -EINVAL, "%s does not end by itself", what);
+    return strlen(text) == range.count &&
+           memcmp(abi_image_range(image, range), text, range.count) == 0;
 }
 
-static int
-initialise(struct faaslet *faaslet, uint64_t ns_max, struct diag *diag)
+static bool
+spawns_threads(const struct abi_image *image)
 {
-    static const char *const names[] = {"_initialize", "weft_init"};
-    uint64_t now = clock_now_ns();
-    const struct limit limit = {ns_max,
-                                ns_max < CLOCK_NEVER_NS - now ? now + ns_max : CLOCK_NEVER_NS};
-    int err = faaslet_invoke_init(faaslet, 0);
+    const struct abi_meta_import *imports = abi_image_range(image, image->meta->imports);
 
-    if (err == 0)
-        err = run_to_end(faaslet, "initialisation", &limit, diag);
-    for (size_t i = 0; i < ARRAY_COUNT(names) && err == 0; i++) {
-        err = faaslet_invoke(faaslet, 0, names[i], NULL, 0);
-        if (err == 0)
-            err = run_to_end(faaslet, names[i], &limit, diag);
-        else
-            err = err == -ENOENT
-                      ? 0
-                      : diag_set(diag, err, "%s has parameters: it cannot be called", names[i]);
-    }
-    return err;
+    for (uint32_t i = 0; i < image->meta->imports.count; i++)
+        if (imports[i].kind == ABI_KIND_FUNCTION && is_named(image, imports[i].module, "wasi") &&
+            is_named(image, imports[i].name, "thread-spawn"))
+            return true;
+    return false;
+}
+
+static bool
+has_thread_start(const struct abi_image *image)
+{
+    const struct abi_meta_export *exports = abi_image_range(image, image->meta->exports);
+
+    for (uint32_t i = 0; i < image->meta->exports.count; i++)
+        if (exports[i].kind == ABI_KIND_FUNCTION &&
+            is_named(image, exports[i].name, "wasi_thread_start"))
+            return true;
+    return false;
+}
+
+int
+cell_threads_check(const struct faaslet_image *image, uint32_t threads_max, struct diag *diag)
+{
+    const struct abi_image *abi = faaslet_image_abi(image);
+
+    if (threads_max > FAASLET_THREADS_MAX)
+        return diag_set(diag, -EINVAL, "%u threads: a process has at most %u", threads_max,
+                        FAASLET_THREADS_MAX);
+    if (!spawns_threads(abi))
+        return 0;
+    if (abi->meta->mode != ABI_THREADED)
+        return diag_set(diag, -EINVAL,
+                        "it starts threads (it imports thread-spawn), but has no shared memory: "
+                        "link with --shared-memory --max-memory=SIZE");
+    if (!has_thread_start(abi))
+        return diag_set(diag, -EINVAL,
+                        "it starts threads (it imports thread-spawn), but does not export "
+                        "wasi_thread_start");
+    return 0;
 }
 
 static int
@@ -69,13 +74,10 @@ make_proto(const struct cell_function_config *config, struct faaslet_frozen **ou
 
     if (err != 0)
         return diag_set(diag, err, "cannot prepare this thread: %s", strerror(-err));
-    err = faaslet_create(config->image, &config->faaslet, &faaslet, diag);
+    err = initialise(config, &faaslet, diag);
     if (err != 0)
         return err;
-    err = initialise(faaslet, config->init_ns_max != 0 ? config->init_ns_max : CELL_INIT_NS_DEFAULT,
-                     diag);
-    if (err == 0)
-        err = faaslet_freeze(faaslet, out, diag);
+    err = faaslet_freeze(faaslet, out, diag);
     faaslet_destroy(faaslet);
     return err;
 }
@@ -89,6 +91,10 @@ cell_function_create(struct cell *cell, const struct cell_function_config *confi
 
     if ((config->image == NULL) == (config->frozen == NULL))
         return diag_set(diag, -EINVAL, "a function is of an image or of a Proto-Faaslet");
+    if (config->image != NULL && err == 0)
+        err = cell_threads_check(config->image, config->faaslet.threads_max, diag);
+    if (err == -EINVAL)
+        return err;
     function = calloc(1, sizeof(*function));
     if (function == NULL || err != 0) {
         free(function);
@@ -97,6 +103,7 @@ cell_function_create(struct cell *cell, const struct cell_function_config *confi
     function->cell = cell;
     function->references = 1;
     function->config = config->faaslet;
+    function->config.owner = &thread_owner;
     function->wall_ns_max = config->wall_ns_max;
     function->warm_max = config->warm_max != 0 ? config->warm_max : CELL_WARM_DEFAULT;
     function->run_ns = CELL_LENT_NS + 1; /* it is not known */

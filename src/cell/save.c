@@ -15,21 +15,21 @@
 static bool
 is_at_point(const struct task *task)
 {
-    return task->save_at[0] == '\0';
+    return task->first->save_at[0] == '\0';
 }
 
 int
 save_arm(const struct task *task)
 {
     static const char *const modules[] = {"wasi_snapshot_preview1", "wasi_unstable", "weft"};
-    size_t bytes = strcspn(task->save_at, ":");
+    size_t bytes = strcspn(task->first->save_at, ":");
     char name[NAME_BYTES_MAX + 1];
 
     if (is_at_point(task))
         return 0;
     if (bytes > NAME_BYTES_MAX)
         return -ENOENT;
-    (void)memcpy(name, task->save_at, bytes);
+    (void)memcpy(name, task->first->save_at, bytes);
     name[bytes] = '\0';
     for (size_t i = 0; i < ARRAY_COUNT(modules); i++)
         if (faaslet_stop_at(task->faaslet, modules[i], name) == 0)
@@ -40,7 +40,7 @@ save_arm(const struct task *task)
 bool
 save_is_there(const struct task *task, const struct faaslet_outcome *outcome)
 {
-    const char *argument = strchr(task->save_at, ':');
+    const char *argument = strchr(task->first->save_at, ':');
 
     if (outcome->kind != FAASLET_SNAPSHOT || outcome->at_named == is_at_point(task))
         return false;
@@ -66,22 +66,21 @@ save_end_there(struct cell *cell, struct task *task)
 }
 
 void
-save_end_before(struct cell *cell, struct task *task, const struct faaslet_outcome *outcome)
+save_end_before(struct cell *cell, struct task *task, const struct ending *ending)
 {
-    const char *where = is_at_point(task) ? "a snapshot point" : task->save_at;
+    const char *where = is_at_point(task) ? "a snapshot point" : task->first->save_at;
     struct cell_end end = {.kind = CELL_FAILED, .err = -ENOENT, .backtrace = ""};
     struct buffer text = {0};
     struct diag diag;
 
     diag_init(&diag);
-    if (outcome->kind == FAASLET_EXIT) {
+    if (ending->kind == FAASLET_EXIT) {
         (void)diag_set(&diag, end.err, "it ended with exit code %d before it came to %s",
-                       outcome->exit_code, where);
-    } else if (outcome->kind == FAASLET_TRAP) {
+                       ending->exit_code, where);
+    } else if (ending->kind == FAASLET_TRAP) {
         (void)diag_set(&diag, end.err, "it trapped before it came to %s: %s", where,
-                       outcome->message[0] != '\0' ? outcome->message
-                                                   : abi_trap_text(outcome->trap));
-        faaslet_backtrace(task->faaslet, &text);
+                       ending->message[0] != '\0' ? ending->message : abi_trap_text(ending->trap));
+        faaslet_backtrace(ending->task->faaslet, &text);
         buffer_append(&text, "", 1);
         if (text.err == 0)
             end.backtrace = (const char *)text.bytes;

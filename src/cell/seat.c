@@ -203,6 +203,7 @@ task_seat(struct cell *cell, struct task *task, struct diag *diag)
         give_up_slot(cell);
         return err;
     }
+    faaslet_mark_set(faaslet, task);
     (void)pthread_mutex_lock(&cell->lock);
     task->faaslet = faaslet;
     (void)pthread_mutex_unlock(&cell->lock);

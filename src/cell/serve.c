@@ -128,6 +128,7 @@ set_up(struct serve *serve, const Rpc__CellSetup *setup, struct diag *diag)
                         setup->version, RPC__CELL_VERSION__CELL_VERSION);
     if (config.executors > EXECUTORS_MAX)
         return diag_set(diag, -EPROTO, "%u executors: at most %u", config.executors, EXECUTORS_MAX);
+    serve->executors = config.executors;
     serve->cell_epoll = serve->cell_event = -1;
     err = cell_create(&config, &serve->cell, diag);
     if (err != 0)

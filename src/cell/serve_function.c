@@ -174,6 +174,16 @@ add_call(const struct serve_call *call, struct hostcall_config *config, const ch
     }
 }
 
+/* What it can make use of. */
+static uint32_t
+processors_of(const struct serve *serve, const Rpc__CellLimits *limits)
+{
+    uint32_t threads =
+        limits != NULL && limits->threads != 0 ? limits->threads : FAASLET_THREADS_DEFAULT;
+
+    return threads < serve->executors ? threads : serve->executors;
+}
+
 int
 served_process(struct serve *serve, const struct served *served, const struct serve_call *call,
                struct hostcall_process **out, struct diag *diag)
@@ -191,6 +201,7 @@ served_process(struct serve *serve, const struct served *served, const struct se
         .function = served->request->put->name,
         .tenant = serve->tenant,
         .version = served->request->put->version,
+        .processors = processors_of(serve, limits),
         .has_device = true,
     };
     const char **env = NULL, *name = served->request->put->name;
@@ -274,6 +285,7 @@ create_function(struct serve *serve, struct served *served, struct cell_function
     if (limits != NULL) {
         config->faaslet.memory_bytes_max = limits->memory_bytes;
         config->faaslet.cpu_ns_max = limits->cpu_ns;
+        config->faaslet.threads_max = limits->threads;
         config->wall_ns_max = limits->wall_ns;
     }
     err = cell_function_create(serve->cell, config, &served->function, diag);

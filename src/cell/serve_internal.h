@@ -115,7 +115,7 @@ struct serve {
     int epoll;
     int event;                  /* owned: the socket's thread is to look at `lost` */
     int cell_epoll, cell_event; /* owned, until the cell has them */
-    unsigned processors;
+    unsigned processors, executors;
     _Atomic int lost; /* -errno: a reply could not be told, and there is no way to go on */
     struct cell *cell;
     uint64_t calls_max;

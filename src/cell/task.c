@@ -144,6 +144,7 @@ task_wake(struct cell *cell, struct task *task)
 {
     if (task->state == TASK_WAITING) {
         wait_forget(cell, task);
+        task->first->awake++;
         task_queue(cell, task);
     } else {
         task->is_woken = true; /* queued ones look anyway */
@@ -169,8 +170,8 @@ cell_wake(struct cell *cell, uint64_t id)
 
     (void)pthread_mutex_lock(&cell->lock);
     task = task_find(cell, id);
-    if (task != NULL)
-        task_wake(cell, task);
+    for (struct task *each = task; each != NULL; each = each->next != task ? each->next : NULL)
+        task_wake(cell, each); /* who waits for another thing looks, and waits on */
     (void)pthread_mutex_unlock(&cell->lock);
     return task != NULL ? 0 : -ESRCH;
 }
@@ -182,6 +183,10 @@ task_cancel(struct cell *cell, struct task *task)
     if (task->state == TASK_RUNNING && task->faaslet != NULL)
         faaslet_kill(task->faaslet);
     task_wake(cell, task);
+    if (task->has_threads && task->link.list == &cell->queue) { /* not behind all of its own */
+        list_remove(&task->link);
+        list_prepend(&cell->queue, &task->link);
+    }
 }
 
 int
@@ -207,10 +212,25 @@ task_free(struct task *task)
     free(task);
 }
 
+struct task *
+task_new(struct cell_function *function, struct task *first)
+{
+    struct task *task = calloc(1, sizeof(*task));
+
+    if (task == NULL)
+        return NULL;
+    task->function = function;
+    task->first = first != NULL ? first : task;
+    task->next = task->previous = task;
+    task->awake = 1;
+    task->is_begun = first != NULL;
+    return task;
+}
+
 static struct task *
 task_create(struct cell_function *function, const struct cell_call *call)
 {
-    struct task *task = calloc(1, sizeof(*task));
+    struct task *task = task_new(function, NULL);
     uint64_t now = clock_now_ns();
 
     if (task == NULL)
@@ -222,7 +242,6 @@ task_create(struct cell_function *function, const struct cell_call *call)
         task_free(task);
         return NULL;
     }
-    task->function = function;
     task->begin_ns = now;
     task->deadline_ns = call->deadline_ns != 0 ? call->deadline_ns : CLOCK_NEVER_NS;
     if (function->wall_ns_max != 0 && task->deadline_ns > now &&
@@ -243,7 +262,7 @@ accept_task(struct cell *cell, struct cell_function *function, struct task *task
 {
     if (cell->is_ending || function->is_dropped)
         return -ESHUTDOWN;
-    if (cell->calls_max != 0 && cell->task_count >= cell->calls_max)
+    if (cell->calls_max != 0 && cell->usage.calls >= cell->calls_max)
         return -EAGAIN;
     if (task_enter(cell, task) != 0)
         return -ENOMEM;
@@ -315,6 +334,7 @@ task_end(struct cell *cell, struct task *task, struct cell_end *end)
     (void)pthread_mutex_unlock(&cell->lock);
     wait_unwatch(cell, task);
     task->on_end(task->context, end);
+    thread_fini_all(cell, task);
     if (task->faaslet != NULL)
         function_return(cell, function, task->faaslet);
     if (task->own_process != NULL)

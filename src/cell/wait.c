@@ -56,14 +56,40 @@ wait_until(struct cell *cell, struct task *task, uint64_t when_ns)
     return 0;
 }
 
+bool
+wait_begin(struct cell *cell, struct task *task, const struct faaslet_wait *wait)
+{
+    struct task *first = task->first;
+    uint64_t until = wait->deadline_ns;
+
+    if (task == first && first->deadline_ns < until)
+        until = first->deadline_ns; /* it is not told to the others, which end with it */
+    if (task->is_woken || first->is_cancelled || wait_until(cell, task, until) != 0)
+        return false;
+    task->state = TASK_WAITING;
+    first->awake--;
+    return true;
+}
+
 /* --------------------------------------------------------------------- descriptors */
 
+static int
+watch_own(struct cell *cell, struct watch *watch, int fd, struct epoll_event *event)
+{
+    watch->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    watch->is_own = true;
+    return watch->fd < 0 || epoll_ctl(cell->epoll, EPOLL_CTL_ADD, watch->fd, event) != 0 ? errno
+                                                                                         : 0;
+}
+
+/* Where other threads may close it meanwhile, a duplicate is watched: its number is not given to
+ * another file, of which the watch would be taken away in the end. */
 static int
 watch_one(struct cell *cell, struct task *task, const struct faaslet_wait_fd *wanted)
 {
     struct epoll_event event = {.data.u64 = task->id};
     struct watch *watch = &task->watches[task->watch_count];
-    int err = 0;
+    int err = EEXIST;
 
     event.events = EPOLLONESHOT;
     if ((wanted->events & POLLIN) != 0)
@@ -71,14 +97,10 @@ watch_one(struct cell *cell, struct task *task, const struct faaslet_wait_fd *wa
     if ((wanted->events & POLLOUT) != 0)
         event.events |= EPOLLOUT;
     *watch = (struct watch){.fd = wanted->fd};
-    if (epoll_ctl(cell->epoll, EPOLL_CTL_ADD, watch->fd, &event) != 0)
-        err = errno;
-    if (err == EEXIST) {
-        watch->fd = fcntl(wanted->fd, F_DUPFD_CLOEXEC, 0);
-        watch->is_own = true;
-        err = watch->fd < 0 || epoll_ctl(cell->epoll, EPOLL_CTL_ADD, watch->fd, &event) != 0 ? errno
-                                                                                             : 0;
-    }
+    if (!task->first->has_threads)
+        err = epoll_ctl(cell->epoll, EPOLL_CTL_ADD, watch->fd, &event) != 0 ? errno : 0;
+    if (err == EEXIST) /* or for another task already */
+        err = watch_own(cell, watch, wanted->fd, &event);
     if (err == 0)
         task->watch_count++;
     else if (watch->is_own && watch->fd >= 0)

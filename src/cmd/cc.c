@@ -28,14 +28,38 @@ extern char **environ;
 static const char help[] =
     "usage: weft cc [clang's options] FILES      (weft c++ for C++)\n\n"
     "Compiles and links C for Weft: clang-19 with the right target, sysroot and flags.\n"
-    "All of clang's options work. Loops are left for weft compile to vectorise, which\n"
-    "knows the processor.\n";
+    "All of clang's options work, among them -pthread, -fopenmp and -fno-exceptions.\n"
+    "-Wl,-z,stack-size=BYTES is the stack's size (default 1 MiB), -Wl,--max-memory=BYTES\n"
+    "what a program with threads may have. Loops are left for weft compile to vectorise,\n"
+    "which knows the processor.\n";
 
 static const char *const target_flags[] = {
     "--target=wasm32-wasi",
     "-mbulk-memory",
     "-mnontrapping-fptoint",
     "-msimd128",
+    "-mexception-handling", /* setjmp and longjmp are exceptions */
+    "-mllvm",
+    "-wasm-enable-sjlj",
+};
+
+/* Before the user's, so that those count. The stack grows towards address 0 and not into the
+ * program's data. What the linker warns of is a call with another type than the function's,
+ * which traps when it is made. */
+static const char *const link_flags[] = {
+    "-Wl,--fatal-warnings",
+    "-Wl,--stack-first",
+    "-Wl,-z,stack-size=1048576",
+};
+
+/* The largest memory that has no address of 2^32 behind it; and what a host needs that starts
+ * threads by itself. */
+static const char *const thread_flags[] = {
+    "-pthread",
+    "-Wl,--import-memory,--export-memory,--max-memory=4294901760",
+    "-Wl,--export-if-defined=__stack_pointer,--export-if-defined=__wasm_init_tls",
+    "-Wl,--export-if-defined=__tls_size,--export-if-defined=__tls_align",
+    "-Wl,--export-if-defined=malloc,--export-if-defined=free,-u,weft_threads_begin",
 };
 
 /* Loops are the image compiler's: no vectors, no load PRE, no strength reduction.
@@ -59,10 +83,15 @@ struct driver {
     const char *clang;
     char sysroot[PATH_BYTES]; /* "--sysroot=..." */
     char library[PATH_BYTES]; /* libweft.a of it, or empty: a sysroot that has none */
-    char directory[64];       /* for objects; empty until needed */
-    struct strings compile;   /* options of compiling */
-    struct strings link;      /* options of linking, inputs in their order */
-    struct strings sources;   /* indices into link.items are in source_places */
+    char threads[PATH_BYTES]; /* weft-pthread.o of it */
+    enum { EXCEPTIONS_OF_LANGUAGE, EXCEPTIONS_ON, EXCEPTIONS_OFF } exceptions;
+    bool has_threads, has_openmp;
+    bool has_cxx;           /* of the sources one is C++, or all are */
+    bool is_partial;        /* -r: an object comes out */
+    char directory[64];     /* for objects; empty until needed */
+    struct strings compile; /* options of compiling */
+    struct strings link;    /* options of linking, inputs in their order */
+    struct strings sources; /* indices into link.items are in source_places */
     size_t source_places[4096];
     const char *output;
     bool is_one_step; /* -c, -S, -E, -M, --version ...: clang does it alone */
@@ -81,14 +110,17 @@ add(struct strings *strings, const char *text)
     strings->items[strings->count] = NULL;
 }
 
+/* Of C++ are the first five. */
+static const char *const endings[] = {".cc", ".cpp", ".cxx", ".C", ".ii",
+                                      ".c",  ".s",   ".S",   ".i", ".ll"};
+#define CXX_ENDINGS 5u
+
 static bool
-is_source(const char *text)
+is_source(const char *text, size_t ending_count)
 {
-    static const char *const endings[] = {".c", ".cc", ".cpp", ".cxx", ".C",
-                                          ".s", ".S",  ".i",   ".ii",  ".ll"};
     const char *dot = strrchr(text, '.');
 
-    for (size_t i = 0; dot != NULL && i < ARRAY_COUNT(endings); i++)
+    for (size_t i = 0; dot != NULL && i < ending_count; i++)
         if (strcmp(dot, endings[i]) == 0)
             return true;
     return false;
@@ -133,6 +165,32 @@ ends_early(const char *option)
            strncmp(option, "-dump", 5) == 0;
 }
 
+static bool
+begins(const char *option, const char *with)
+{
+    return strncmp(option, with, strlen(with)) == 0;
+}
+
+/* What is said once for compiling and linking. Whether it was all that the option says. */
+static bool
+take_mode(struct driver *driver, const char *option)
+{
+    bool is_openmp = strcmp(option, "-fopenmp") == 0 || begins(option, "-fopenmp=");
+
+    driver->is_partial |= strcmp(option, "-r") == 0;
+    driver->has_openmp |= is_openmp;
+    driver->has_threads |= is_openmp || strcmp(option, "-pthread") == 0;
+    if (strcmp(option, "-fno-openmp") == 0)
+        driver->has_openmp = false;
+    if (strcmp(option, "-fexceptions") == 0 || strcmp(option, "-fwasm-exceptions") == 0)
+        driver->exceptions = EXCEPTIONS_ON;
+    else if (strcmp(option, "-fno-exceptions") == 0)
+        driver->exceptions = EXCEPTIONS_OFF;
+    else
+        return strcmp(option, "-pthread") == 0;
+    return true;
+}
+
 /* -O, -g and the like concern both steps; only -O must not reach the link. */
 static void
 sort_option(struct driver *driver, const char *option, const char *value)
@@ -141,6 +199,8 @@ sort_option(struct driver *driver, const char *option, const char *value)
         driver->output = value;
         return;
     }
+    if (take_mode(driver, option))
+        return;
     if (is_for_linker(option)) {
         add(&driver->link, option);
         if (value != NULL)
@@ -164,7 +224,8 @@ sort_arguments(struct driver *driver, int argc, char **argv)
             driver->is_one_step |= ends_early(text);
             sort_option(driver, text, takes ? argv[i + 1] : NULL);
             i += takes;
-        } else if (is_source(text)) {
+        } else if (is_source(text, ARRAY_COUNT(endings))) {
+            driver->has_cxx |= is_source(text, CXX_ENDINGS);
             if (driver->sources.count < ARRAY_COUNT(driver->source_places))
                 driver->source_places[driver->sources.count] = driver->link.count;
             add(&driver->sources, text);
@@ -175,15 +236,15 @@ sort_arguments(struct driver *driver, int argc, char **argv)
     }
 }
 
+/* A file of the sysroot, or "" where there is none. */
 static void
-find_library(struct driver *driver)
+find_file(const struct driver *driver, const char *name, char path[PATH_BYTES])
 {
-    int length = snprintf(driver->library, sizeof(driver->library), "%s/lib/libweft.a",
-                          driver->sysroot + strlen("--sysroot="));
+    int length =
+        snprintf(path, PATH_BYTES, "%s/lib/%s", driver->sysroot + strlen("--sysroot="), name);
 
-    if (length < 0 || (size_t)length >= sizeof(driver->library) ||
-        access(driver->library, R_OK) != 0)
-        driver->library[0] = '\0';
+    if (length < 0 || length >= (int)PATH_BYTES || access(path, R_OK) != 0)
+        path[0] = '\0';
 }
 
 /* The sysroot beside this program, or $WEFT_SYSROOT. */
@@ -242,8 +303,12 @@ begin(const struct driver *driver, struct strings *command)
     add(command, driver->sysroot);
     for (size_t i = 0; i < ARRAY_COUNT(target_flags); i++)
         add(command, target_flags[i]);
-    if (driver->is_cxx)
+    if (driver->has_threads)
+        add(command, "-pthread");
+    if (driver->exceptions == EXCEPTIONS_OFF)
         add(command, "-fno-exceptions");
+    else if (driver->has_cxx || driver->exceptions == EXCEPTIONS_ON)
+        add(command, "-fwasm-exceptions");
     for (size_t i = 0; i < driver->compile.count; i++)
         add(command, driver->compile.items[i]);
     if (!has_option(&driver->compile, "-fvectorize"))
@@ -299,17 +364,26 @@ static int
 link_objects(const struct driver *driver)
 {
     struct strings command = {0};
+    bool has_threads = driver->has_threads && !driver->is_partial;
     int code;
 
     add(&command, driver->clang);
     add(&command, driver->sysroot);
-    add(&command, "--target=wasm32-wasi");
+    add(&command, target_flags[0]);
+    for (size_t i = 0; !driver->is_partial && i < ARRAY_COUNT(link_flags); i++)
+        add(&command, link_flags[i]);
+    for (size_t i = 0; has_threads && i < ARRAY_COUNT(thread_flags); i++)
+        add(&command, thread_flags[i]);
     for (size_t i = 0; i < driver->link.count; i++)
         add(&command, driver->link.items[i]);
+    if (has_threads && driver->threads[0] != '\0')
+        add(&command, driver->threads);
+    if (driver->has_openmp && !driver->is_partial)
+        add(&command, "-lomp");
     if (driver->library[0] != '\0')
         add(&command, driver->library);
     add(&command, "-o");
-    add(&command, driver->output != NULL ? driver->output : "a.wasm");
+    add(&command, driver->output != NULL ? driver->output : "a.out");
     code = run(command.items);
     free(command.items);
     return code;
@@ -354,12 +428,14 @@ cmd_cc(int argc, char **argv)
     int code;
 
     driver.is_cxx = strcmp(argv[0], "c++") == 0;
+    driver.has_cxx = driver.is_cxx;
     driver.clang = driver.is_cxx ? CLANG_CXX : CLANG_C;
     if (argc < 2 || (argc == 2 && strcmp(argv[1], "--help") == 0))
         return fputs(help, argc < 2 ? stderr : stdout) < 0 || argc < 2 ? CMD_EXIT_INPUT
                                                                        : CMD_EXIT_OK;
     find_sysroot(&driver);
-    find_library(&driver);
+    find_file(&driver, "libweft.a", driver.library);
+    find_file(&driver, "wasm32-wasi/weft-pthread.o", driver.threads);
     sort_arguments(&driver, argc, argv);
     if (driver.sources.count > ARRAY_COUNT(driver.source_places))
         return cmd_usage("cc", "more than %zu source files", ARRAY_COUNT(driver.source_places));

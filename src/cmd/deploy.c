@@ -16,7 +16,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "cmd/api.h"
+#include "faaslet/faaslet.h"
 
+#define FLAGS_MAX 64u /* of -O */
 #define HEX_BYTES 65u
 
 extern char **environ;
@@ -35,13 +37,14 @@ static const char help[] =
     "  --snapshot[=POINT]   start every call from there: weft_snapshot, or a host call such as\n"
     "                       fd_read:0 (the first read of standard input)\n"
     "  --memory SIZE, --time SECONDS, --cpu SECONDS, --output SIZE   limits of a call\n"
+    "  --threads N          threads of a call at one time (default 64)\n"
     "  --attempts N         tries of an asynchronous call beside the first\n"
     "  --only-if-lost       ... but only where a host was lost\n"
     "  --note TEXT          for people\n"
     "  --python MODULE      CPython as WebAssembly (default weft config python)\n"
     "  --javascript MODULE  QuickJS with Weft's runtime (default weft config javascript, or the\n"
     "                       one that was built with weft)\n"
-    "  -O FLAGS             more options for the guest's compiler\n";
+    "  -O FLAGS             more options for the guest's compiler, e.g. \"-fopenmp -g\"\n";
 
 struct deploy {
     struct api api;
@@ -50,7 +53,7 @@ struct deploy {
     const char *engine; /* what runs the source; NULL: it is compiled */
     bool only_if_lost;
     struct cmd_list args, env, secrets, files;
-    uint64_t memory, output, attempts;
+    uint64_t memory, output, attempts, threads;
     double wall_s, cpu_s;
     char function[64], path[4096], module[4096]; /* module: to be removed, or "" */
     char engine_path[4096];
@@ -73,6 +76,7 @@ parse(struct deploy *deploy, int argc, char **argv)
         {"time", CMD_SECONDS, &deploy->wall_s, 0},
         {"cpu", CMD_SECONDS, &deploy->cpu_s, 0},
         {"output", CMD_SIZE, &deploy->output, 0},
+        {"threads", CMD_NUMBER, &deploy->threads, FAASLET_THREADS_MAX},
         {"attempts", CMD_NUMBER, &deploy->attempts, 1000},
         {"only-if-lost", CMD_FLAG, &deploy->only_if_lost, 0},
         {"note", CMD_TEXT, &deploy->note, 0},
@@ -180,9 +184,46 @@ compile(struct deploy *deploy, const char *const *args, struct diag *diag)
 }
 
 static int
+compile_rust(struct deploy *deploy, struct diag *diag)
+{
+    struct cmd_rust rust;
+    int err = cmd_rust_find(&rust, diag);
+
+    return err != 0 ? err
+                    : compile(deploy,
+                              (const char *const[]){rust.compiler, "--target", rust.target,
+                                                    "-Copt-level=3", "--edition=2021", "-o",
+                                                    deploy->module, deploy->path, NULL},
+                              diag);
+}
+
+/* -O "-fopenmp -g": in words, as a shell would give them. */
+static int
+compile_c(struct deploy *deploy, struct diag *diag)
+{
+    const char *args[FLAGS_MAX + 8] = {"weft", strcmp(deploy->language, "cpp") == 0 ? "c++" : "cc",
+                                       "-O2"};
+    char *words = strdup(deploy->compiler_flags != NULL ? deploy->compiler_flags : "");
+    char *rest = NULL;
+    size_t count = 3;
+    int err;
+
+    if (words == NULL)
+        return diag_set(diag, -ENOMEM, "no memory for the compiler's options");
+    for (char *word = strtok_r(words, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest))
+        args[count < FLAGS_MAX + 3 ? count++ : count] = word;
+    args[count++] = "-o";
+    args[count++] = deploy->module;
+    args[count] = deploy->path;
+    err = count > FLAGS_MAX + 4 ? diag_set(diag, -E2BIG, "-O: more than %u options", FLAGS_MAX - 1)
+                                : compile(deploy, args, diag);
+    free(words);
+    return err;
+}
+
+static int
 make_module(struct deploy *deploy, struct diag *diag)
 {
-    const char *flags = deploy->compiler_flags != NULL ? deploy->compiler_flags : "-O2";
     int fd;
 
     (void)snprintf(deploy->module, sizeof(deploy->module),
@@ -193,22 +234,8 @@ make_module(struct deploy *deploy, struct diag *diag)
     if (fd < 0)
         return diag_set(diag, -errno, "cannot make a file in /tmp: %s", strerror(errno));
     (void)close(fd);
-    if (strcmp(deploy->language, "rust") == 0) {
-        struct cmd_rust rust;
-        int err = cmd_rust_find(&rust, diag);
-
-        return err != 0 ? err
-                        : compile(deploy,
-                                  (const char *const[]){rust.compiler, "--target", rust.target,
-                                                        "-Copt-level=3", "--edition=2021", "-o",
-                                                        deploy->module, deploy->path, NULL},
-                                  diag);
-    }
-    return compile(deploy,
-                   (const char *const[]){"weft",
-                                         strcmp(deploy->language, "cpp") == 0 ? "c++" : "cc", flags,
-                                         "-o", deploy->module, deploy->path, NULL},
-                   diag);
+    return strcmp(deploy->language, "rust") == 0 ? compile_rust(deploy, diag)
+                                                 : compile_c(deploy, diag);
 }
 
 /* ---------------------------------------------------------------------------- uploading */
@@ -340,6 +367,7 @@ make_version(struct deploy *deploy, const char *hex, int *code)
     set_number(limits, "output_bytes", (double)deploy->output);
     set_number(limits, "wall_ms", deploy->wall_s * 1e3);
     set_number(limits, "cpu_ms", deploy->cpu_s * 1e3);
+    set_number(limits, "threads", (double)deploy->threads);
     set_number(retry, "attempts", (double)deploy->attempts);
     (void)json_object_set_new(retry, "only_if_lost", json_boolean(deploy->only_if_lost));
     (void)json_object_set_new(version, "module", json_string(hex));

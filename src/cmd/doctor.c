@@ -20,6 +20,7 @@
 #include "jail/jail.h"
 
 #define HWCAP2_FSGSBASE_BIT (1u << 1)
+#define NAME_BYTES          64u /* of a file beside the program */
 
 static const char help[] = "usage: weft doctor [--json] [--strict]\n\n"
                            "Checks what this machine offers. --strict: exit code 1 if anything is "
@@ -119,36 +120,36 @@ has_linker(void)
 }
 
 static bool
-has_guest_compiler(void)
-{
-    return is_program("clang-19") && access("/usr/lib/wasm32-wasi/libc.a", R_OK) == 0;
-}
-
-static bool
-is_beside_us(const char *name)
+is_beside_us(const char *name, int mode)
 {
     char path[4096];
-    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 16);
+    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - NAME_BYTES);
     char *slash;
 
     path[length > 0 ? length : 0] = '\0';
     slash = strrchr(path, '/');
     if (slash == NULL)
         return false;
-    (void)snprintf(slash + 1, 16, "%s", name);
-    return access(path, X_OK) == 0;
+    (void)snprintf(slash + 1, NAME_BYTES, "%s", name);
+    return access(path, mode) == 0;
+}
+
+static bool
+has_guest_compiler(void)
+{
+    return is_program("clang-19") && is_beside_us("sysroot/lib/wasm32-wasi/libc.a", R_OK);
 }
 
 static bool
 has_compiler(void)
 {
-    return is_beside_us("weft-compiler");
+    return is_beside_us("weft-compiler", X_OK);
 }
 
 static bool
 has_cell(void)
 {
-    return is_beside_us("weft-cell");
+    return is_beside_us("weft-cell", X_OK);
 }
 
 static const struct check checks[] = {
@@ -168,7 +169,7 @@ static const struct check checks[] = {
      "keep it beside weft; there is no weft run --jail without it"},
     {"the linker ld.lld-19", has_linker, true, "apt-get install lld-19"},
     {"the guest compiler", has_guest_compiler, false,
-     "apt-get install clang-19 wasi-libc libclang-rt-19-dev-wasm32, for weft cc"},
+     "apt-get install clang-19 libclang-rt-19-dev-wasm32, and make sdk, for weft cc"},
 };
 
 static void

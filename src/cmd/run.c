@@ -7,6 +7,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,7 @@ static const char help[] =
     "  --timeout SEC        end it after so many seconds\n"
     "  --cpu-time SEC       end it after so many seconds of processor time\n"
     "  --files N            limit the files that it has open at one time\n"
+    "  --threads N          limit its threads (default 64, at most 4096)\n"
     "  --output SIZE        end it when it writes more than this to standard output and error\n"
     "  --save FILE          stop at its snapshot point (weft_snapshot) and keep it in FILE\n"
     "  --save-at CALL[:ARG] stop at this host call instead, e.g. fd_read:0, the first read of\n"
@@ -51,6 +53,7 @@ enum {
     OPTION_CPU_TIME = 512,
     OPTION_OUTPUT,
     OPTION_FILES,
+    OPTION_THREADS,
     OPTION_SAVE,
     OPTION_SAVE_AT,
     OPTION_FROM,
@@ -177,6 +180,8 @@ set_limit(struct run_command *command, int option, const char *value)
         return set_seconds(value, &command->cpu_ns);
     case OPTION_FILES:
         return set_count(value, &command->files);
+    case OPTION_THREADS:
+        return set_count(value, &command->threads) && command->threads <= FAASLET_THREADS_MAX;
     default: /* OPTION_OUTPUT */
         return cmd_parse_size(value, &command->output_bytes) && command->output_bytes > 0;
     }
@@ -195,6 +200,7 @@ set_option(struct run_command *command, int option, char *value, struct diag *di
     case 't':
     case OPTION_CPU_TIME:
     case OPTION_FILES:
+    case OPTION_THREADS:
     case OPTION_OUTPUT:
         return set_limit(command, option, value);
     case OPTION_SAVE:
@@ -251,6 +257,7 @@ static const struct option options[] = {
     {"timeout", required_argument, NULL, 't'},
     {"cpu-time", required_argument, NULL, OPTION_CPU_TIME},
     {"files", required_argument, NULL, OPTION_FILES},
+    {"threads", required_argument, NULL, OPTION_THREADS},
     {"output", required_argument, NULL, OPTION_OUTPUT},
     {"save", required_argument, NULL, OPTION_SAVE},
     {"save-at", required_argument, NULL, OPTION_SAVE_AT},
@@ -327,9 +334,9 @@ run_to_end(const struct run_command *command, struct faaslet *faaslet, uint64_t 
 }
 
 /* A module without _start is a library: initialise it, and say what to do. */
-static int
-choose_entry(const struct run_command *command, const struct faaslet *faaslet, const char **entry,
-             struct diag *diag)
+int
+run_choose_entry(const struct run_command *command, const struct faaslet *faaslet,
+                 const char **entry, struct diag *diag)
 {
     uint32_t kind, type;
 
@@ -379,7 +386,7 @@ execute(struct run_command *command, struct faaslet *faaslet, struct faaslet_out
         run_to_end(command, faaslet, deadline_ns, outcome);
         return 0;
     }
-    err = choose_entry(command, faaslet, &entry, diag);
+    err = run_choose_entry(command, faaslet, &entry, diag);
     if (err == 0)
         err = run_stop_at(command, faaslet, diag);
     if (err == 0)
@@ -399,6 +406,18 @@ execute(struct run_command *command, struct faaslet *faaslet, struct faaslet_out
     return err;
 }
 
+/* Of threads side by side: not more than it may have. 0: as many as there are. */
+static uint32_t
+count_processors(const struct run_command *command)
+{
+    cpu_set_t set;
+
+    if (command->threads == 0 || sched_getaffinity(0, sizeof(set), &set) != 0 ||
+        command->threads >= (uint32_t)CPU_COUNT(&set))
+        return 0;
+    return command->threads;
+}
+
 static int
 create_process(struct run_command *command, struct diag *diag)
 {
@@ -412,27 +431,21 @@ create_process(struct run_command *command, struct diag *diag)
         .stdio = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO},
         .output_max = command->output_bytes,
         .files_max = command->files,
+        .processors = count_processors(command),
     };
 
     return hostcall_process_create(&config, &command->process, diag);
 }
 
 static int
-run_image(struct run_command *command, struct faaslet_image *image, int *code, struct diag *diag)
+run_alone(struct run_command *command, struct faaslet_image *image,
+          const struct faaslet_config *config, int *code, struct diag *diag)
 {
-    struct faaslet_config config = {.resolve = hostcall_resolve,
-                                    .ops = &hostcall_process_ops,
-                                    .stack_bytes = command->stack_bytes,
-                                    .memory_bytes_max = command->memory_bytes,
-                                    .cpu_ns_max = command->cpu_ns};
     struct faaslet *faaslet = NULL;
     struct faaslet_outcome outcome = {0};
-    int err = create_process(command, diag);
+    int err = command->from != NULL ? run_start_from(command, image, config, &faaslet, diag)
+                                    : faaslet_create(image, config, &faaslet, diag);
 
-    config.process = command->process;
-    if (err == 0)
-        err = command->from != NULL ? run_start_from(command, image, &config, &faaslet, diag)
-                                    : faaslet_create(image, &config, &faaslet, diag);
     command->created_ns = clock_now_ns();
     if (err == 0)
         err = execute(command, faaslet, &outcome, diag);
@@ -443,7 +456,25 @@ run_image(struct run_command *command, struct faaslet_image *image, int *code, s
                   : diag_set(diag, -ENOENT, "%s ended before its snapshot point", command->path);
     if (err == 0)
         *code = run_report(command, faaslet, &outcome);
-    faaslet_destroy(faaslet); /* with its own record, if it was moved; ours are these */
+    faaslet_destroy(faaslet); /* with its own record, if it was moved; ours are the command's */
+    return err;
+}
+
+static int
+run_image(struct run_command *command, struct faaslet_image *image, int *code, struct diag *diag)
+{
+    struct faaslet_config config = {.resolve = hostcall_resolve,
+                                    .ops = &hostcall_process_ops,
+                                    .stack_bytes = command->stack_bytes,
+                                    .memory_bytes_max = command->memory_bytes,
+                                    .cpu_ns_max = command->cpu_ns,
+                                    .threads_max = command->threads};
+    int err = create_process(command, diag);
+
+    config.process = command->process;
+    if (err == 0)
+        err = run_is_threaded(image) ? run_threaded(command, image, &config, code, diag)
+                                     : run_alone(command, image, &config, code, diag);
     hostcall_process_destroy(command->process);
     hostcall_process_destroy(command->restarted);
     return err;

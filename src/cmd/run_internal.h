@@ -24,6 +24,7 @@ struct run_command {
     uint64_t timeout_ns, cpu_ns; /* 0: none */
     uint64_t output_bytes;
     uint32_t files;          /* 0: no limit */
+    uint32_t threads;        /* 0: the default */
     const char *save, *from; /* files, or NULL */
     char *save_at;           /* CALL, or NULL */
     const char *save_arg;    /* its first argument, or NULL */
@@ -49,6 +50,15 @@ int run_report_from(const struct run_command *command, const struct faaslet_outc
 /* In a confined process of its own. */
 int run_jailed(struct run_command *command, int image_fd, int *code, struct diag *diag) MUST_CHECK;
 
+/* Whether it may have several threads: those run in a cell in this process. */
+bool run_is_threaded(const struct faaslet_image *image);
+int run_threaded(struct run_command *command, struct faaslet_image *image,
+                 const struct faaslet_config *config, int *code, struct diag *diag) MUST_CHECK;
+
+/* What is called without --invoke; with it, what is called before, or NULL. -ENOENT. */
+int run_choose_entry(const struct run_command *command, const struct faaslet *faaslet,
+                     const char **entry, struct diag *diag) MUST_CHECK;
+
 /* Makes the Faaslet stop at the host call at which to save, in whatever module it is. */
 int run_stop_at(const struct run_command *command, struct faaslet *faaslet,
                 struct diag *diag) MUST_CHECK;
@@ -57,6 +67,11 @@ bool run_is_save_point(const struct run_command *command, const struct faaslet *
                        const struct faaslet_outcome *outcome);
 int run_save(const struct run_command *command, struct faaslet *faaslet,
              struct diag *diag) MUST_CHECK;
+int run_save_frozen(const struct run_command *command, const struct faaslet_frozen *frozen,
+                    struct diag *diag) MUST_CHECK;
+/* What --from names. */
+int run_load_from(const struct run_command *command, struct faaslet_image *image,
+                  struct faaslet_frozen **out, struct diag *diag) MUST_CHECK;
 /* A new one from --from, with this call's arguments and streams. */
 int run_start_from(struct run_command *command, struct faaslet_image *image,
                    const struct faaslet_config *config, struct faaslet **out,

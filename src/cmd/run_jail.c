@@ -106,7 +106,8 @@ add_function(const struct run_command *command, int image_fd, struct worker_tena
                    .cpu_ns = command->cpu_ns,
                    .memory_bytes = command->memory_bytes,
                    .output_bytes = command->output_bytes,
-                   .files = command->files},
+                   .files = command->files,
+                   .threads = command->threads},
         .stack_bytes = command->stack_bytes,
         .warm_max = 1,
         .directories = directories,
@@ -223,7 +224,8 @@ refused_of(uint32_t refused)
 {
     return ((refused & WORKER_LIMIT_MEMORY) != 0 ? 1u << FAASLET_LIMIT_MEMORY : 0) |
            ((refused & WORKER_LIMIT_FILES) != 0 ? 1u << FAASLET_LIMIT_FILES : 0) |
-           ((refused & WORKER_LIMIT_CALLS) != 0 ? 1u << FAASLET_LIMIT_CALLS : 0);
+           ((refused & WORKER_LIMIT_CALLS) != 0 ? 1u << FAASLET_LIMIT_CALLS : 0) |
+           ((refused & WORKER_LIMIT_THREADS) != 0 ? 1u << FAASLET_LIMIT_THREADS : 0);
 }
 
 static int

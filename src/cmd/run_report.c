@@ -38,6 +38,7 @@ static const struct {
     [FAASLET_LIMIT_MEMORY] = {"memory limit (--mem)", SIGKILL},
     [FAASLET_LIMIT_FILES] = {"limit of open files (--files)", SIGKILL},
     [FAASLET_LIMIT_CALLS] = {"limit of calls that it starts", SIGKILL},
+    [FAASLET_LIMIT_THREADS] = {"limit of threads (--threads)", SIGKILL},
 };
 
 static int

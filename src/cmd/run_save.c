@@ -36,21 +36,46 @@ run_is_save_point(const struct run_command *command, const struct faaslet *faasl
            (uint32_t)faaslet_args(faaslet)[0] == (uint32_t)strtoul(command->save_arg, NULL, 0);
 }
 
-/* At its snapshot point: to a file beside, and then in its place. */
+/* To a file beside, and then in its place. */
+int
+run_save_frozen(const struct run_command *command, const struct faaslet_frozen *frozen,
+                struct diag *diag)
+{
+    struct buffer bytes = {0};
+    int err = faaslet_frozen_save(frozen, &bytes, diag);
+
+    if (err == 0)
+        err = file_replace(command->save, bytes.bytes, bytes.count, diag);
+    buffer_fini(&bytes);
+    return err;
+}
+
 int
 run_save(const struct run_command *command, struct faaslet *faaslet, struct diag *diag)
 {
     struct faaslet_frozen *frozen;
-    struct buffer bytes = {0};
     int err = faaslet_freeze(faaslet, &frozen, diag);
 
     if (err != 0)
         return err;
-    err = faaslet_frozen_save(frozen, &bytes, diag);
-    if (err == 0)
-        err = file_replace(command->save, bytes.bytes, bytes.count, diag);
-    buffer_fini(&bytes);
+    err = run_save_frozen(command, frozen, diag);
     faaslet_frozen_destroy(frozen);
+    return err;
+}
+
+int
+run_load_from(const struct run_command *command, struct faaslet_image *image,
+              struct faaslet_frozen **out, struct diag *diag)
+{
+    const struct faaslet_load load = {&image, 1, hostcall_resolve};
+    struct buffer bytes = {0};
+    int err = file_read_all(command->from, FROM_BYTES_MAX, &bytes, diag);
+
+    if (err == 0)
+        err = faaslet_frozen_load(bytes.bytes, bytes.count, &load, out, diag);
+    buffer_fini(&bytes);
+    if (err != 0)
+        diag_prefix(diag, "%s", command->from);
     return err;
 }
 
@@ -59,22 +84,15 @@ int
 run_start_from(struct run_command *command, struct faaslet_image *image,
                const struct faaslet_config *config, struct faaslet **out, struct diag *diag)
 {
-    const struct faaslet_load load = {&image, 1, hostcall_resolve};
     struct faaslet_config restarted = *config;
     void *process = NULL;
     struct faaslet_frozen *frozen;
-    struct buffer bytes = {0};
     const uint8_t *record;
     size_t count;
-    int err = file_read_all(command->from, FROM_BYTES_MAX, &bytes, diag);
+    int err = run_load_from(command, image, &frozen, diag);
 
-    if (err == 0)
-        err = faaslet_frozen_load(bytes.bytes, bytes.count, &load, &frozen, diag);
-    buffer_fini(&bytes);
-    if (err != 0) {
-        diag_prefix(diag, "%s", command->from);
+    if (err != 0)
         return err;
-    }
     record = faaslet_frozen_process(frozen, &count);
     if (record != NULL)
         err = config->ops->restart(record, count, command->process, &process);

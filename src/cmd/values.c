@@ -101,19 +101,30 @@ print_value(uint8_t type, const uint64_t *slot, FILE *out)
     }
 }
 
+size_t
+values_result_slots(const struct values *values)
+{
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < values->result_count; i++)
+        count += abi_value_slots(values->results[i]);
+    return count;
+}
+
 int
 values_print(const struct faaslet *faaslet, const struct values *values, FILE *out)
 {
     uint64_t slots[2 * ABI_VALUES_MAX];
-    size_t count = 0;
-    size_t at = 0;
-    int err;
+    int err = faaslet_results(faaslet, 0, slots, values_result_slots(values));
 
-    for (uint32_t i = 0; i < values->result_count; i++)
-        count += abi_value_slots(values->results[i]);
-    err = faaslet_results(faaslet, 0, slots, count);
-    if (err != 0)
-        return err;
+    return err != 0 ? err : values_print_slots(slots, values, out);
+}
+
+int
+values_print_slots(const uint64_t *slots, const struct values *values, FILE *out)
+{
+    size_t at = 0;
+
     for (uint32_t i = 0; i < values->result_count; i++) {
         print_value(values->results[i], &slots[at], out);
         at += abi_value_slots(values->results[i]);

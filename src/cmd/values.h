@@ -24,6 +24,9 @@ int values_parse(const struct faaslet *faaslet, const char *function, char **tex
 
 /* Prints the results of the finished call, one a line. */
 int values_print(const struct faaslet *faaslet, const struct values *values, FILE *out) MUST_CHECK;
+/* So many slots do its results take. */
+size_t values_result_slots(const struct values *values);
+int values_print_slots(const uint64_t *slots, const struct values *values, FILE *out) MUST_CHECK;
 void values_fini(struct values *values);
 
 #endif

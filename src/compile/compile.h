@@ -27,12 +27,12 @@
 #define COMPILE_SECONDS_DEFAULT      600u
 
 struct compile_options {
-    unsigned level;    /* -O: 0 to 3 */
-    const char *cpu;   /* "x86-64-v2", "x86-64-v3", "x86-64-v4", "native" or an LLVM name */
-    bool strict_traps; /* no load may be removed, even if its value cannot matter */
-    enum abi_mode mode;
-    unsigned jobs;    /* partitions compiled at the same time; 0: as cores */
-    uint64_t address; /* where the image will be mapped */
+    unsigned level;     /* -O: 0 to 3 */
+    const char *cpu;    /* "x86-64-v2", "x86-64-v3", "x86-64-v4", "native" or an LLVM name */
+    bool strict_traps;  /* no load may be removed, even if its value cannot matter */
+    enum abi_mode mode; /* STANDALONE becomes THREADED where the module's memory is shared */
+    unsigned jobs;      /* partitions compiled at the same time; 0: as cores */
+    uint64_t address;   /* where the image will be mapped */
 };
 
 /* -O3, the default CPU, STANDALONE, all cores, the first address. */

@@ -53,12 +53,13 @@ uint32_t compile_source_find(const struct compile_source *source, uint32_t addre
 struct compile_plan {
     const struct wasm_module *module;
     const struct compile_options *options;
+    enum abi_mode mode; /* THREADED where STANDALONE is asked for and memory is shared */
     struct abi_layout layout;
     struct compile_source source;
     uint32_t *references; /* function index -> place in abi_meta.functions, or none */
     uint32_t *referenced; /* its inverse: function index per reference */
     uint32_t reference_count;
-    int64_t *table_base;    /* STANDALONE: GS offset of each table's entries */
+    int64_t *table_base;    /* not LINKED: GS offset of each table's entries */
     uint32_t payload_slots; /* argument slots of the largest exception */
     bool has_exceptions;
     bool has_tail_calls;
@@ -148,11 +149,18 @@ int unit_emit_glue(struct unit *unit, struct diag *diag) MUST_CHECK;
 typedef void (*unit_visit_fn)(LLVMBuilderRef builder, LLVMValueRef instruction);
 void unit_visit(struct unit *unit, unit_visit_fn visit);
 
+/* Additions that the guest compiler wrote as `or` are marked as such (disjoint.c); where locals
+ * are values already. */
+void unit_mark_disjoint(struct unit *unit);
+
 /* Moves the start of a vectorised sum behind the sum (reduction.c). */
 void unit_split_sums(struct unit *unit);
 
 /* Optimises and generates the object, which the caller disposes of. */
 int unit_object(struct unit *unit, LLVMMemoryBufferRef *out, struct diag *diag) MUST_CHECK;
+
+/* Loads for which a loop waits are made each time; where locals are values already (spin.c). */
+void unit_keep_spins(struct unit *unit);
 
 /* Hides from LLVM what it is known to get wrong: before it optimises, where locals are
  * values already; and before it generates code. */
@@ -162,7 +170,7 @@ void unit_shield_atomics(struct unit *unit);
 LLVMTypeRef unit_type(const struct unit *unit, uint8_t wasm_type);
 /* Parameters before the module's own: in LINKED images the context, then, where
  * there are several results, the area for all but the first: it is the caller's,
- * whose context is not the callee's. */
+ * whose context is not the callee's. In THREADED images the thread's context alone. */
 uint32_t unit_hidden_count(const struct unit *unit, const struct wasm_func_type *type);
 /* How many of the module's parameters are LLVM's: under tailcc those before the first
  * that has no register. The others are in the argument area of the callee's context. */
@@ -170,7 +178,9 @@ uint32_t unit_register_params(const struct unit *unit, const struct wasm_func_ty
 LLVMTypeRef unit_signature(struct unit *unit, uint32_t type);
 LLVMTypeRef unit_signature_of(struct unit *unit, const struct wasm_func_type *type);
 LLVMValueRef unit_function(struct unit *unit, uint32_t index);
-LLVMCallConv unit_call_conv(const struct unit *unit);
+/* Gives a function of the module, or a call of one, its calling convention. */
+void unit_set_convention(struct unit *unit, LLVMValueRef function);
+void unit_set_call_convention(struct unit *unit, LLVMValueRef call);
 LLVMValueRef unit_intrinsic(struct unit *unit, const char *name, LLVMTypeRef *types,
                             unsigned count);
 void unit_set_attribute(struct unit *unit, LLVMValueRef function, const char *name,
@@ -227,7 +237,8 @@ struct emitter {
     LLVMValueRef llvm;    /* the LLVM function */
     LLVMValueRef memory;  /* base of linear memory */
     LLVMValueRef frame;   /* base of everything beside it */
-    LLVMValueRef context; /* GS offset of the context, i64 */
+    LLVMValueRef context; /* GS offset of the context, i64; THREADED: the thread's */
+    LLVMValueRef process; /* of the one with tables, segments and memory's record, i64 */
     LLVMValueRef results; /* GS offset of the area for results after the first, i64 */
     LLVMValueRef *locals; /* allocas */
     uint8_t *local_types;
@@ -312,12 +323,17 @@ LLVMValueRef emit_intrinsic(struct emitter *emitter, const char *name, LLVMTypeR
 /* Traps when the i1 is true. */
 void emit_trap_if(struct emitter *emitter, LLVMValueRef condition, enum abi_trap trap);
 void emit_trap(struct emitter *emitter, enum abi_trap trap);
+/* The value as it was read, however often it is used: where threads write to what it was read
+ * from, LLVM might else read again between a check and its use. */
+LLVMValueRef emit_fixed(struct emitter *emitter, LLVMValueRef value);
 /* The value, which LLVM can no longer see through. */
 LLVMValueRef emit_opaque(struct emitter *emitter, LLVMValueRef value);
 
 /* Addresses in address space 256. */
 LLVMValueRef emit_guest_address(struct emitter *emitter, LLVMValueRef offset); /* i64 GS offset */
 LLVMValueRef emit_context_address(struct emitter *emitter, uint64_t offset);
+/* What all threads have in common. */
+LLVMValueRef emit_process_address(struct emitter *emitter, uint64_t offset);
 /* Linear memory: pops nothing; index is the i32 operand. */
 LLVMValueRef emit_memory_address(struct emitter *emitter, LLVMValueRef index, uint32_t offset);
 LLVMValueRef emit_load(struct emitter *emitter, LLVMTypeRef type, LLVMValueRef address,

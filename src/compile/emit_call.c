@@ -15,7 +15,7 @@
 struct callee {
     LLVMTypeRef llvm_type;
     LLVMValueRef code;
-    LLVMValueRef context; /* i64; LINKED only */
+    LLVMValueRef context; /* i64; not of STANDALONE */
     const struct wasm_func_type *type;
 };
 
@@ -34,7 +34,7 @@ emit_call(struct emitter *emitter, LLVMTypeRef type, LLVMValueRef code, LLVMValu
         call = LLVMBuildInvoke2(emitter->builder, type, code, args, count, next, landing, "");
         LLVMPositionBuilderAtEnd(emitter->builder, next);
     }
-    LLVMSetInstructionCallConv(call, unit_call_conv(emitter->unit));
+    unit_set_call_convention(emitter->unit, call);
     return call;
 }
 
@@ -113,7 +113,7 @@ tail_call_callee(struct emitter *emitter, const struct callee *callee)
         LLVMBuildCall2(emitter->builder, callee->llvm_type, callee->code, args, count, "");
 
     free(args);
-    LLVMSetInstructionCallConv(call, unit_call_conv(emitter->unit));
+    unit_set_call_convention(emitter->unit, call);
     LLVMSetTailCallKind(call, LLVMTailCallKindMustTail);
     if (callee->type->result_count == 0)
         (void)LLVMBuildRetVoid(emitter->builder);
@@ -131,7 +131,8 @@ open_reference(struct emitter *emitter, LLVMValueRef reference, struct callee *c
     LLVMValueRef context;
 
     callee->code = emit_load(emitter, emitter->types->pointer, at, ALIAS_CONSTANT, 8);
-    if (emitter->unit->plan->options->mode == ABI_STANDALONE)
+    callee->context = emitter->context; /* a thread takes its own along */
+    if (emitter->unit->plan->mode != ABI_LINKED)
         return;
     at = emit_guest_address(
         emitter,
@@ -148,14 +149,12 @@ direct_callee(struct emitter *emitter, uint32_t index)
     struct callee callee = {.llvm_type = unit_signature(unit, type),
                             .type = &emitter->module->types[type]};
 
-    if (unit->plan->options->mode == ABI_LINKED &&
-        index < emitter->module->imported_function_count) {
+    if (unit->plan->mode == ABI_LINKED && index < emitter->module->imported_function_count) {
         open_reference(emitter, emit_function_reference(emitter, index), &callee);
         return callee;
     }
     callee.code = unit_function(unit, index);
-    if (unit->plan->options->mode == ABI_LINKED)
-        callee.context = emitter->context;
+    callee.context = emitter->context;
     return callee;
 }
 
@@ -164,7 +163,7 @@ type_number(struct emitter *emitter, uint32_t type)
 {
     const struct compile_plan *plan = emitter->unit->plan;
 
-    if (plan->options->mode == ABI_STANDALONE)
+    if (plan->mode != ABI_LINKED)
         return emit_i32(emitter, emitter->module->types[type].canonical + 1);
     return emit_load(emitter, emitter->types->i32,
                      emit_context_address(emitter, plan->layout.type_ids + type * 4u),
@@ -195,7 +194,7 @@ indirect_callee(struct emitter *emitter, const struct wasm_instr *instr)
     LLVMBuilderRef b = emitter->builder;
     struct callee callee = {.llvm_type = unit_signature(emitter->unit, instr->index),
                             .type = &emitter->module->types[instr->index]};
-    LLVMValueRef index = emit_pop(emitter);
+    LLVMValueRef index = emit_fixed(emitter, emit_pop(emitter));
     LLVMValueRef at, reference, type;
 
     emit_trap_if(emitter,
@@ -206,6 +205,7 @@ indirect_callee(struct emitter *emitter, const struct wasm_instr *instr)
     at = LLVMBuildAdd(b, at, emit_table_base(emitter, instr->index2), "");
     reference =
         emit_load(emitter, emitter->types->i64, emit_guest_address(emitter, at), ALIAS_TABLE, 8);
+    reference = emit_fixed(emitter, reference);
     at = LLVMBuildAdd(b, reference, emit_i64(emitter, offsetof(struct abi_function, type)), "");
     type =
         emit_load(emitter, emitter->types->i32, emit_guest_address(emitter, at), ALIAS_CONSTANT, 4);

@@ -12,7 +12,7 @@
 void
 emit_open(struct emitter *emitter, struct unit *unit, LLVMValueRef llvm)
 {
-    bool is_linked = unit->plan->options->mode == ABI_LINKED;
+    enum abi_mode mode = unit->plan->mode;
     LLVMTypeRef type = LLVMFunctionType(unit->types.guest, NULL, 0, 0);
     LLVMValueRef memory;
 
@@ -23,13 +23,12 @@ emit_open(struct emitter *emitter, struct unit *unit, LLVMValueRef llvm)
                              LLVMAppendBasicBlockInContext(unit->context, llvm, "entry"));
     emitter->frame = LLVMBuildCall2(unit->builder, type, unit->frame, NULL, 0, "frame");
     emitter->memory = LLVMBuildCall2(unit->builder, type, unit->base, NULL, 0, "memory");
-    if (!is_linked) {
-        emitter->context =
-            emit_i64(emitter, (uint64_t)abi_main_context(unit->plan->layout.context_bytes));
-        return;
-    }
-    emitter->context = LLVMGetParam(llvm, 0);
-    if (unit->module->memory_count == 0)
+    emitter->process =
+        mode == ABI_LINKED
+            ? LLVMGetParam(llvm, 0)
+            : emit_i64(emitter, (uint64_t)abi_main_context(unit->plan->layout.context_bytes));
+    emitter->context = mode == ABI_STANDALONE ? emitter->process : LLVMGetParam(llvm, 0);
+    if (mode != ABI_LINKED || unit->module->memory_count == 0)
         return;
     memory = emit_load(emitter, unit->types.i64,
                        emit_context_address(emitter, offsetof(struct abi_context, memory)),
@@ -141,6 +140,14 @@ emit_trap_if(struct emitter *emitter, LLVMValueRef condition, enum abi_trap trap
 }
 
 LLVMValueRef
+emit_fixed(struct emitter *emitter, LLVMValueRef value)
+{
+    if (emitter->unit->plan->mode != ABI_THREADED)
+        return value;
+    return LLVMBuildFreeze(emitter->builder, value, "");
+}
+
+LLVMValueRef
 emit_opaque(struct emitter *emitter, LLVMValueRef value)
 {
     LLVMTypeRef type = LLVMTypeOf(value);
@@ -164,6 +171,15 @@ emit_context_address(struct emitter *emitter, uint64_t offset)
 {
     LLVMValueRef at =
         LLVMBuildAdd(emitter->builder, emitter->context, emit_i64(emitter, offset), "");
+
+    return emit_guest_address(emitter, at);
+}
+
+LLVMValueRef
+emit_process_address(struct emitter *emitter, uint64_t offset)
+{
+    LLVMValueRef at =
+        LLVMBuildAdd(emitter->builder, emitter->process, emit_i64(emitter, offset), "");
 
     return emit_guest_address(emitter, at);
 }

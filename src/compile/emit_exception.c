@@ -33,7 +33,7 @@ emit_tag_identity(struct emitter *emitter, uint32_t tag)
     const struct abi_layout *layout = &emitter->unit->plan->layout;
 
     return emit_load(emitter, emitter->types->i64,
-                     emit_context_address(emitter, layout->tag_offsets + tag * 8u), ALIAS_CONSTANT,
+                     emit_process_address(emitter, layout->tag_offsets + tag * 8u), ALIAS_CONSTANT,
                      8);
 }
 

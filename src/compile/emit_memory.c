@@ -87,8 +87,8 @@ memory_record_address(struct emitter *emitter, uint64_t field)
 {
     LLVMValueRef record;
 
-    if (emitter->unit->plan->options->mode == ABI_STANDALONE)
-        return emit_context_address(emitter, offsetof(struct abi_context, own_memory) + field);
+    if (emitter->unit->plan->mode != ABI_LINKED)
+        return emit_process_address(emitter, offsetof(struct abi_context, own_memory) + field);
     record = emit_load(emitter, emitter->types->i64,
                        emit_context_address(emitter, offsetof(struct abi_context, memory)),
                        ALIAS_CONSTANT, 8);
@@ -105,6 +105,8 @@ emit_size(struct emitter *emitter, const struct wasm_instr *instr, int argument)
 
     (void)instr;
     (void)argument;
+    if (emitter->unit->plan->mode == ABI_THREADED) /* another thread may grow it */
+        LLVMSetOrdering(pages, LLVMAtomicOrderingSequentiallyConsistent);
     emit_push(emitter, LLVMBuildTrunc(emitter->builder, pages, emitter->types->i32, ""));
 }
 
@@ -163,7 +165,7 @@ emit_data_drop(struct emitter *emitter, const struct wasm_instr *instr, int argu
     uint64_t at = emitter->unit->plan->layout.data_bytes + instr->index * 4u;
 
     (void)argument;
-    (void)emit_store(emitter, emit_i32(emitter, 0), emit_context_address(emitter, at),
+    (void)emit_store(emitter, emit_i32(emitter, 0), emit_process_address(emitter, at),
                      ALIAS_CONTEXT, 4);
 }
 

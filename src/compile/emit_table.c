@@ -15,8 +15,8 @@ table_record_address(struct emitter *emitter, uint32_t index, uint64_t field)
     const struct abi_layout *layout = &emitter->unit->plan->layout;
     LLVMValueRef record;
 
-    if (emitter->unit->plan->options->mode == ABI_STANDALONE)
-        return emit_context_address(emitter,
+    if (emitter->unit->plan->mode != ABI_LINKED)
+        return emit_process_address(emitter,
                                     layout->tables + index * sizeof(struct abi_table) + field);
     record = emit_load(emitter, emitter->types->i64,
                        emit_context_address(emitter, layout->table_offsets + index * 8u),
@@ -30,7 +30,7 @@ emit_table_base(struct emitter *emitter, uint32_t index)
 {
     const struct compile_plan *plan = emitter->unit->plan;
 
-    if (plan->options->mode == ABI_STANDALONE)
+    if (plan->mode != ABI_LINKED)
         return emit_i64(emitter, (uint64_t)plan->table_base[index]);
     return emit_load(emitter, emitter->types->i64,
                      table_record_address(emitter, index, offsetof(struct abi_table, base)),
@@ -72,7 +72,7 @@ check_index(struct emitter *emitter, uint32_t table, LLVMValueRef index)
 static void
 emit_get(struct emitter *emitter, const struct wasm_instr *instr, int argument)
 {
-    LLVMValueRef index = emit_pop(emitter);
+    LLVMValueRef index = emit_fixed(emitter, emit_pop(emitter));
 
     (void)argument;
     check_index(emitter, instr->index, index);
@@ -84,7 +84,7 @@ static void
 emit_set(struct emitter *emitter, const struct wasm_instr *instr, int argument)
 {
     LLVMValueRef reference = emit_pop(emitter);
-    LLVMValueRef index = emit_pop(emitter);
+    LLVMValueRef index = emit_fixed(emitter, emit_pop(emitter));
 
     (void)argument;
     check_index(emitter, instr->index, index);
@@ -162,7 +162,7 @@ emit_elem_drop(struct emitter *emitter, const struct wasm_instr *instr, int argu
     uint64_t at = emitter->unit->plan->layout.element_counts + instr->index * 4u;
 
     (void)argument;
-    (void)emit_store(emitter, emit_i32(emitter, 0), emit_context_address(emitter, at),
+    (void)emit_store(emitter, emit_i32(emitter, 0), emit_process_address(emitter, at),
                      ALIAS_CONTEXT, 4);
 }
 
@@ -175,12 +175,12 @@ emit_function_reference(struct emitter *emitter, uint32_t index)
     uint64_t at;
 
     ASSERT(plan->references[index] != PLAN_NO_REFERENCE);
-    if (plan->options->mode == ABI_LINKED && index < emitter->module->imported_function_count)
+    if (plan->mode == ABI_LINKED && index < emitter->module->imported_function_count)
         return emit_load(emitter, emitter->types->i64,
                          emit_context_address(emitter, plan->layout.import_functions + index * 8u),
                          ALIAS_CONSTANT, 8);
     at = plan->layout.functions + plan->references[index] * sizeof(struct abi_function);
-    return LLVMBuildAdd(emitter->builder, emitter->context, emit_i64(emitter, at), "");
+    return LLVMBuildAdd(emitter->builder, emitter->process, emit_i64(emitter, at), "");
 }
 
 static void

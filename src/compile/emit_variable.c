@@ -63,11 +63,13 @@ LLVMValueRef
 emit_global_address(struct emitter *emitter, uint32_t index)
 {
     const struct abi_layout *layout = &emitter->unit->plan->layout;
+    uint64_t at = layout->globals + index * ABI_GLOBAL_BYTES;
     LLVMValueRef offset;
 
-    if (emitter->unit->plan->options->mode == ABI_STANDALONE ||
-        index >= emitter->module->imported_global_count)
-        return emit_context_address(emitter, layout->globals + index * ABI_GLOBAL_BYTES);
+    if (emitter->unit->plan->mode != ABI_LINKED && !emitter->module->globals[index].is_mutable)
+        return emit_process_address(emitter, at); /* the same for all threads */
+    if (emitter->unit->plan->mode != ABI_LINKED || index >= emitter->module->imported_global_count)
+        return emit_context_address(emitter, at);
     offset = emit_load(emitter, emitter->types->i64,
                        emit_context_address(emitter, layout->global_offsets + index * 8u),
                        ALIAS_CONSTANT, 8);

@@ -38,7 +38,7 @@ parse(char **argv, struct compile_options *options)
     options->strict_traps = argv[3][0] == '1';
     if (sscanf(argv[4], "%u,%u", &mode, &jobs) != 2)
         return false;
-    options->mode = mode == ABI_LINKED ? ABI_LINKED : ABI_STANDALONE;
+    options->mode = mode <= ABI_THREADED ? (enum abi_mode)mode : ABI_STANDALONE;
     options->jobs = jobs;
     options->address = strtoull(argv[5], NULL, 16);
     return options->level <= 3;

@@ -381,7 +381,7 @@ compile_meta_write(const struct compile_plan *plan, struct buffer *meta, struct 
 
     buffer_append(meta, NULL, sizeof(header));
     (void)SHA256(module->bytes, module->byte_count, source);
-    header.mode = plan->options->mode;
+    header.mode = plan->mode;
     header.has_tail_calls = plan->has_tail_calls;
     header.strict_traps = plan->options->strict_traps;
     header.cpu = put_string(meta, plan->options->cpu, (uint32_t)strlen(plan->options->cpu));

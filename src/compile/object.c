@@ -61,13 +61,18 @@ unit_object(struct unit *unit, LLVMMemoryBufferRef *out, struct diag *diag)
      * would be absolute (law 1). */
     static const char *const passes[] = {"function(sroa)", "default<O1>", "default<O2>",
                                          "default<O3>"};
+    bool is_optimised = unit->plan->options->level > 0;
     char *error = NULL;
     int err = 0;
 
-    if (unit->has_conversions && unit->plan->options->level > 0) {
+    if (is_optimised) {
         err = run_passes(unit, passes[0], diag);
-        unit_shield_conversions(unit);
+        if (unit->has_conversions)
+            unit_shield_conversions(unit);
+        unit_mark_disjoint(unit);
     }
+    if (err == 0 && unit->plan->mode == ABI_THREADED)
+        unit_keep_spins(unit);
     if (err == 0)
         err = run_passes(unit, passes[unit->plan->options->level], diag);
     if (err != 0)

@@ -77,6 +77,8 @@ plan_references(struct compile_plan *plan)
     return 0;
 }
 
+#define CACHE_LINE_BYTES 64u
+
 static uint32_t
 take(uint64_t *end, uint64_t count, uint64_t size, uint64_t align)
 {
@@ -91,11 +93,12 @@ plan_layout(struct compile_plan *plan, struct diag *diag)
 {
     const struct wasm_module *module = plan->module;
     struct abi_layout *layout = &plan->layout;
-    uint64_t linked = plan->options->mode == ABI_LINKED ? 1 : 0;
+    uint64_t linked = plan->mode == ABI_LINKED ? 1 : 0;
     uint64_t end = sizeof(struct abi_context);
 
     layout->globals = take(&end, module->global_count, ABI_GLOBAL_BYTES, 16);
-    layout->tables = take(&end, module->table_count, sizeof(struct abi_table), 16);
+    /* The first thread writes its stack pointer all the time, and all threads look at tables. */
+    layout->tables = take(&end, module->table_count, sizeof(struct abi_table), CACHE_LINE_BYTES);
     layout->data_bytes = take(&end, module->data_count, 4, 4);
     layout->element_counts = take(&end, module->element_count, 4, 4);
     layout->functions = take(&end, plan->reference_count, sizeof(struct abi_function), 16);
@@ -158,7 +161,7 @@ plan_exceptions(struct compile_plan *plan, struct diag *diag)
             plan->payload_slots = slots;
     }
     /* Another instance may throw more than this module knows. */
-    if (plan->has_exceptions && plan->options->mode == ABI_LINKED)
+    if (plan->has_exceptions && plan->mode == ABI_LINKED)
         plan->payload_slots = ABI_PAYLOAD_MAX;
     return 0;
 }
@@ -202,6 +205,14 @@ plan_partitions(struct compile_plan *plan)
     return 0;
 }
 
+static enum abi_mode
+choose_mode(const struct wasm_module *module, enum abi_mode wanted)
+{
+    bool is_shared = module->memory_count > 0 && module->memories[0].limits.is_shared;
+
+    return wanted == ABI_STANDALONE && is_shared ? ABI_THREADED : wanted;
+}
+
 int
 compile_plan_create(const struct wasm_module *module, const struct compile_options *options,
                     struct compile_plan **out, struct diag *diag)
@@ -214,8 +225,9 @@ compile_plan_create(const struct wasm_module *module, const struct compile_optio
     plan->module = module;
     plan->options = options;
     plan->has_tail_calls = (module->features & WASM_FEATURE_TAIL_CALL) != 0;
-    plan->use_tailcc = plan->has_tail_calls || options->mode == ABI_LINKED;
-    plan->is_memory_mapped = options->mode == ABI_STANDALONE && is_data_fixed(module);
+    plan->mode = choose_mode(module, options->mode);
+    plan->use_tailcc = plan->has_tail_calls || plan->mode == ABI_LINKED;
+    plan->is_memory_mapped = plan->mode != ABI_LINKED && is_data_fixed(module);
     err = plan_references(plan);
     if (err == 0)
         err = plan_layout(plan, diag);

@@ -87,6 +87,38 @@ has_symbol(const char *name)
 
 /* -------------------------------------------------------------------------- tests */
 
+static void
+test_a_shared_memory_makes_an_image_for_threads(void **state)
+{
+    static const char own[] = "(module (memory 1 2 shared) (func))";
+    static const char imported[] = "(module (import \"env\" \"memory\" (memory 1 2 shared)))";
+
+    (void)state;
+    parse(own, ABI_STANDALONE);
+    assert_int_equal(image.meta->mode, ABI_THREADED);
+    parse(imported, ABI_STANDALONE);
+    assert_int_equal(image.meta->mode, ABI_THREADED);
+    parse(own, ABI_LINKED);
+    assert_int_equal(image.meta->mode, ABI_LINKED);
+    parse("(module (memory 1 2) (func))", ABI_STANDALONE);
+    assert_int_equal(image.meta->mode, ABI_STANDALONE);
+}
+
+static void
+test_a_thread_image_has_what_a_linked_one_needs_not(void **state)
+{
+    static const char text[] = "(module (memory 1 2 shared) (table 2 funcref) (tag)\n"
+                               "  (global (mut i32) (i32.const 1)) (data (i32.const 0) \"a\")\n"
+                               "  (func (export \"f\") (result i32 i32) i32.const 1 i32.const 2))";
+
+    (void)state;
+    parse(text, ABI_STANDALONE);
+    assert_int_equal(image.meta->mode, ABI_THREADED);
+    assert_int_equal(image.meta->layout.table_offsets, image.meta->layout.global_offsets);
+    assert_int_equal(image.meta->runs.count, 1); /* its data is in the initial pages */
+    assert_int_equal(image.meta->has_tail_calls, 0);
+}
+
 static const char linked_text[] =
     "(module\n"
     "  (type $t (func (param i32))) (type (func (result i64)))\n"
@@ -110,6 +142,7 @@ test_a_standalone_layout_has_only_its_own_objects(void **state)
     assert_int_equal(layout->context_bytes % ABI_HOST_PAGE_BYTES, 0);
     assert_true(layout->globals >= sizeof(struct abi_context));
     assert_true(layout->tables >= layout->globals + 3 * ABI_GLOBAL_BYTES);
+    assert_int_equal(layout->tables % 64, 0); /* in no cache line with a thread's globals */
     assert_true(layout->data_bytes >= layout->tables + 2 * sizeof(struct abi_table));
     assert_true(layout->element_counts >= layout->data_bytes + 3 * 4);
     assert_true(layout->functions >= layout->element_counts + 4);
@@ -274,6 +307,8 @@ int
 main(void)
 {
     static const struct CMUnitTest tests[] = {
+        TEST(test_a_shared_memory_makes_an_image_for_threads),
+        TEST(test_a_thread_image_has_what_a_linked_one_needs_not),
         TEST(test_a_standalone_layout_has_only_its_own_objects),
         TEST(test_a_linked_layout_has_a_place_for_all_that_may_be_imported),
         TEST(test_tail_calls_are_told),

@@ -265,9 +265,9 @@ unit_type(const struct unit *unit, uint8_t wasm_type)
 uint32_t
 unit_hidden_count(const struct unit *unit, const struct wasm_func_type *type)
 {
-    if (unit->plan->options->mode == ABI_STANDALONE)
+    if (unit->plan->mode == ABI_STANDALONE)
         return 0;
-    return type->result_count > 1 ? 2 : 1;
+    return unit->plan->mode == ABI_LINKED && type->result_count > 1 ? 2 : 1;
 }
 
 uint32_t
@@ -318,12 +318,36 @@ unit_signature(struct unit *unit, uint32_t type)
     return unit->signatures[type];
 }
 
-LLVMCallConv
-unit_call_conv(const struct unit *unit)
+static LLVMCallConv
+call_convention(const struct unit *unit)
 {
     const unsigned tailcc = 18; /* llvm::CallingConv::Tail */
 
     return unit->plan->use_tailcc ? (LLVMCallConv)tailcc : LLVMCCallConv;
+}
+
+/* A thread's context is in r13, which a callee keeps: nobody moves it from call to call. */
+static LLVMAttributeRef
+context_attribute(struct unit *unit)
+{
+    return LLVMCreateEnumAttribute(unit->context, LLVMGetEnumAttributeKindForName("swiftself", 9),
+                                   0);
+}
+
+void
+unit_set_convention(struct unit *unit, LLVMValueRef function)
+{
+    LLVMSetFunctionCallConv(function, call_convention(unit));
+    if (unit->plan->mode == ABI_THREADED)
+        LLVMAddAttributeAtIndex(function, 1, context_attribute(unit));
+}
+
+void
+unit_set_call_convention(struct unit *unit, LLVMValueRef call)
+{
+    LLVMSetInstructionCallConv(call, call_convention(unit));
+    if (unit->plan->mode == ABI_THREADED)
+        LLVMAddCallSiteAttribute(call, 1, context_attribute(unit));
 }
 
 void
@@ -359,7 +383,7 @@ unit_function(struct unit *unit, uint32_t index)
         return function;
     compile_symbol(unit->plan, index, name, sizeof(name));
     function = LLVMAddFunction(unit->llvm, name, unit_signature(unit, type));
-    LLVMSetFunctionCallConv(function, unit_call_conv(unit));
+    unit_set_convention(unit, function);
     if (unit->plan->partition_count == 1)
         LLVMSetLinkage(function, LLVMInternalLinkage);
     else

@@ -46,12 +46,12 @@ emit_assembly(struct unit *unit)
     LLVMSetModuleInlineAsm2(unit->llvm, text, (size_t)count);
 }
 
-/* A function of type void(), with the context's offset as parameter in LINKED
+/* A function of type void(), with the context's offset as parameter but in STANDALONE
  * images: the shape of wrappers and of init. */
 static LLVMValueRef
 add_entry(struct unit *unit, const char *name)
 {
-    unsigned hidden = unit->plan->options->mode == ABI_LINKED ? 1 : 0;
+    unsigned hidden = unit->plan->mode == ABI_STANDALONE ? 0 : 1;
     LLVMTypeRef type = LLVMFunctionType(unit->types.void_, &unit->types.i64, hidden, 0);
     LLVMValueRef function = LLVMAddFunction(unit->llvm, name, type);
 
@@ -85,7 +85,7 @@ emit_wrapper(struct unit *unit, uint32_t index)
                        ALIAS_CONTEXT, 8);
     call = LLVMBuildCall2(unit->builder, unit_signature(unit, index), target, args,
                           in_registers + hidden, "");
-    LLVMSetInstructionCallConv(call, unit_call_conv(unit));
+    unit_set_call_convention(unit, call);
     if (type->result_count > 0)
         emit_slots_store(&emitter, area, type->results, 0, 1, &call);
     (void)LLVMBuildRetVoid(unit->builder);
@@ -134,14 +134,17 @@ emit_import_stub(struct unit *unit, uint32_t index)
     free(args);
 }
 
+/* Those that cannot change are the process's in THREADED images, and come first: the others
+ * may begin as one of them. */
 static void
-init_globals(struct emitter *emitter)
+init_globals(struct emitter *emitter, bool is_mutable)
 {
     const struct wasm_module *module = emitter->module;
 
     for (uint32_t i = module->imported_global_count; i < module->global_count; i++)
-        (void)emit_store(emitter, emit_expression(emitter, module->globals[i].init),
-                         emit_global_address(emitter, i), ALIAS_GLOBAL, 8);
+        if (module->globals[i].is_mutable == is_mutable)
+            (void)emit_store(emitter, emit_expression(emitter, module->globals[i].init),
+                             emit_global_address(emitter, i), ALIAS_GLOBAL, 8);
 }
 
 /* A segment's init and drop, by the instructions that the specification says
@@ -195,6 +198,31 @@ init_data(struct emitter *emitter)
     }
 }
 
+/* What is the process's: in THREADED images the main context's INIT alone does it. */
+static void
+init_process(struct emitter *emitter)
+{
+    LLVMBasicBlockRef first, rest;
+    LLVMValueRef is_main;
+
+    if (emitter->unit->plan->mode != ABI_THREADED) {
+        init_globals(emitter, false);
+        init_elements(emitter);
+        init_data(emitter);
+        return;
+    }
+    first = emit_block(emitter, "main");
+    rest = emit_block(emitter, "thread");
+    is_main = LLVMBuildICmp(emitter->builder, LLVMIntEQ, emitter->context, emitter->process, "");
+    (void)LLVMBuildCondBr(emitter->builder, is_main, first, rest);
+    LLVMPositionBuilderAtEnd(emitter->builder, first);
+    init_globals(emitter, false);
+    init_elements(emitter);
+    init_data(emitter);
+    (void)LLVMBuildBr(emitter->builder, rest);
+    LLVMPositionBuilderAtEnd(emitter->builder, rest);
+}
+
 static LLVMValueRef
 emit_init(struct unit *unit)
 {
@@ -202,9 +230,8 @@ emit_init(struct unit *unit)
     struct emitter emitter;
 
     emit_open(&emitter, unit, function);
-    init_globals(&emitter);
-    init_elements(&emitter);
-    init_data(&emitter);
+    init_process(&emitter);
+    init_globals(&emitter, true);
     if (unit->module->has_start)
         run_instruction(&emitter, WASM_CALL, unit->module->start, 0);
     (void)LLVMBuildRetVoid(unit->builder);

@@ -17,7 +17,7 @@
  * next on another thread, be frozen, cloned or destroyed.
  *
  * Laws: compiled code holds no absolute address (abi.h); a host function never
- * waits (struct faaslet_call); what is not running is plain data (freeze).
+ * waits (faaslet_call.h); what is not running is plain data (freeze).
  */
 #ifndef WEFT_FAASLET_H
 #define WEFT_FAASLET_H
@@ -29,120 +29,12 @@
 #include "abi/abi.h"
 #include "base/diag.h"
 #include "base/macros.h"
+#include "faaslet/faaslet_call.h"
 
 #define FAASLET_INSTANCES_MAX       256u
 #define FAASLET_STACK_BYTES_DEFAULT (8u << 20)
-#define FAASLET_SCRATCH_COUNT       8u
-#define FAASLET_WAIT_FDS_MAX        64u
 #define FAASLET_ARGS_KEPT           32u /* argument slots of a call that is made again: absent */
 #define FAASLET_GIVEN_BACK_MAX      16u /* ranges of linear memory, for shares to come */
-
-/* ------------------------------------------------------------- host functions */
-
-enum faaslet_verdict {
-    FAASLET_CALL_DONE,     /* result, if any, is in args[0] */
-    FAASLET_CALL_TRAP,     /* call->trap and call->message say why */
-    FAASLET_CALL_PENDING,  /* call->wait says for what; will be called again, same arguments */
-    FAASLET_CALL_EXIT,     /* call->exit_code: the process ends */
-    FAASLET_CALL_SNAPSHOT, /* as PENDING, but for nothing: a good place to freeze */
-    FAASLET_CALL_LIMIT,    /* call->limit: the process ends, killed */
-    FAASLET_CALL_ABSENT,   /* faaslet_call_absent said so: called again when it is there */
-};
-
-struct faaslet_wait_fd {
-    int fd;
-    short events; /* as poll(2) */
-};
-
-/* What a pending Faaslet waits for: any of the descriptors, or the time, or
- * whoever its host function told of it (none and CLOCK_NEVER_NS: only that). */
-struct faaslet_wait {
-    uint64_t deadline_ns; /* base/clock.h; CLOCK_NEVER_NS for none */
-    uint32_t fd_count;
-    struct faaslet_wait_fd fds[FAASLET_WAIT_FDS_MAX];
-};
-
-enum faaslet_limit {
-    FAASLET_LIMIT_TIME,   /* the run's deadline passed */
-    FAASLET_LIMIT_KILL,   /* faaslet_kill */
-    FAASLET_LIMIT_CPU,    /* config.cpu_ns_max of guest and host calls together */
-    FAASLET_LIMIT_OUTPUT, /* a host function said so */
-    FAASLET_LIMIT_MEMORY, /* config.memory_bytes_max: ends nobody, but refuses to grow */
-    FAASLET_LIMIT_FILES,  /* of open files: likewise */
-    FAASLET_LIMIT_CALLS,  /* of calls that a call starts: likewise */
-};
-
-/* One host call. Guest pointers are checked with faaslet_call_range or faaslet_call_view before
- * use and never kept. A function that cannot finish now says PENDING, and keeps what
- * is half done in scratch (zero at the first call; frozen with the Faaslet) or
- * in its process record. It checks all pointers before it does what cannot be done twice. */
-struct mem_share;
-struct faaslet;
-struct faaslet_call {
-    uint64_t *args;  /* argument slots as abi.h lays them out */
-    uint8_t *memory; /* linear memory, or NULL; valid during this call only */
-    uint64_t memory_bytes;
-    void *process;     /* the config's */
-    uint64_t *scratch; /* FAASLET_SCRATCH_COUNT values */
-    uint32_t *refused; /* 1 << enum faaslet_limit: to be set where one makes a call fail */
-    struct faaslet_wait *wait;
-    int exit_code;
-    enum abi_trap trap;
-    enum faaslet_limit limit;
-    const char *message;     /* static text for ABI_TRAP_HOST */
-    struct faaslet *faaslet; /* who calls */
-    bool has_shares;         /* it has: some memory may be absent or read-only */
-};
-
-/* Of shares: whether the host may touch them. */
-bool faaslet_call_may_touch(const struct faaslet_call *call, uint64_t offset, uint64_t bytes,
-                            bool is_write);
-/* The host address of guest bytes [offset, offset + bytes), to be read and written, or NULL
- * where any of them is outside linear memory, or in a share that is read-only or absent. bytes 0
- * is valid up to and at the end. Where they are absent, whatever the function returns then is
- * forgotten, and the same call is made again when they are there: same arguments and scratch. */
-static inline void *
-faaslet_call_range(const struct faaslet_call *call, uint64_t offset, uint64_t bytes)
-{
-    if (offset > call->memory_bytes || bytes > call->memory_bytes - offset ||
-        (call->has_shares && !faaslet_call_may_touch(call, offset, bytes, true)))
-        return NULL;
-    return call->memory + offset;
-}
-/* The same, to be read only. */
-const void *faaslet_call_view(const struct faaslet_call *call, uint64_t offset, uint64_t bytes);
-/* Whether any of them is absent: then the function is to return FAASLET_CALL_ABSENT. */
-bool faaslet_call_absent(struct faaslet_call *call, uint64_t offset, uint64_t bytes);
-
-/* Maps a share: linear memory grows by the WebAssembly pages that it needs, or a range that was
- * given back is used again. *offset: where. call->memory_bytes is right then. share_offset: of
- * the host page. A function that maps does not touch absent pages in the same call. -EINVAL,
- * -ENOSPC (too many shares), -ENOMEM (memory may not grow so far: noted as refused). */
-int faaslet_call_share(struct faaslet_call *call, struct mem_share *share, uint64_t share_offset,
-                       uint64_t bytes, bool is_writable, uint64_t *offset) MUST_CHECK;
-/* What was mapped there (its first byte); the range is given back, and zero. -EINVAL, -ENOMEM. */
-int faaslet_call_unshare(struct faaslet_call *call, uint64_t offset) MUST_CHECK;
-
-typedef enum faaslet_verdict (*faaslet_host_fn)(struct faaslet_call *call);
-
-/* type: parameters, ':', results, one letter each: i I f F v r R (i32 i64 f32 f64
- * v128 externref funcref). "iiI:i". Tables are static and immutable. */
-struct faaslet_host_function {
-    const char *name;
-    const char *type;
-    faaslet_host_fn function;
-};
-
-/* Finds a host function. NULL: there is none of that name. Strings are not terminated. */
-typedef const struct faaslet_host_function *(*faaslet_resolve_fn)(const char *module,
-                                                                  size_t module_bytes,
-                                                                  const char *name,
-                                                                  size_t name_bytes);
-
-/* The function of a name in such a table, or NULL. */
-const struct faaslet_host_function *faaslet_host_find(const struct faaslet_host_function *functions,
-                                                      size_t count, const char *name,
-                                                      size_t name_bytes);
 
 /* How the record of host functions (open files and the like) goes with a frozen
  * Faaslet. freeze appends plain data without pointers; thaw makes a new record. */
@@ -155,6 +47,27 @@ struct faaslet_process_ops {
      * streams, random state) is taken from `fresh`, a record that the caller keeps.
      * NULL where a record has no such thing. */
     int (*restart)(const uint8_t *bytes, size_t count, const void *fresh, void **out);
+};
+
+/* ---------------------------------------------------------------------- threads
+ *
+ * A process whose module has a shared memory may have several guest threads (docs/threads.md).
+ * Each is a struct faaslet; they share everything but where they stand. The first is the one that
+ * was created or thawed: what is said of a Faaslet is said of its process by it (freeze, reset,
+ * destroy, shares, limits). Each runs by faaslet_run, several at a time on different host
+ * threads; whoever changes the process has all of them stopped. */
+#define FAASLET_THREADS_DEFAULT 64u
+#define FAASLET_THREADS_MAX     4096u
+
+/* Who runs its threads. Called on the host thread of one that runs; on_thread within its host call,
+ * so it may not ask for another thread's. */
+struct faaslet_owner {
+    /* A new thread, to be run: by wasi.thread-spawn. -EAGAIN and others: it is not wanted, and is
+     * gone when this returns. */
+    int (*on_thread)(struct faaslet *thread);
+    /* What this thread waits for by memory.atomic.wait has happened: run goes on. Never lost: also
+     * told when it is just about to wait. */
+    void (*on_wake)(struct faaslet *thread);
 };
 
 /* ---------------------------------------------------------------------- images */
@@ -182,10 +95,10 @@ struct faaslet_config {
     bool process_is_given;     /* a thaw uses process, or what is set later, and makes none */
     size_t stack_bytes;        /* 0: default */
     uint64_t memory_bytes_max; /* 0: what the module declares */
-    uint64_t cpu_ns_max;       /* of its thread while it runs, in all; 0: none */
+    uint64_t cpu_ns_max;       /* of its threads while they run, in all; 0: none */
+    uint32_t threads_max;      /* of modules with shared memory; 0: FAASLET_THREADS_DEFAULT */
+    const struct faaslet_owner *owner; /* borrowed; NULL: it has one thread and nobody to tell */
 };
-
-struct faaslet;
 
 /* Links the image and lays out its slot; no guest code runs yet. Takes a reference on the image.
  * -ENOENT (an import is missing or has another type: diag names it), -ENOMEM. */
@@ -277,6 +190,30 @@ const uint64_t *faaslet_args(const struct faaslet *faaslet);
 /* Ends a running Faaslet soon; any thread may ask. */
 void faaslet_kill(struct faaslet *faaslet);
 
+/* The threads of a process by number, 0 the first; NULL: there are not so many. Not while one
+ * is made or ends. Numbers move down when one ends. */
+struct faaslet *faaslet_thread(const struct faaslet *faaslet, uint32_t number);
+/* Its first thread; itself. */
+struct faaslet *faaslet_first(struct faaslet *faaslet);
+/* wasi-threads' number of it; 0 of the first. */
+uint32_t faaslet_thread_id(const struct faaslet *faaslet);
+/* Of one that was DONE, or whose process ends; not of the first. It does not run. Its context and
+ * stack are the next one's. */
+void faaslet_thread_end(struct faaslet *thread);
+/* It leaves as PREEMPTED soon, if it runs; any host thread may ask. It stays off: runs that
+ * begin before faaslet_go_on end at once, as PREEMPTED. For who wants the whole process to stand.
+ */
+void faaslet_stand_still(struct faaslet *thread);
+void faaslet_go_on(struct faaslet *thread);
+/* Standing as it is, whether it can be frozen: it is in no code, or in code whose registers are
+ * plain values. False: let it run on for a moment. */
+bool faaslet_is_plain(const struct faaslet *thread);
+/* Whatever its owner keeps with it; NULL at first. */
+void faaslet_mark_set(struct faaslet *thread, void *mark);
+void *faaslet_mark(const struct faaslet *thread);
+/* Every thread stands in memory.atomic.wait, none until a time: nobody can wake any. */
+bool faaslet_is_deadlocked(const struct faaslet *faaslet);
+
 /* Exported globals, for tests and embedders: two slots. */
 int faaslet_global(const struct faaslet *faaslet, uint32_t instance, const char *name,
                    uint64_t slots[2], uint8_t *type) MUST_CHECK;
@@ -300,7 +237,8 @@ struct faaslet_frozen; /* immutable; holds a reference on its images */
 int faaslet_freeze(struct faaslet *faaslet, struct faaslet_frozen **out,
                    struct diag *diag) MUST_CHECK;
 
-/* A new Faaslet from it, in a slot and on stacks of its own, at any address. */
+/* A new Faaslet from it, in a slot and on stacks of its own, at any address. -EAGAIN: it has more
+ * threads than config.threads_max; -ENOMEM. */
 int faaslet_thaw(const struct faaslet_frozen *frozen, const struct faaslet_config *config,
                  struct faaslet **out, struct diag *diag) MUST_CHECK;
 void faaslet_frozen_destroy(struct faaslet_frozen *frozen);
@@ -393,8 +331,11 @@ int faaslet_clone(struct faaslet *faaslet, const struct faaslet_config *config,
 /* Stress mode: at every n-th host call of every Faaslet, freeze it, unmap its slot and stacks,
  * thaw it elsewhere and go on; 0: off. Frozen data is scanned for words that point into the old
  * slot, the old stack or host memory; one found is a broken promise (ASSERT with a report).
- * WEFT_STRESS=move=N sets it at the first faaslet_thread_init. faaslet_stress_moves counts. */
+ * WEFT_STRESS=move=N sets it at the first faaslet_thread_init. faaslet_stress_moves counts. Of
+ * several threads all are moved; where the others do not come to stand soon that move is
+ * skipped, which faaslet_stress_skips counts. */
 void faaslet_stress(unsigned every_calls);
 uint64_t faaslet_stress_moves(void);
+uint64_t faaslet_stress_skips(void);
 
 #endif

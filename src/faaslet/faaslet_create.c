@@ -32,7 +32,7 @@ faaslet_image_at(const struct faaslet *faaslet, uint64_t pc)
 void *
 faaslet_process(const struct faaslet *faaslet)
 {
-    return faaslet->config.process;
+    return first_of(faaslet)->config.process;
 }
 
 static int
@@ -156,7 +156,7 @@ faaslet_create(struct faaslet_image *image, const struct faaslet_config *config,
     struct faaslet *faaslet;
     int err;
 
-    if (image->abi.meta->mode != ABI_STANDALONE)
+    if (image->abi.meta->mode == ABI_LINKED)
         return diag_set(diag, -EINVAL, "the image was compiled to be linked with others");
     err = link_standalone(image, config, &instance, diag);
     if (err != 0)
@@ -164,7 +164,10 @@ faaslet_create(struct faaslet_image *image, const struct faaslet_config *config,
     err = create_single(instance, config, &faaslet);
     if (err != 0)
         return diag_set(diag, err, "cannot create a Faaslet: out of memory");
-    err = mem_slot_create(instance->below_bytes, 1, false, &faaslet->slot);
+    err =
+        mem_slot_create(space_below_bytes(instance, config->threads_max), 1, false, &faaslet->slot);
+    if (err == 0)
+        err = space_create(faaslet, space_below_bytes(instance, config->threads_max));
     if (err != 0)
         goto destroy;
     faaslet->origin = mem_slot_origin(faaslet->slot);
@@ -229,6 +232,9 @@ faaslet_destroy(struct faaslet *faaslet)
     if (faaslet == NULL)
         return;
     ASSERT(atomic_load(&faaslet->runner) == 0);
+    ASSERT(is_first(faaslet));
+    space_destroy(faaslet->space);
+    faaslet->space = NULL;
     mem_slot_destroy(faaslet->slot);
     mem_stack_destroy(&faaslet->stack);
     if (faaslet->process_is_own)
@@ -303,4 +309,16 @@ faaslet_global(const struct faaslet *faaslet, uint32_t instance, const char *nam
         slots[1] = 0;
     *type = globals[export->index].type;
     return 0;
+}
+
+void
+faaslet_mark_set(struct faaslet *thread, void *mark)
+{
+    thread->mark = mark;
+}
+
+void *
+faaslet_mark(const struct faaslet *thread)
+{
+    return thread->mark;
 }

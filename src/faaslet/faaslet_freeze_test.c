@@ -114,22 +114,7 @@ static struct record main_record;
 static const struct faaslet_config config = {
     .resolve = resolve, .process = &main_record, .ops = &ops, .stack_bytes = 256 << 10};
 
-static int
-setup(void **state)
-{
-    (void)state;
-    assert_int_equal(faaslet_thread_init(), 0);
-    image = testing_image(text, ABI_STANDALONE);
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    faaslet_image_put(image);
-    return 0;
-}
+TESTING_IMAGE_GROUP(text)
 
 static struct faaslet *
 start(void)

@@ -55,20 +55,33 @@ pages_limit(const struct faaslet *faaslet, const struct abi_memory *memory)
                                                                               : memory->pages_max;
 }
 
-uint64_t
-memory_grow(struct faaslet *faaslet, struct abi_memory *memory, uint64_t delta)
+static uint64_t
+grow(struct faaslet *faaslet, struct abi_memory *memory, uint64_t delta)
 {
     uint64_t old = memory->pages;
     uint64_t limit = pages_limit(faaslet, memory);
 
     if (old > limit || delta > limit - old) {
         if (delta <= memory->pages_max - old) /* the module itself would allow it */
-            faaslet->stand.refused |= 1u << FAASLET_LIMIT_MEMORY;
+            first_of(faaslet)->stand.refused |= 1u << FAASLET_LIMIT_MEMORY;
         return UINT64_MAX;
     }
     if (mem_window_grow(faaslet->slot, window_of(memory), (old + delta) * ABI_PAGE_BYTES) != 0)
         return UINT64_MAX;
-    memory->pages = old + delta;
+    __atomic_store_n(&memory->pages, old + delta, __ATOMIC_RELEASE);
+    return old;
+}
+
+uint64_t
+memory_grow(struct faaslet *faaslet, struct abi_memory *memory, uint64_t delta)
+{
+    uint64_t old;
+
+    if (faaslet->space == NULL)
+        return grow(faaslet, memory, delta);
+    space_hold(faaslet->space);
+    old = grow(faaslet, memory, delta);
+    (void)pthread_mutex_unlock(&faaslet->space->lock);
     return old;
 }
 
@@ -89,12 +102,12 @@ struct transfer {
 
 /* Where the bytes of a segment are; NULL: some are outside. */
 static const uint8_t *
-segment_at(const struct faaslet *faaslet, const struct abi_context *context,
-           const struct transfer *t)
+segment_at(const struct faaslet *faaslet, struct abi_context *context, const struct transfer *t)
 {
     const struct abi_image *image = image_of(faaslet, context);
     const struct abi_meta_data *data = abi_image_range(image, image->meta->data);
-    const uint32_t *usable = (const void *)((uint8_t *)context + image->meta->layout.data_bytes);
+    const uint32_t *usable = (const void *)((uint8_t *)process_context(faaslet, context) +
+                                            image->meta->layout.data_bytes);
 
     DEBUG_ASSERT(t->segment < image->meta->data.count);
     if (is_outside(t->from, t->bytes, usable[t->segment]))
@@ -105,11 +118,11 @@ segment_at(const struct faaslet *faaslet, const struct abi_context *context,
 /* False: outside, nothing is changed. The pages are there. Inline: each helper is then only
  * what it does. */
 static inline __attribute__((always_inline)) bool
-transfer(struct faaslet *faaslet, const struct abi_context *context, const struct transfer *t)
+transfer(struct faaslet *faaslet, struct abi_context *context, const struct transfer *t)
 {
     const struct abi_memory *memory = memory_of(faaslet, context);
-    uint64_t size = memory->pages * ABI_PAGE_BYTES;
-    uint8_t *base = offset_at(faaslet, memory->base);
+    uint64_t size = pages_of(memory) * ABI_PAGE_BYTES;
+    uint8_t *base = base_of(faaslet, memory);
     const uint8_t *segment;
 
     if (is_outside(t->to, t->bytes, size))
@@ -135,10 +148,10 @@ transfer(struct faaslet *faaslet, const struct abi_context *context, const struc
 /* Whether all of it is there and may be written. What is outside is not looked at: the
  * transfer says so. */
 static bool
-is_ready(struct faaslet *faaslet, const struct abi_context *context, const struct transfer *t)
+is_ready(struct faaslet *faaslet, struct abi_context *context, const struct transfer *t)
 {
     const struct abi_memory *memory = memory_of(faaslet, context);
-    uint64_t size = memory->pages * ABI_PAGE_BYTES;
+    uint64_t size = pages_of(memory) * ABI_PAGE_BYTES;
 
     if (is_outside(t->to, t->bytes, size) ||
         (t->helper == ABI_HELPER_MEMORY_COPY && is_outside(t->from, t->bytes, size)))
@@ -172,7 +185,7 @@ do_transfer(int64_t offset, const struct transfer *t)
 enum faaslet_verdict
 helper_call(struct faaslet *faaslet, uint32_t helper)
 {
-    const struct abi_context *context = context_at(faaslet, faaslet->stand.stop_context);
+    struct abi_context *context = context_at(faaslet, faaslet->stand.stop_context);
     struct transfer t = {.helper = (enum abi_helper)helper,
                          .to = context->args[0],
                          .from = context->args[1],
@@ -215,9 +228,9 @@ static struct abi_table *
 table_of(const struct faaslet *faaslet, struct abi_context *context, uint64_t table)
 {
     const struct abi_layout *layout = &image_of(faaslet, context)->meta->layout;
-    uint8_t *base = (uint8_t *)context;
+    uint8_t *base = (uint8_t *)process_context(faaslet, context);
 
-    if (faaslet->mode == ABI_STANDALONE)
+    if (faaslet->mode != ABI_LINKED)
         return (struct abi_table *)(base + layout->tables) + table;
     return offset_at(faaslet, ((const int64_t *)(base + layout->table_offsets))[table]);
 }
@@ -234,12 +247,20 @@ faaslet_helper_table_grow(int64_t context, uint64_t table, int64_t reference, ui
 {
     struct faaslet *faaslet = current();
     struct abi_table *t = table_of(faaslet, context_at(faaslet, context), table);
-    uint32_t old = t->count;
+    struct space *space = faaslet->space;
+    uint32_t old;
 
-    if (delta > t->count_max - old)
-        return REFUSED;
-    fill((int64_t *)offset_at(faaslet, t->base) + old, reference, delta);
-    t->count = old + (uint32_t)delta;
+    if (space != NULL)
+        (void)pthread_mutex_lock(&space->lock);
+    old = t->count;
+    if (delta > t->count_max - old) {
+        old = REFUSED;
+    } else {
+        fill((int64_t *)offset_at(faaslet, t->base) + old, reference, delta);
+        __atomic_store_n(&t->count, old + (uint32_t)delta, __ATOMIC_RELEASE);
+    }
+    if (space != NULL)
+        (void)pthread_mutex_unlock(&space->lock);
     return old;
 }
 
@@ -274,8 +295,9 @@ faaslet_helper_table_copy(int64_t context, uint64_t tables, uint64_t to, uint64_
 
 /* The reference that an entry of an element segment stands for. */
 static int64_t
-entry_reference(const struct faaslet *faaslet, const struct abi_context *context, uint32_t entry)
+entry_reference(const struct faaslet *faaslet, struct abi_context *caller, uint32_t entry)
 {
+    const struct abi_context *context = process_context(faaslet, caller);
     const struct abi_image *image = image_of(faaslet, context);
     const struct abi_layout *layout = &image->meta->layout;
     const uint8_t *base = (const uint8_t *)context;
@@ -305,7 +327,8 @@ faaslet_helper_table_init(int64_t context, uint64_t numbers, uint64_t to, uint64
     const struct abi_meta_element *elements = abi_image_range(image, image->meta->elements);
     struct abi_table *table = table_of(faaslet, c, numbers >> 32);
     uint32_t segment = (uint32_t)numbers;
-    const uint32_t *usable = (const void *)((uint8_t *)c + image->meta->layout.element_counts);
+    const uint32_t *usable =
+        (const void *)((uint8_t *)process_context(faaslet, c) + image->meta->layout.element_counts);
     const uint32_t *entries = abi_image_range(image, elements[segment].entries);
     int64_t *target = (int64_t *)offset_at(faaslet, table->base) + to;
 

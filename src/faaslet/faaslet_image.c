@@ -17,6 +17,7 @@
 
 #include "base/assert.h"
 #include "base/fault.h"
+#include "base/file.h"
 #include "faaslet/faaslet_internal.h"
 
 #define SEALS           (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
@@ -70,10 +71,9 @@ copy_to_memory(int from, int64_t bytes, int *out)
             goto close_fd;
         }
     }
-    if (fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_SEAL) != 0) {
-        err = -errno;
+    err = file_seal(fd);
+    if (err != 0)
         goto close_fd;
-    }
     *out = fd;
     return 0;
 

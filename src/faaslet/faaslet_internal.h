@@ -3,6 +3,7 @@
 #define WEFT_FAASLET_INTERNAL_H
 
 #include <assert.h> /* static_assert */
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 
@@ -131,12 +132,20 @@ struct stand {
     enum faaslet_outcome_kind last; /* what the last run came to */
     uint32_t is_init;               /* the prepared call is INIT */
     uint32_t refused;               /* 1 << enum faaslet_limit */
-    uint32_t given_back_count, pad;
+    uint32_t given_back_count;
+    uint32_t place;      /* of its context: 0 is the main one */
+    uint32_t id;         /* wasi-threads' */
+    uint32_t argument;   /* of wasi_thread_start, which follows its INIT */
+    uint64_t wait_order; /* among those who wait for memory */
     struct given_back given_back[FAASLET_GIVEN_BACK_MAX]; /* where shares may go */
 };
 static_assert(sizeof(struct stand) ==
-                  3 * 8 + FAASLET_SCRATCH_COUNT * 8 + 8 * 4 + FAASLET_GIVEN_BACK_MAX * 12,
+                  4 * 8 + FAASLET_SCRATCH_COUNT * 8 + 10 * 4 + FAASLET_GIVEN_BACK_MAX * 12,
               "no gaps: it is saved");
+
+/* What the threads of a process have in common beside what each has a copy of (slot, origin,
+ * instances, configuration: they change only while all stand). Of modules with shared memory. */
+struct space;
 
 struct faaslet {
     struct faaslet_config config;
@@ -157,6 +166,14 @@ struct faaslet {
     struct buffer types;  /* LINKED: the signatures, see faaslet_link.c */
     uint32_t type_count;
 
+    struct space *space; /* NULL: its memory is not shared. Owned by the first thread */
+    struct faaslet *wait_next, *wait_previous; /* guarded by space->wait_lock; also of idle ones */
+    uint64_t wait_address;                     /* likewise */
+    bool is_listed;                            /* likewise */
+    bool holds_host;                           /* space->host_lock */
+    atomic_uint held;                          /* HELD_*: faaslet_run returns at once */
+    uint64_t kept_sp;                          /* of freeze_pointers */
+
     struct stand stand;
     enum abi_trap trap;           /* by a signal handler */
     const char *trap_message;     /* likewise; static, or NULL */
@@ -172,6 +189,7 @@ struct faaslet {
     atomic_uint stop;  /* STOP_*: leave as soon as you can */
     atomic_int runner; /* thread that runs it, or 0 */
     uint64_t deadline_ns;
+    void *mark; /* the owner's */
 };
 
 static inline struct abi_context *
@@ -186,11 +204,40 @@ offset_at(const struct faaslet *faaslet, int64_t offset)
     return faaslet->origin + offset;
 }
 
+/* A thread of a process: none but the first has an instance's context. */
+static inline bool
+is_first(const struct faaslet *faaslet)
+{
+    return faaslet->stand.place == 0;
+}
+
+/* Where tables, segments and the like are: what a context has in common with the others. */
+static inline struct abi_context *
+process_context(const struct faaslet *faaslet, struct abi_context *context)
+{
+    return faaslet->mode == ABI_LINKED ? context : context_at(faaslet, faaslet->contexts[0]);
+}
+
+/* Of a memory that others may grow at this moment. */
+static inline uint64_t
+pages_of(const struct abi_memory *memory)
+{
+    return memory == NULL ? 0 : __atomic_load_n(&memory->pages, __ATOMIC_ACQUIRE);
+}
+
 /* The linear memory's record of a context, or NULL. */
 static inline struct abi_memory *
 memory_of(const struct faaslet *faaslet, const struct abi_context *context)
 {
     return context->memory == 0 ? NULL : offset_at(faaslet, context->memory);
+}
+
+/* Where it begins. Its record says so too, but that lies in a cache line that the first thread
+ * writes whenever it calls, so the others do not look there. */
+static inline uint8_t *
+base_of(const struct faaslet *faaslet, const struct abi_memory *memory)
+{
+    return faaslet->origin + (faaslet->mode == ABI_LINKED ? memory->base : 0);
 }
 
 struct instance *faaslet_instance(const struct faaslet *faaslet, uint32_t number);
@@ -251,6 +298,15 @@ bool machine_save(struct machine *machine, const void *ucontext, uint32_t call);
  * the context's call back to what it was. */
 const void *machine_ready(struct machine *machine, struct abi_context *context);
 
+/* Whether no register but the stack pointer is an address of the stack or of a helper, and it
+ * stands in the image's code. */
+bool machine_is_plain(const struct faaslet *faaslet);
+/* The lowest byte of the stack in use: below rsp there is the red zone. */
+uint64_t machine_stack_first(const struct machine *machine);
+/* As plain data: the stack pointer as distance from the top; and back. */
+void machine_freeze(const struct machine *machine, uint64_t top, struct buffer *out);
+int machine_thaw(const struct buffer *bytes, uint64_t top, struct machine **out) MUST_CHECK;
+
 /* --------------------------------------------------------------------- unwinding */
 
 /* One frame outwards. False at the end of the stack, or where the tables do not
@@ -270,6 +326,89 @@ bool throw_exception(struct faaslet *faaslet, int64_t context);
 /* -------------------------------------------------------------------- waiting */
 
 enum faaslet_verdict wait_call(struct faaslet *faaslet, uint32_t call);
+/* It waits no more, whatever it waited for. */
+void waiter_forget(struct faaslet *faaslet);
+/* All threads that stand in a wait, in their order: after a thaw. */
+void waiter_list_all(struct space *space);
+bool waiter_is_for_ever(const struct faaslet *faaslet);
+
+/* ------------------------------------------------------------------ several threads */
+
+/* Who wants it to stand still. */
+enum { HELD_BY_OWNER = 1, HELD_BY_MOVE = 2 };
+void thread_hold(struct faaslet *thread, unsigned who);
+void thread_release(struct faaslet *thread, unsigned who);
+
+#define WAIT_BUCKETS 64u
+#define SPARE_STACKS 16u
+
+struct wait_bucket {
+    struct faaslet *first, *last;
+};
+
+struct space {
+    pthread_mutex_t lock;      /* threads, places, stacks; the slot's size and shares */
+    pthread_mutex_t host_lock; /* host functions, one at a time */
+    pthread_mutex_t wait_lock; /* compare and wait, notify */
+    pthread_mutex_t move_lock; /* stress mode: who moves them */
+    struct faaslet **threads;  /* owned, but for the first; guarded by lock */
+    atomic_uint count;         /* guarded by lock; read without */
+    uint32_t places;           /* room for contexts beside the main one; fixed */
+    uint32_t threads_max;
+    uint64_t *used;       /* owned; a bit per place */
+    struct faaslet *idle; /* owned; of threads that ended, longest first */
+    struct faaslet *idle_last;
+    struct mem_stack spares[SPARE_STACKS]; /* owned */
+    uint32_t spare_count;
+    uint32_t next_id;
+    uint64_t start_code, start_wrapper; /* wasi_thread_start, or 0 */
+    uint64_t wait_order;                /* guarded by wait_lock, as these: */
+    struct wait_bucket buckets[WAIT_BUCKETS];
+};
+
+static inline struct faaslet *
+first_of(const struct faaslet *faaslet)
+{
+    return faaslet->space == NULL ? (struct faaslet *)(uintptr_t)faaslet
+                                  : faaslet->space->threads[0];
+}
+
+/* Nobody makes, ends or moves its threads meanwhile. */
+static inline void
+space_hold(struct space *space)
+{
+    if (space != NULL)
+        (void)pthread_mutex_lock(&space->lock);
+}
+
+static inline void
+space_release(struct space *space)
+{
+    if (space != NULL)
+        (void)pthread_mutex_unlock(&space->lock);
+}
+
+static inline uint32_t
+thread_count(const struct faaslet *faaslet)
+{
+    return faaslet->space == NULL ? 1 : atomic_load(&faaslet->space->count);
+}
+
+/* Bytes below the slot's origin, with contexts for so many threads; 0: the module has none. */
+uint64_t space_below_bytes(const struct instance *instance, uint32_t threads_max);
+/* Of the first thread, which has its instance. below_bytes: of the slot. */
+int space_create(struct faaslet *first, uint64_t below_bytes) MUST_CHECK;
+void space_destroy(struct space *space); /* NULL is fine; all but the first are destroyed */
+/* All but the first end. */
+void space_clear(struct space *space);
+/* A thread in a place (0: any), without context; its stack is there. -EAGAIN, -ENOMEM. */
+int space_thread_new(struct space *space, uint32_t place, struct faaslet **out) MUST_CHECK;
+/* The first thread has another slot: the others too. */
+void space_follow(struct space *space);
+int64_t space_context(const struct space *space, uint32_t place);
+
+/* Prepares the call of code in a context; weft_start comes first. */
+void run_prepare(struct faaslet *faaslet, int64_t context, uint64_t wrapper, uint64_t target);
 
 /* ------------------------------------------------------------------------- shares */
 
@@ -314,10 +453,20 @@ void stress_move(struct faaslet *faaslet);
 
 /* ------------------------------------------------------------------------- frozen */
 
+/* One of several threads, beside its context, which is in the slot. */
+struct frozen_thread {
+    struct stand stand;
+    struct buffer stack;   /* from the stack pointer to the top */
+    struct buffer machine; /* registers, where it was preempted in its code */
+};
+
 struct faaslet_frozen {
     atomic_uint references;
     struct mem_snapshot *memory;
     struct buffer stack; /* from guest_sp to the top */
+    struct buffer machine;
+    struct frozen_thread *threads; /* owned; all but the first */
+    uint32_t thread_count;
     struct buffer process;
     bool has_process;
     size_t stack_bytes;
@@ -327,16 +476,24 @@ struct faaslet_frozen {
 /* Copies what is plain data and takes references. */
 int state_copy(const struct faaslet *from, struct faaslet *to) MUST_CHECK;
 void state_fini(struct faaslet *faaslet);
-/* Stack pointers as distances from the stack's top, and no host address in the
- * slot; and back. */
-uint64_t freeze_pointers(struct faaslet *faaslet);
-void thaw_pointers(struct faaslet *faaslet, uint64_t sp);
+/* Stack pointers of all threads as distances from their stack's top, and no host address in
+ * the slot; and back. */
+void freeze_pointers(struct faaslet *faaslet);
+void thaw_pointers(struct faaslet *faaslet);
+/* What of its stack is in use, while it stands. */
+void stack_append(const struct faaslet *faaslet, struct buffer *out);
 bool has_stack(const struct stand *stand);
 /* Gives the Faaslet a slot and a stack from the frozen one. */
 int frozen_restore(const struct faaslet_frozen *frozen, bool random_place,
                    struct faaslet *faaslet) MUST_CHECK;
-/* A stack in use, where the context says how much of it that is. */
-int stack_restore(struct faaslet *faaslet, const struct buffer *bytes) MUST_CHECK;
+/* A stack in use, where the context says how much of it that is; of one that was preempted, where
+ * it last left. */
+int stack_restore(struct faaslet *faaslet, const struct buffer *bytes,
+                  bool is_preempted) MUST_CHECK;
+/* Stack and registers of all threads, in a slot that is equal to the frozen one. Threads that
+ * are there take theirs, others are made. */
+int threads_restore(struct faaslet *first, const struct faaslet_frozen *frozen,
+                    bool random_place) MUST_CHECK;
 /* Gives the Faaslet the record that ops make of the bytes; what it owned goes. */
 int process_restore(struct faaslet *faaslet, const struct buffer *bytes) MUST_CHECK;
 

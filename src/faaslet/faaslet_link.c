@@ -4,7 +4,6 @@
  * before INIT runs. STANDALONE images are linked once per process.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,6 +11,7 @@
 
 #include "base/assert.h"
 #include "base/fault.h"
+#include "base/file.h"
 #include "faaslet/faaslet_link.h"
 
 /* -------------------------------------------------------------------- look-ups */
@@ -394,7 +394,7 @@ make_template_file(struct instance *instance)
     for (uint64_t done = 0; done < nulls; done += sizeof(entries))
         if (write(fd, entries, sizeof(entries)) != (ssize_t)sizeof(entries))
             goto close_fd;
-    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0)
+    if (file_seal(fd) != 0)
         goto close_fd;
     instance->template_fd = fd;
     return;

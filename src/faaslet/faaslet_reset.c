@@ -50,6 +50,7 @@ replace_all(struct faaslet *faaslet, const struct faaslet_frozen *frozen)
     bool process_is_own = faaslet->process_is_own;
     int err;
 
+    space_destroy(faaslet->space);
     mem_slot_destroy(faaslet->slot);
     mem_stack_destroy(&faaslet->stack);
     faaslet->slot = NULL;
@@ -61,21 +62,25 @@ replace_all(struct faaslet *faaslet, const struct faaslet_frozen *frozen)
     faaslet->config = config;
     faaslet->process_is_own = process_is_own;
     atomic_store(&faaslet->stop, STOP_NONE);
+    if (err == 0 && faaslet->instance_count > 0)
+        err = space_create(faaslet, mem_snapshot_below_bytes(frozen->memory));
     return err != 0 ? err : frozen_restore(frozen, stress_every != 0, faaslet);
 }
 
 static int
 memory_reset(struct faaslet *faaslet, const struct faaslet_frozen *frozen)
 {
-    int err = faaslet->mode == ABI_STANDALONE ? mem_reset(faaslet->slot, frozen->memory) : -EINVAL;
+    int err;
 
+    space_clear(faaslet->space); /* before: their contexts are the frozen one's then */
+    err = faaslet->mode != ABI_LINKED ? mem_reset(faaslet->slot, frozen->memory) : -EINVAL;
     if (err == -EINVAL)
         return replace_all(faaslet, frozen);
     if (err != 0)
         return err;
     state_reset(faaslet, &frozen->state);
     faaslet_header_fill(faaslet);
-    return stack_restore(faaslet, &frozen->stack);
+    return threads_restore(faaslet, frozen, stress_every != 0);
 }
 
 int
@@ -100,12 +105,13 @@ static int
 park_memory(struct faaslet *faaslet, const struct faaslet_frozen *frozen,
             struct faaslet_parked *parked)
 {
-    uint64_t sp = freeze_pointers(faaslet);
-    int err = mem_delta_take(faaslet->slot, frozen->memory, &parked->delta);
+    int err;
 
-    thaw_pointers(faaslet, sp);
+    freeze_pointers(faaslet);
+    err = mem_delta_take(faaslet->slot, frozen->memory, &parked->delta);
+    thaw_pointers(faaslet);
     if (err == 0 && has_stack(&faaslet->stand)) {
-        buffer_append(&parked->stack, (const void *)sp, faaslet->stack.top - sp);
+        stack_append(faaslet, &parked->stack);
         buffer_trim(&parked->stack);
         err = parked->stack.err;
     }
@@ -143,12 +149,14 @@ faaslet_park(struct faaslet *faaslet, const struct faaslet_frozen *frozen,
     struct faaslet_parked *parked;
     int err;
 
+    if (thread_count(faaslet) > 1)
+        return diag_set(diag, -EBUSY, "cannot park: it has several threads");
     if (faaslet->machine != NULL)
         return diag_set(diag, -EBUSY, "cannot park: it was preempted while it computed");
     parked = calloc(1, sizeof(*parked));
     err = parked == NULL ? -ENOMEM : fault_point("faaslet.park");
     if (err == 0)
-        err = faaslet->mode == ABI_STANDALONE ? park_memory(faaslet, frozen, parked) : -EINVAL;
+        err = faaslet->mode != ABI_LINKED ? park_memory(faaslet, frozen, parked) : -EINVAL;
     if (err == -EINVAL)
         err = park_whole(faaslet, parked, diag);
     if (err != 0) {
@@ -187,7 +195,7 @@ faaslet_unpark(struct faaslet *faaslet, struct faaslet_parked *parked, struct di
     if (parked->frozen != NULL)
         return 0;
     faaslet_header_fill(faaslet);
-    err = stack_restore(faaslet, &parked->stack);
+    err = stack_restore(faaslet, &parked->stack, false);
     return err == 0 ? 0 : diag_set(diag, err, "cannot unpark: its stack does not fit");
 }
 

@@ -174,7 +174,7 @@ test_a_preempted_guest_goes_on_where_it_was_on_any_thread(void **state)
     uint64_t expected = testing_result(faaslet, "spin", (uint64_t[]){SPIN_ROUNDS}, 1);
     uint64_t result = 0;
     struct run run = {.faaslet = faaslet};
-    unsigned count = 0;
+    unsigned count = 0, moved = 0;
 
     (void)state;
     assert_int_equal(faaslet_invoke(faaslet, 0, "spin", (uint64_t[]){SPIN_ROUNDS}, 1), 0);
@@ -184,12 +184,22 @@ test_a_preempted_guest_goes_on_where_it_was_on_any_thread(void **state)
             break;
         if (count++ % 8 == 0) {
             struct faaslet_frozen *frozen;
+            int err = faaslet_freeze(faaslet, &frozen, NULL);
 
-            assert_int_equal(faaslet_freeze(faaslet, &frozen, NULL), -EBUSY);
+            if (!faaslet_is_plain(faaslet)) {
+                assert_int_equal(err, -EBUSY);
+                continue;
+            }
+            assert_int_equal(err, 0);
+            faaslet_destroy(faaslet);
+            assert_int_equal(faaslet_thaw(frozen, &config, &faaslet, NULL), 0);
+            faaslet_frozen_destroy(frozen);
+            run.faaslet = faaslet;
+            moved++;
         }
     }
     assert_int_equal(run.outcome.kind, FAASLET_DONE);
-    assert_true(count > 3);
+    assert_true(count > 3 && moved > 0);
     assert_int_equal(faaslet_results(faaslet, 0, &result, 1), 0);
     assert_int_equal(result, expected);
     faaslet_destroy(faaslet);

@@ -28,17 +28,31 @@ prepare_stack(struct faaslet *faaslet, int64_t context, uint64_t start)
     context_at(faaslet, context)->guest_sp = sp;
 }
 
-static void
-prepare(struct faaslet *faaslet, const struct instance *instance, uint64_t wrapper, uint64_t target)
+void
+run_prepare(struct faaslet *faaslet, int64_t offset, uint64_t wrapper, uint64_t target)
 {
-    struct abi_context *context = context_at(faaslet, instance->context);
+    struct abi_context *context = context_at(faaslet, offset);
+    const struct instance *instance = faaslet->instances[context->instance];
 
     context->wrapper = wrapper;
     context->target = target;
-    prepare_stack(faaslet, instance->context, instance->image->abi.code[ABI_CODE_START]);
-    faaslet->stand.call_context = faaslet->stand.stop_context = instance->context;
+    prepare_stack(faaslet, offset, instance->image->abi.code[ABI_CODE_START]);
+    faaslet->stand.call_context = faaslet->stand.stop_context = offset;
     faaslet->has_registers = false;
     faaslet->stand.state = STATE_READY;
+}
+
+/* A thread whose globals are set begins with what it is for. */
+static void
+begin_thread(struct faaslet *faaslet)
+{
+    const struct space *space = faaslet->space;
+    struct abi_context *context = context_at(faaslet, faaslet->stand.call_context);
+
+    run_prepare(faaslet, faaslet->stand.call_context, space->start_wrapper, space->start_code);
+    context->args[0] = faaslet->stand.id;
+    context->args[1] = faaslet->stand.argument;
+    faaslet->stand.is_init = false;
 }
 
 int
@@ -50,9 +64,11 @@ faaslet_invoke_init(struct faaslet *faaslet, uint32_t instance)
         return -ENOENT;
     if (faaslet->stand.state != STATE_IDLE)
         return -EBUSY;
-    prepare(faaslet, i, i->image->abi.code[ABI_CODE_INIT], 0);
+    space_hold(faaslet->space);
+    run_prepare(faaslet, i->context, i->image->abi.code[ABI_CODE_INIT], 0);
     faaslet->stand.call_slots = 0;
     faaslet->stand.is_init = true;
+    space_release(faaslet->space);
     return 0;
 }
 
@@ -66,7 +82,7 @@ type_of_record(const struct faaslet *faaslet, const struct instance *owner,
     const uint32_t *ids = (const void *)((uint8_t *)offset_at(faaslet, owner->context) +
                                          image->meta->layout.type_ids);
 
-    if (faaslet->mode == ABI_STANDALONE) {
+    if (faaslet->mode != ABI_LINKED) {
         *index = record->type - 1;
         return &types[*index];
     }
@@ -126,9 +142,9 @@ faaslet_invoke(struct faaslet *faaslet, uint32_t instance, const char *name, con
     return err != 0 ? err : faaslet_invoke_export(faaslet, instance, number, args, slot_count);
 }
 
-int
-faaslet_invoke_export(struct faaslet *faaslet, uint32_t instance, uint32_t number,
-                      const uint64_t *args, size_t slot_count)
+static int
+invoke_export(struct faaslet *faaslet, uint32_t instance, uint32_t number, const uint64_t *args,
+              size_t slot_count)
 {
     const struct instance *i = faaslet_instance(faaslet, instance);
     const struct abi_function *record;
@@ -148,12 +164,25 @@ faaslet_invoke_export(struct faaslet *faaslet, uint32_t instance, uint32_t numbe
         return -EINVAL;
     if (faaslet->stand.state != STATE_IDLE)
         return -EBUSY;
-    prepare(faaslet, i, i->image->abi.code[abi_code_wrapper(index)], record->code);
+    run_prepare(faaslet, i->context, i->image->abi.code[abi_code_wrapper(index)], record->code);
     if (slot_count > 0)
         (void)memcpy(context_at(faaslet, i->context)->args, args, slot_count * sizeof(*args));
     faaslet->stand.call_slots = link_value_slots(&i->image->abi, type->results);
     faaslet->stand.is_init = false;
     return 0;
+}
+
+/* Its other threads may run, and move the process. */
+int
+faaslet_invoke_export(struct faaslet *faaslet, uint32_t instance, uint32_t number,
+                      const uint64_t *args, size_t slot_count)
+{
+    int err;
+
+    space_hold(faaslet->space);
+    err = invoke_export(faaslet, instance, number, args, slot_count);
+    space_release(faaslet->space);
+    return err;
 }
 
 int
@@ -165,9 +194,11 @@ faaslet_results(const struct faaslet *faaslet, uint32_t instance, uint64_t *slot
     if (faaslet->stand.state != STATE_IDLE || faaslet->stand.last != FAASLET_DONE ||
         slot_count != faaslet->stand.call_slots)
         return -EINVAL;
+    space_hold(faaslet->space);
     if (slot_count > 0)
         (void)memcpy(slots, context_at(faaslet, faaslet->stand.call_context)->args,
                      slot_count * sizeof(*slots));
+    space_release(faaslet->space);
     return 0;
 }
 
@@ -190,7 +221,7 @@ end_with_trap(struct faaslet *faaslet, enum abi_trap trap, const char *message)
     faaslet->outcome.trap = trap;
     faaslet->outcome.message = message == NULL ? "" : message;
     faaslet->has_registers = true;
-    if (faaslet->stand.is_init)
+    if (faaslet->stand.is_init && is_first(faaslet))
         faaslet->is_dead[context_at(faaslet, faaslet->stand.call_context)->instance] = 1;
 }
 
@@ -206,6 +237,7 @@ end_with_absent(struct faaslet *faaslet, enum state state)
 static void
 end_with_stop(struct faaslet *faaslet, unsigned stop)
 {
+    waiter_forget(faaslet);
     end_with(faaslet, FAASLET_KILLED, STATE_OVER);
     faaslet->outcome.limit = stop == STOP_TIME  ? FAASLET_LIMIT_TIME
                              : stop == STOP_CPU ? FAASLET_LIMIT_CPU
@@ -262,6 +294,29 @@ call_host_again_if_absent(struct faaslet *faaslet, struct abi_context *context,
     return share_undo_call(faaslet, context) ? FAASLET_CALL_ABSENT : verdict;
 }
 
+/* Of a process that may have several threads: host functions are called one at a time. One
+ * that is alone needs no lock; where its call makes another thread, that takes it. */
+static enum faaslet_verdict
+call_host_in_turn(struct faaslet *faaslet, struct abi_context *context, faaslet_host_fn function)
+{
+    struct faaslet_call *call = &faaslet->call;
+    struct space *space = faaslet->space;
+    enum faaslet_verdict verdict;
+
+    faaslet->holds_host = atomic_load(&space->count) > 1;
+    if (faaslet->holds_host)
+        (void)pthread_mutex_lock(&space->host_lock);
+    call->process = space->threads[0]->config.process;
+    call->has_shares = space->threads[0]->call.has_shares;
+    verdict =
+        call->has_shares ? call_host_again_if_absent(faaslet, context, function) : function(call);
+    if (faaslet->holds_host) {
+        faaslet->holds_host = false;
+        (void)pthread_mutex_unlock(&space->host_lock);
+    }
+    return verdict;
+}
+
 static inline enum faaslet_verdict
 call_host(struct faaslet *faaslet, struct abi_context *context, faaslet_host_fn function)
 {
@@ -273,8 +328,10 @@ call_host(struct faaslet *faaslet, struct abi_context *context, faaslet_host_fn 
     call->message = NULL;
     call->wait->deadline_ns = CLOCK_NEVER_NS;
     call->wait->fd_count = 0;
-    call->memory = memory == NULL ? NULL : (uint8_t *)offset_at(faaslet, memory->base);
-    call->memory_bytes = memory == NULL ? 0 : memory->pages * ABI_PAGE_BYTES;
+    call->memory = memory == NULL ? NULL : base_of(faaslet, memory);
+    call->memory_bytes = memory == NULL ? 0 : pages_of(memory) * ABI_PAGE_BYTES;
+    if (!LIKELY(faaslet->space == NULL))
+        return call_host_in_turn(faaslet, context, function);
     if (!LIKELY(!call->has_shares))
         return call_host_again_if_absent(faaslet, context, function);
     return function(call);
@@ -356,6 +413,10 @@ dispatch_special(struct faaslet *faaslet, int64_t context, uint32_t call)
     faaslet->stand.stop_context = context;
     switch (call) {
     case ABI_CALL_DONE:
+        if (faaslet->stand.is_init && !is_first(faaslet)) {
+            begin_thread(faaslet);
+            return 0;
+        }
         end_with(faaslet, FAASLET_DONE, STATE_IDLE);
         return 0;
     case ABI_CALL_THROW:
@@ -464,10 +525,21 @@ static void
 set_call(struct faaslet *faaslet)
 {
     faaslet->call.faaslet = faaslet;
-    faaslet->call.process = faaslet->config.process;
+    faaslet->call.process = first_of(faaslet)->config.process;
     faaslet->call.scratch = faaslet->stand.scratch;
-    faaslet->call.refused = &faaslet->stand.refused;
+    faaslet->call.refused = &first_of(faaslet)->stand.refused;
     faaslet->call.wait = &faaslet->outcome.wait;
+}
+
+/* It is to stand still. */
+static bool
+is_held(struct faaslet *faaslet, struct faaslet_outcome *out)
+{
+    if (LIKELY(atomic_load(&faaslet->held) == 0))
+        return false;
+    atomic_store(&faaslet->runner, 0);
+    *out = (struct faaslet_outcome){.kind = FAASLET_PREEMPTED, .message = ""};
+    return true;
 }
 
 void
@@ -485,10 +557,13 @@ faaslet_run(struct faaslet *faaslet, uint64_t deadline_ns, struct faaslet_outcom
     if (stop == STOP_TIME || stop == STOP_PREEMPT)
         (void)atomic_compare_exchange_strong(&faaslet->stop, &stop, STOP_NONE);
     runner->run_count++;
-    if ((runner->tick_ns != 0 || faaslet->call.has_shares) && runner->machine == NULL)
+    if ((runner->tick_ns != 0 || faaslet->call.has_shares || faaslet->space != NULL) &&
+        runner->machine == NULL)
         (void)runner_can_preempt(runner); /* without one it runs on */
     /* Pairs with faaslet_kill: either it sees this thread, or we see its wish. */
     atomic_store(&faaslet->runner, (int)runner->tid);
+    if (is_held(faaslet, out))
+        return;
     runner->current = faaslet;
     set_call(faaslet);
     runner_arm(runner, deadline_ns);
@@ -518,7 +593,7 @@ faaslet_args(const struct faaslet *faaslet)
 uint32_t
 faaslet_refused(const struct faaslet *faaslet)
 {
-    return faaslet->stand.refused;
+    return first_of(faaslet)->stand.refused;
 }
 
 uint64_t
@@ -526,16 +601,16 @@ faaslet_memory_bytes(const struct faaslet *faaslet)
 {
     const struct abi_memory *memory;
 
-    if (faaslet->mode != ABI_STANDALONE)
+    if (faaslet->mode == ABI_LINKED)
         return 0;
     memory = memory_of(faaslet, context_at(faaslet, faaslet->instances[0]->context));
-    return memory == NULL ? 0 : memory->pages * ABI_PAGE_BYTES;
+    return memory == NULL ? 0 : pages_of(memory) * ABI_PAGE_BYTES;
 }
 
 uint64_t
 faaslet_cpu_ns(const struct faaslet *faaslet)
 {
-    return faaslet->stand.cpu_ns;
+    return __atomic_load_n(&first_of(faaslet)->stand.cpu_ns, __ATOMIC_RELAXED);
 }
 
 int
@@ -544,7 +619,7 @@ faaslet_stop_at(struct faaslet *faaslet, const char *module, const char *name)
     const struct abi_image *image;
     const struct abi_meta_import *imports;
 
-    if (faaslet->mode != ABI_STANDALONE)
+    if (faaslet->mode == ABI_LINKED)
         return -ENOENT;
     image = &faaslet->instances[0]->image->abi;
     imports = abi_image_range(image, image->meta->imports);

@@ -40,18 +40,11 @@ host_refuse(struct faaslet_call *call)
     return FAASLET_CALL_TRAP;
 }
 
-static enum faaslet_verdict
-host_exit(struct faaslet_call *call)
-{
-    call->exit_code = (int)call->args[0];
-    return FAASLET_CALL_EXIT;
-}
-
 static const struct faaslet_host_function functions[] = {
     {"add", "ii:i", host_add},
     {"wait", "i:i", host_wait},
     {"refuse", ":", host_refuse},
-    {"exit", "i:", host_exit},
+    {"exit", "i:", testing_exit},
 };
 
 static const struct faaslet_host_function *
@@ -114,22 +107,7 @@ static const char main_text[] =
 
 static struct faaslet_image *image;
 
-static int
-setup(void **state)
-{
-    (void)state;
-    assert_int_equal(faaslet_thread_init(), 0);
-    image = testing_image(main_text, ABI_STANDALONE);
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    faaslet_image_put(image);
-    return 0;
-}
+TESTING_IMAGE_GROUP(main_text)
 
 static struct faaslet *
 start(const struct faaslet_config *with)

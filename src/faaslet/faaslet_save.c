@@ -2,8 +2,10 @@
  *
  * A frozen Faaslet as bytes:
  *
- *      struct head | stack | process record | snapshot (mem_snapshot_save)
- *      | SHA-256 of all before the snapshot
+ *      struct head | stack | registers | process record | threads | SHA-256 of all before
+ *      | snapshot (mem_snapshot_save)
+ *
+ * A thread is its struct thread_head, stack and registers.
  *
  * The stack and the slot hold addresses of the image, so the head names the image by
  * the hash of its file: any other one is refused.
@@ -18,9 +20,10 @@
 #include "faaslet/faaslet_internal.h"
 
 #define MAGIC       UINT64_C(0x4c53465446455700) /* "\0WEFTFSL", read from its end */
-#define VERSION     3u
+#define VERSION     4u
 #define STACK_MAX   (UINT64_C(1) << 30)
 #define PROCESS_MAX (UINT64_C(1) << 26)
+#define MACHINE_MAX (1u << 16)
 
 struct head {
     uint64_t magic;
@@ -28,14 +31,36 @@ struct head {
     uint8_t image[SHA256_DIGEST_LENGTH];
     uint64_t stack_bytes; /* of the whole stack */
     uint64_t stack_count, process_count;
+    uint64_t threads_count; /* bytes */
     struct stand stand;
+    uint32_t machine_count, thread_count;
     uint8_t is_dead, has_process, pad[6];
+};
+
+struct thread_head {
+    struct stand stand;
+    uint64_t stack_count, machine_count;
 };
 
 static void
 image_digest(const struct faaslet_image *image, uint8_t digest[SHA256_DIGEST_LENGTH])
 {
     (void)SHA256(image->file, image->file_bytes, digest);
+}
+
+static void
+append_threads(const struct faaslet_frozen *frozen, struct buffer *out)
+{
+    for (uint32_t i = 0; i < frozen->thread_count; i++) {
+        const struct frozen_thread *thread = &frozen->threads[i];
+        struct thread_head head = {.stand = thread->stand,
+                                   .stack_count = thread->stack.count,
+                                   .machine_count = thread->machine.count};
+
+        buffer_append(out, &head, sizeof(head));
+        buffer_append(out, thread->stack.bytes, thread->stack.count);
+        buffer_append(out, thread->machine.bytes, thread->machine.count);
+    }
 }
 
 int
@@ -53,16 +78,25 @@ faaslet_frozen_save(const struct faaslet_frozen *frozen, struct buffer *out, str
         .process_count = frozen->process.count,
         .stand = state->stand,
         .has_process = frozen->has_process,
+        .machine_count = (uint32_t)frozen->machine.count,
+        .thread_count = frozen->thread_count,
     };
+    struct buffer threads = {0};
     int err;
 
-    if (state->mode != ABI_STANDALONE)
+    if (state->mode == ABI_LINKED)
         return diag_set(diag, -ENOTSUP, "cannot save: it was linked from several modules");
     head.is_dead = state->is_dead[0];
     image_digest(state->instances[0]->image, head.image);
+    append_threads(frozen, &threads);
+    head.threads_count = threads.count;
     buffer_append(out, &head, sizeof(head));
     buffer_append(out, frozen->stack.bytes, frozen->stack.count);
+    buffer_append(out, frozen->machine.bytes, frozen->machine.count);
     buffer_append(out, frozen->process.bytes, frozen->process.count);
+    buffer_append(out, threads.bytes, threads.count);
+    out->err = out->err != 0 ? out->err : threads.err;
+    buffer_fini(&threads);
     if (out->err == 0)
         (void)SHA256(out->bytes + begin, out->count - begin, digest);
     buffer_append(out, digest, sizeof(digest));
@@ -71,6 +105,15 @@ faaslet_frozen_save(const struct faaslet_frozen *frozen, struct buffer *out, str
 }
 
 /* ------------------------------------------------------------------------ loading */
+
+static bool
+is_stand(const struct stand *stand, uint64_t stack_count, uint64_t machine_count)
+{
+    return stand->state <= STATE_OVER && stand->last <= FAASLET_ABSENT &&
+           stand->given_back_count <= FAASLET_GIVEN_BACK_MAX &&
+           has_stack(stand) == (stack_count > 0) &&
+           (machine_count == 0 || stand->state == STATE_READY);
+}
 
 static int
 check_head(const struct head *head, size_t count, struct diag *diag)
@@ -83,11 +126,13 @@ check_head(const struct head *head, size_t count, struct diag *diag)
                         head->version, head->abi_version, VERSION, ABI_VERSION);
     if (head->stack_count > STACK_MAX || head->process_count > PROCESS_MAX ||
         head->stack_bytes > STACK_MAX || head->stack_count > head->stack_bytes ||
-        sizeof(*head) + head->stack_count + head->process_count + SHA256_DIGEST_LENGTH > count)
+        head->machine_count > MACHINE_MAX || head->threads_count > count ||
+        head->thread_count >= FAASLET_THREADS_MAX ||
+        sizeof(*head) + head->stack_count + head->machine_count + head->process_count +
+                head->threads_count + SHA256_DIGEST_LENGTH >
+            count)
         return diag_set(diag, -EINVAL, "the frozen Faaslet is cut short: %zu bytes", count);
-    if (head->stand.state > STATE_OVER || head->stand.last > FAASLET_ABSENT ||
-        head->stand.given_back_count > FAASLET_GIVEN_BACK_MAX ||
-        has_stack(&head->stand) != (head->stack_count > 0))
+    if (!is_stand(&head->stand, head->stack_count, head->machine_count) || head->stand.place != 0)
         return diag_set(diag, -EINVAL, "the frozen Faaslet is damaged: its state cannot be");
     return 0;
 }
@@ -105,7 +150,8 @@ read_head(const uint8_t *bytes, size_t count, struct head *head, size_t *used, s
     err = check_head(head, count, diag);
     if (err != 0)
         return err;
-    *used = sizeof(*head) + head->stack_count + head->process_count;
+    *used = sizeof(*head) + head->stack_count + head->machine_count + head->process_count +
+            head->threads_count;
     (void)SHA256(bytes, *used, digest);
     if (memcmp(digest, bytes + *used, sizeof(digest)) != 0)
         return diag_set(diag, -EINVAL, "the frozen Faaslet is damaged: its checksum is another");
@@ -160,6 +206,67 @@ set_values(struct faaslet *state, const struct head *head)
     state->config.stack_bytes = head->stack_bytes;
 }
 
+/* Room for the tables, and for a context of each thread that it may have. */
+static bool
+is_below(const struct faaslet_frozen *frozen, uint64_t bytes)
+{
+    const struct instance *instance = frozen->state.instances[0];
+    const struct abi_meta *meta = instance->image->abi.meta;
+    uint64_t places;
+
+    if (bytes < instance->below_bytes || bytes > ABI_BELOW_BYTES_MAX ||
+        (bytes - instance->below_bytes) % meta->layout.context_bytes != 0)
+        return false;
+    places = (bytes - instance->below_bytes) / meta->layout.context_bytes;
+    if (places > 0 && meta->mode != ABI_THREADED)
+        return false;
+    for (uint32_t i = 0; i < frozen->thread_count; i++) {
+        const struct stand *stand = &frozen->threads[i].stand;
+        int64_t context =
+            -(int64_t)instance->below_bytes - (int64_t)stand->place * meta->layout.context_bytes;
+
+        if (stand->place == 0 || stand->place > places || stand->stop_context != context ||
+            stand->call_context != context)
+            return false;
+    }
+    return true;
+}
+
+/* Checksummed, so what cannot be is a mistake of who wrote it, not an accident. */
+static int
+load_threads(const uint8_t *bytes, uint64_t count, uint32_t thread_count,
+             struct faaslet_frozen *frozen)
+{
+    frozen->threads = calloc(thread_count + 1u, sizeof(*frozen->threads));
+    if (frozen->threads == NULL)
+        return -ENOMEM;
+    for (; frozen->thread_count < thread_count; frozen->thread_count++) {
+        struct frozen_thread *thread = &frozen->threads[frozen->thread_count];
+        struct thread_head head;
+
+        if (count < sizeof(head))
+            return -EINVAL;
+        (void)memcpy(&head, bytes, sizeof(head));
+        bytes += sizeof(head);
+        count -= sizeof(head);
+        if (head.machine_count > MACHINE_MAX || head.stack_count > STACK_MAX ||
+            head.stack_count + head.machine_count > count ||
+            !is_stand(&head.stand, head.stack_count, head.machine_count))
+            return -EINVAL;
+        thread->stand = head.stand;
+        buffer_append(&thread->stack, bytes, head.stack_count);
+        buffer_append(&thread->machine, bytes + head.stack_count, head.machine_count);
+        bytes += head.stack_count + head.machine_count;
+        count -= head.stack_count + head.machine_count;
+        if (thread->stack.err != 0 || thread->machine.err != 0) {
+            buffer_fini(&thread->stack);
+            buffer_fini(&thread->machine);
+            return -ENOMEM;
+        }
+    }
+    return count == 0 ? 0 : -EINVAL;
+}
+
 static int
 load_memory(const uint8_t *bytes, size_t count, struct faaslet_frozen *frozen, struct diag *diag)
 {
@@ -168,8 +275,7 @@ load_memory(const uint8_t *bytes, size_t count, struct faaslet_frozen *frozen, s
 
     if (err != 0)
         return err;
-    if (used != count ||
-        mem_snapshot_below_bytes(frozen->memory) != frozen->state.instances[0]->below_bytes ||
+    if (used != count || !is_below(frozen, mem_snapshot_below_bytes(frozen->memory)) ||
         mem_snapshot_window_count(frozen->memory) != 1)
         return diag_set(diag, -EINVAL,
                         "the frozen Faaslet is damaged: its memory has another shape");
@@ -181,14 +287,22 @@ load_parts(const uint8_t *bytes, size_t count, const struct head *head,
            struct faaslet_frozen *frozen, struct diag *diag)
 {
     const uint8_t *stack = bytes + sizeof(*head);
-    const uint8_t *process = stack + head->stack_count;
-    const uint8_t *memory = process + head->process_count + SHA256_DIGEST_LENGTH;
+    const uint8_t *machine = stack + head->stack_count;
+    const uint8_t *process = machine + head->machine_count;
+    const uint8_t *threads = process + head->process_count;
+    const uint8_t *memory = threads + head->threads_count + SHA256_DIGEST_LENGTH;
+    int err;
 
     buffer_append(&frozen->stack, stack, head->stack_count);
+    buffer_append(&frozen->machine, machine, head->machine_count);
     buffer_append(&frozen->process, process, head->process_count);
     frozen->has_process = head->has_process;
-    if (frozen->stack.err != 0 || frozen->process.err != 0 || fault_point("faaslet.load") != 0)
+    if (frozen->stack.err != 0 || frozen->machine.err != 0 || frozen->process.err != 0 ||
+        fault_point("faaslet.load") != 0)
         return diag_set(diag, -ENOMEM, "cannot load: out of memory");
+    err = load_threads(threads, head->threads_count, head->thread_count, frozen);
+    if (err != 0)
+        return diag_set(diag, err, "the frozen Faaslet is damaged: its threads cannot be");
     return load_memory(memory, count - (size_t)(memory - bytes), frozen, diag);
 }
 

@@ -44,9 +44,9 @@ wanted_bytes(const struct faaslet *faaslet, unsigned window, uint64_t end,
     return ABI_HOST_PAGE_BYTES;
 }
 
-bool
-share_may_touch(struct faaslet *faaslet, const struct abi_memory *memory, uint64_t offset,
-                uint64_t bytes, bool is_write)
+static bool
+may_touch(struct faaslet *faaslet, const struct abi_memory *memory, uint64_t offset, uint64_t bytes,
+          bool is_write)
 {
     struct mem_share *share;
     unsigned window;
@@ -66,6 +66,18 @@ share_may_touch(struct faaslet *faaslet, const struct abi_memory *memory, uint64
         .bytes = wanted_bytes(faaslet, window, offset + bytes, share, at),
     };
     return false;
+}
+
+bool
+share_may_touch(struct faaslet *faaslet, const struct abi_memory *memory, uint64_t offset,
+                uint64_t bytes, bool is_write)
+{
+    bool may;
+
+    space_hold(faaslet->space);
+    may = may_touch(faaslet, memory, offset, bytes, is_write);
+    space_release(faaslet->space);
+    return may;
 }
 
 bool
@@ -179,9 +191,28 @@ take_given_back(struct stand *stand, uint32_t window, uint64_t page_count, uint6
 static int
 prepare(struct faaslet *faaslet)
 {
-    if (faaslet->kept == NULL)
-        faaslet->kept = calloc(1, sizeof(*faaslet->kept));
-    return faaslet->kept != NULL && runner_can_preempt(runner_here()) ? 0 : -ENOMEM;
+    bool is_ready = runner_can_preempt(runner_here());
+
+    space_hold(faaslet->space);
+    for (uint32_t i = 0; is_ready && i < thread_count(faaslet); i++) {
+        struct faaslet *thread = faaslet_thread(faaslet, i);
+
+        if (thread->kept == NULL)
+            thread->kept = calloc(1, sizeof(*thread->kept));
+        is_ready = thread->kept != NULL;
+    }
+    space_release(faaslet->space);
+    return is_ready ? 0 : -ENOMEM;
+}
+
+/* From now on all its threads look before they touch. */
+static void
+set_has_shares(struct faaslet *faaslet)
+{
+    space_hold(faaslet->space);
+    for (uint32_t i = 0; i < thread_count(faaslet); i++)
+        faaslet_thread(faaslet, i)->call.has_shares = true;
+    space_release(faaslet->space);
 }
 
 /* bytes and what they map are checked. */
@@ -194,14 +225,16 @@ map_somewhere(struct faaslet *faaslet, struct abi_memory *memory, const struct m
     uint64_t page;
     int err;
 
-    if (!take_given_back(&faaslet->stand, window, page_count, &page))
+    if (!take_given_back(&first_of(faaslet)->stand, window, page_count, &page))
         page = memory_grow(faaslet, memory, page_count);
     if (page == UINT64_MAX)
         return -ENOMEM;
+    space_hold(faaslet->space);
     err = mem_window_share(faaslet->slot, window, page * ABI_PAGE_BYTES, place->bytes, place->share,
                            place->share_offset, place->is_writable);
+    space_release(faaslet->space);
     if (err != 0)
-        give_back(&faaslet->stand,
+        give_back(&first_of(faaslet)->stand,
                   (struct given_back){window, (uint32_t)page, (uint32_t)page_count});
     else
         *offset = page * ABI_PAGE_BYTES;
@@ -228,9 +261,9 @@ faaslet_call_share(struct faaslet_call *call, struct mem_share *share, uint64_t 
     err = prepare(faaslet);
     if (err == 0)
         err = map_somewhere(faaslet, memory, &place, offset);
-    call->memory_bytes = memory->pages * ABI_PAGE_BYTES;
+    call->memory_bytes = pages_of(memory) * ABI_PAGE_BYTES;
     if (err == 0)
-        call->has_shares = true;
+        set_has_shares(faaslet);
     return err;
 }
 
@@ -245,9 +278,11 @@ faaslet_call_unshare(struct faaslet_call *call, uint64_t offset)
     for (unsigned i = 0; memory != NULL && mem_slot_share(faaslet->slot, i, &place); i++) {
         if (place.window != window_of(memory) || place.offset != offset)
             continue;
+        space_hold(faaslet->space);
         err = mem_window_unshare(faaslet->slot, place.window, offset, place.bytes);
+        space_release(faaslet->space);
         if (err == 0 && offset % ABI_PAGE_BYTES == 0)
-            give_back(&faaslet->stand,
+            give_back(&first_of(faaslet)->stand,
                       (struct given_back){
                           place.window, (uint32_t)(offset / ABI_PAGE_BYTES),
                           (uint32_t)(ROUND_UP(place.bytes, ABI_PAGE_BYTES) / ABI_PAGE_BYTES)});
@@ -303,7 +338,7 @@ faaslet_share_at(struct faaslet *faaslet, const struct faaslet_share *share)
         err = mem_window_share(faaslet->slot, window_of(memory), share->offset, share->bytes,
                                share->share, share->share_offset, share->is_writable);
     if (err == 0)
-        faaslet->call.has_shares = true;
+        set_has_shares(faaslet);
     return err;
 }
 

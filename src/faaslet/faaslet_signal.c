@@ -27,6 +27,7 @@
 
 #define INTERRUPT_SIGNAL      (SIGRTMIN + 1)
 #define INTERRUPT_INTERVAL_NS 1000000 /* again, until it found guest code */
+#define HELD_INTERVAL_NS      100000
 #define ALTERNATE_BYTES       (128u << 10)
 #define HWCAP2_HAS_FSGSBASE   (1u << 1)
 #define ARCH_PRCTL_SET_GS     0x1001
@@ -205,17 +206,24 @@ fault_in_share(struct faaslet *faaslet, int number, const siginfo_t *info, ucont
     uintptr_t address = (uintptr_t)info->si_addr;
     bool is_write = (machine->uc_mcontext.gregs[REG_ERR] & ERROR_WRITE) != 0;
     struct faaslet_absent *absent = &faaslet->absent;
+    bool is_read_only, is_absent;
 
     if ((number != SIGSEGV && number != SIGBUS) || info->si_code <= 0 ||
         info->si_code == SI_KERNEL || !is_in_guest(faaslet, machine))
         return false;
     faaslet->trap_message = NULL;
-    if (is_write && mem_share_is_read_only(faaslet->slot, address)) {
+    /* It was in guest code, so it has no lock; who has it does not wait for this thread. */
+    space_hold(faaslet->space);
+    is_read_only = is_write && mem_share_is_read_only(faaslet->slot, address);
+    is_absent =
+        !is_read_only && mem_share_fault(faaslet->slot, address, &absent->share, &absent->offset);
+    space_release(faaslet->space);
+    if (is_read_only) {
         faaslet->trap_message = share_read_only;
         leave_guest(faaslet, machine, ABI_TRAP_MEMORY_BOUNDS);
         return true;
     }
-    if (!mem_share_fault(faaslet->slot, address, &absent->share, &absent->offset))
+    if (!is_absent)
         return false;
     absent->bytes = ABI_HOST_PAGE_BYTES;
     if (here.machine != NULL && machine_save(here.machine, machine, context_call(faaslet))) {
@@ -228,14 +236,16 @@ fault_in_share(struct faaslet *faaslet, int number, const siginfo_t *info, ucont
     return true;
 }
 
-static void
+static bool
 preempt_guest(struct faaslet *faaslet, ucontext_t *machine)
 {
     /* Host code may be moving its slot at this moment. */
     if (here.machine == NULL || !is_in_guest(faaslet, machine))
-        return;
-    if (machine_save(here.machine, machine, context_call(faaslet)))
-        leave_guest(faaslet, machine, ABI_TRAP_NONE);
+        return false;
+    if (!machine_save(here.machine, machine, context_call(faaslet)))
+        return false;
+    leave_guest(faaslet, machine, ABI_TRAP_NONE);
+    return true;
 }
 
 static uint64_t
@@ -254,8 +264,9 @@ charge(struct faaslet *faaslet)
 {
     uint64_t now = thread_cpu_ns();
 
-    if (faaslet != NULL)
-        faaslet->stand.cpu_ns += now - here.tick_cpu_ns;
+    if (faaslet != NULL) /* of all its threads together */
+        (void)__atomic_fetch_add(&first_of(faaslet)->stand.cpu_ns, now - here.tick_cpu_ns,
+                                 __ATOMIC_RELAXED);
     here.tick_cpu_ns = now;
 }
 
@@ -266,7 +277,7 @@ tick(struct faaslet *faaslet)
     unsigned none = STOP_NONE;
 
     charge(faaslet);
-    if (limit != 0 && faaslet->stand.cpu_ns > limit)
+    if (limit != 0 && faaslet_cpu_ns(faaslet) > limit)
         (void)atomic_compare_exchange_strong(&faaslet->stop, &none, STOP_CPU);
     else if (here.tick_run == here.run_count)
         (void)atomic_compare_exchange_strong(&faaslet->stop, &none, STOP_PREEMPT);
@@ -342,10 +353,12 @@ on_interrupt(int number, siginfo_t *info, void *machine)
     if (here.tick_ns != 0)
         tick(faaslet);
     stop = atomic_load(&faaslet->stop);
-    if (stop == STOP_PREEMPT)
-        preempt_guest(faaslet, m);
-    else if (stop != STOP_NONE &&
-             faaslet_image_at(faaslet, (uint64_t)m->uc_mcontext.gregs[REG_RIP]) != NULL)
+    if (stop == STOP_PREEMPT) {
+        /* Who wants it to stand still waits: where it is between two things now, soon again. */
+        if (!preempt_guest(faaslet, m) && atomic_load(&faaslet->held) != 0 && here.tick_ns == 0)
+            set_timer(&here, HELD_INTERVAL_NS, 0);
+    } else if (stop != STOP_NONE &&
+               faaslet_image_at(faaslet, (uint64_t)m->uc_mcontext.gregs[REG_RIP]) != NULL)
         leave_guest(faaslet, m, ABI_TRAP_NONE);
     else if (stop != STOP_NONE && here.tick_ns == 0)
         set_timer(&here, INTERRUPT_INTERVAL_NS, 0); /* host code looks, but may just have */

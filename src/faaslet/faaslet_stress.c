@@ -14,19 +14,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "faaslet/faaslet_internal.h"
 
 #define MAPPINGS_MAX       4096u
 #define MAPPING_BYTES_MAX  (UINT64_C(1) << 30) /* sanitizers' shadows are no data of ours */
 #define MOVES_PER_MAPPINGS 256u                /* how often the list is made anew */
 #define LINE_BYTES_MAX     512u
+#define STAND_NS_MAX       20000000u /* for all threads of a process to stand */
+#define MOMENT_NS          20000
 
 unsigned stress_every;
 
 static atomic_uint calls_seen;
-static atomic_ullong moves_done;
+static atomic_ullong moves_done, moves_skipped;
 
 struct mapping {
     uint64_t first, end;
@@ -47,6 +51,12 @@ uint64_t
 faaslet_stress_moves(void)
 {
     return atomic_load(&moves_done);
+}
+
+uint64_t
+faaslet_stress_skips(void)
+{
+    return atomic_load(&moves_skipped);
 }
 
 bool
@@ -166,6 +176,18 @@ check_context(const struct faaslet *faaslet, uint32_t instance)
 }
 
 static void
+check_thread(const struct faaslet *thread, const struct buffer *stack)
+{
+    const struct abi_layout *layout = &thread->instances[0]->image->abi.meta->layout;
+    const uint8_t *context = offset_at(thread, thread->stand.stop_context);
+    size_t head = offsetof(struct abi_context, call);
+
+    check_words(thread, "stack", stack->bytes, stack->count);
+    check_words(thread, "scratch", thread->stand.scratch, sizeof(thread->stand.scratch));
+    check_words(thread, "context", context + head, layout->tables - head);
+}
+
+static void
 check_frozen(const struct faaslet *faaslet, const struct faaslet_frozen *frozen)
 {
     (void)pthread_mutex_lock(&mappings_lock);
@@ -179,6 +201,8 @@ check_frozen(const struct faaslet *faaslet, const struct faaslet_frozen *frozen)
                 sizeof(frozen->state.stand.scratch));
     for (uint32_t i = 0; i < faaslet->instance_count; i++)
         check_context(faaslet, i);
+    for (uint32_t i = 0; i < frozen->thread_count; i++)
+        check_thread(faaslet_thread(faaslet, i + 1), &frozen->threads[i].stack);
     (void)pthread_mutex_unlock(&mappings_lock);
 }
 
@@ -200,12 +224,12 @@ move_process(const struct faaslet_frozen *frozen, struct faaslet *faaslet)
         ops->destroy(faaslet->config.process);
     faaslet->config.process = process;
     faaslet->process_is_own = true;
-    faaslet->call.process = process;
     return 0;
 }
 
-void
-stress_move(struct faaslet *faaslet)
+/* All of it: the first thread and those that stand beside it. */
+static bool
+move_all(struct faaslet *faaslet)
 {
     struct mem_slot *old = faaslet->slot;
     struct faaslet_frozen *frozen;
@@ -214,9 +238,10 @@ stress_move(struct faaslet *faaslet)
 
     diag_init(&diag);
     err = faaslet_freeze(faaslet, &frozen, &diag);
-    /* Out of descriptors or memory: it stays where it is. */
-    if (err == -ENOMEM || err == -EMFILE || err == -ENFILE)
-        return;
+    /* Out of descriptors or memory, or in the middle of its code where it cannot be frozen: it
+     * stays where it is. */
+    if (err == -ENOMEM || err == -EMFILE || err == -ENFILE || err == -EBUSY)
+        return false;
     ASSERT(err == 0);
     check_frozen(faaslet, frozen);
     err = move_process(frozen, faaslet);
@@ -229,6 +254,101 @@ stress_move(struct faaslet *faaslet)
     ASSERT(err == 0);
     mem_slot_destroy(old);
     faaslet_frozen_destroy(frozen);
+    return true;
+}
+
+/* ------------------------------------------------------------------ several threads */
+
+static void
+wait_a_moment(void)
+{
+    const struct timespec moment = {.tv_nsec = MOMENT_NS};
+
+    (void)nanosleep(&moment, NULL);
+}
+
+static bool
+is_standing(const struct faaslet *thread)
+{
+    return (atomic_load(&thread->held) & HELD_BY_MOVE) != 0 && atomic_load(&thread->runner) == 0 &&
+           faaslet_is_plain(thread);
+}
+
+/* Of the threads beside it, one that does not stand yet, or NULL. Under the lock. */
+static struct faaslet *
+find_moving(const struct space *space, const struct faaslet *me)
+{
+    for (uint32_t i = 0; i < atomic_load(&space->count); i++)
+        if (space->threads[i] != me && !is_standing(space->threads[i]))
+            return space->threads[i];
+    return NULL;
+}
+
+/* True: all stand, and the lock is held. One that is off its host thread where it cannot be
+ * frozen runs on for a moment. */
+static bool
+others_stand(struct space *space, const struct faaslet *me)
+{
+    uint64_t end = clock_now_ns() + STAND_NS_MAX;
+    struct faaslet *thread;
+
+    for (;;) {
+        (void)pthread_mutex_lock(&space->lock);
+        for (uint32_t i = 0; i < atomic_load(&space->count); i++)
+            if (space->threads[i] != me &&
+                (atomic_load(&space->threads[i]->held) & HELD_BY_MOVE) == 0)
+                thread_hold(space->threads[i], HELD_BY_MOVE);
+        thread = find_moving(space, me);
+        if (thread == NULL)
+            return true;
+        if (atomic_load(&thread->runner) == 0)
+            thread_release(thread, HELD_BY_MOVE);
+        (void)pthread_mutex_unlock(&space->lock);
+        if (clock_now_ns() > end)
+            return false;
+        wait_a_moment();
+    }
+}
+
+static void
+others_go_on(struct space *space, const struct faaslet *me)
+{
+    (void)pthread_mutex_lock(&space->lock);
+    for (uint32_t i = 0; i < atomic_load(&space->count); i++)
+        if (space->threads[i] != me)
+            thread_release(space->threads[i], HELD_BY_MOVE);
+    (void)pthread_mutex_unlock(&space->lock);
+}
+
+/* Two threads may want it at one time: one gives way. */
+static bool
+move_with_others(struct space *space, const struct faaslet *me)
+{
+    bool is_done;
+
+    if (pthread_mutex_trylock(&space->move_lock) != 0)
+        return false;
+    is_done = others_stand(space, me);
+    if (is_done) {
+        is_done = move_all(space->threads[0]);
+        (void)pthread_mutex_unlock(&space->lock);
+    }
+    others_go_on(space, me);
+    (void)pthread_mutex_unlock(&space->move_lock);
+    return is_done;
+}
+
+void
+stress_move(struct faaslet *faaslet)
+{
+    bool is_done = thread_count(faaslet) > 1 ? move_with_others(faaslet->space, faaslet)
+                                             : move_all(first_of(faaslet));
+
+    if (!is_done) {
+        (void)atomic_fetch_add(&moves_skipped, 1);
+        return;
+    }
+    faaslet->call.process = faaslet_process(faaslet);
     runner_set_gs(faaslet->origin);
     (void)atomic_fetch_add(&moves_done, 1);
 }

@@ -109,12 +109,17 @@ fail_module(struct deploy *deploy, const char *text)
 }
 
 static bool
+is_text(const struct wasm_string *string, const char *text)
+{
+    return string->count == strlen(text) && memcmp(string->bytes, text, string->count) == 0;
+}
+
+static bool
 has_export(const struct wasm_module *module, const char *name)
 {
     for (uint32_t i = 0; i < module->export_count; i++)
         if (module->exports[i].kind == WASM_KIND_FUNCTION &&
-            module->exports[i].name.count == strlen(name) &&
-            memcmp(module->exports[i].name.bytes, name, strlen(name)) == 0)
+            is_text(&module->exports[i].name, name))
             return true;
     return false;
 }
@@ -137,6 +142,36 @@ check_exports(struct deploy *deploy, const struct wasm_module *module)
 }
 
 static bool
+starts_threads(const struct wasm_module *module)
+{
+    static const char *const names[] = {"wasi", "thread-spawn"};
+
+    for (uint32_t i = 0; i < module->import_count; i++) {
+        const struct wasm_import *import = &module->imports[i];
+
+        if (import->kind == WASM_KIND_FUNCTION && is_text(&import->module, names[0]) &&
+            is_text(&import->name, names[1]))
+            return true;
+    }
+    return false;
+}
+
+/* As a cell would say when the first call starts. */
+static bool
+check_threads(struct deploy *deploy, const struct wasm_module *module)
+{
+    if (!starts_threads(module))
+        return true;
+    if (module->memory_count == 0 || !module->memories[0].limits.is_shared)
+        return fail_module(deploy, "it starts threads (it imports thread-spawn), but has no shared "
+                                   "memory: compile and link with -pthread");
+    if (!has_export(module, "wasi_thread_start"))
+        return fail_module(deploy, "it starts threads (it imports thread-spawn), but does not "
+                                   "export wasi_thread_start");
+    return true;
+}
+
+static bool
 check_module(struct deploy *deploy)
 {
     struct wasm_module *module;
@@ -149,7 +184,7 @@ check_module(struct deploy *deploy)
     }
     if (err != 0)
         return fail_module(deploy, diag_text(&deploy->diag));
-    is_good = check_exports(deploy, module);
+    is_good = check_exports(deploy, module) && check_threads(deploy, module);
     wasm_module_destroy(module);
     return is_good;
 }

@@ -24,7 +24,7 @@ assemble(const char *text, struct buffer *out)
 
     assert_true(fd >= 0);
     assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-    (void)snprintf(line, sizeof(line), "wat2wasm --output=- %s", source);
+    (void)snprintf(line, sizeof(line), "wat2wasm --enable-threads --output=- %s", source);
     pipe = popen(line, "r");
     assert_non_null(pipe);
     while ((count = fread(block, 1, sizeof(block), pipe)) > 0)
@@ -134,6 +134,16 @@ test_a_module_that_is_none_is_told_why(void **state)
     testing_expect(t, &ask, 415, &answer);
     put_module(t, "/v1/functions/bad?entry=nothing", library, 400, &answer);
     assert_non_null(strstr((char *)answer.body.bytes, "nothing"));
+    put_module(t, "/v1/functions/bad",
+               "(module (import \"wasi\" \"thread-spawn\" (func (param i32) (result i32)))"
+               "(memory 1) (func (export \"_start\")))",
+               400, &answer);
+    assert_non_null(strstr((char *)answer.body.bytes, "no shared memory"));
+    put_module(t, "/v1/functions/bad",
+               "(module (import \"wasi\" \"thread-spawn\" (func (param i32) (result i32)))"
+               "(memory 1 1 shared) (func (export \"_start\")))",
+               400, &answer);
+    assert_non_null(strstr((char *)answer.body.bytes, "does not export wasi_thread_start"));
     put_module(t, "/v1/functions/bad?wall_ms=soon", command, 400, &answer);
     testing_send(t, "GET /v1/functions/bad", NULL, 404, &answer);
     testing_forget_answer(&answer);
@@ -215,7 +225,8 @@ test_a_snapshot_is_made_by_a_host_and_kept(void **state)
     assert_string_equal(testing_text(version, "kind"), "snapshot");
     put_description(t, "/v1/functions/fail", text, 400, &answer);
     assert_string_equal(testing_code(&answer), "snapshot_failed");
-    assert_non_null(strstr((char *)answer.body.bytes, "it never came there"));
+    assert_non_null(strstr((char *)answer.body.bytes, "it never came there; it was refused more "
+                                                      "by its threads limit"));
     testing_forget_answer(&answer);
 }
 

@@ -304,6 +304,8 @@ void gateway_outcome_set(struct gateway_outcome *outcome, const Ledger__Call *ca
                          bool is_foreign);
 void gateway_outcome_fini(struct gateway_outcome *outcome);
 const char *gateway_kind_name(Ledger__Kind kind);
+/* The first of the bits of Result.limit or Result.refused; NULL: there is none. */
+const char *gateway_limit_name(uint32_t limit);
 bool gateway_is_success(const Ledger__Result *result);
 void gateway_call_json(struct buffer *out, const char *key, const Ledger__Call *call);
 /* From the planner, else from the ring. -ENOENT. */

@@ -68,6 +68,8 @@ test_a_call_that_fails_says_how(void **state)
     assert_string_equal(testing_text(error, "log"), "said something");
     assert_true(testing_text(error, "call")[0] != '\0');
     testing_send(t, "POST /v1/invoke/trap", NULL, 502, &answer);
+    assert_non_null(
+        strstr((char *)answer.body.bytes, "unreachable; it was refused more by its memory limit"));
     error = json_object_get(answer.json, "error");
     assert_string_equal(testing_text(error, "code"), "function_trap");
     assert_string_equal(testing_text(error, "backtrace"), "#0 main");

@@ -193,6 +193,7 @@ testing_fill(struct testing_host *host, const Ledger__Call *call, Ledger__Result
     if (call->request->prepare != NULL && strcmp(name, "fail") == 0) {
         result->kind = LEDGER__KIND__KIND_EXIT;
         result->message = (char *)(uintptr_t)"it never came there";
+        result->refused = 64;
     } else if (call->request->prepare != NULL) {
         result->proto.data = host->proto.bytes;
         result->proto.len = sizeof(host->proto.bytes);
@@ -205,6 +206,7 @@ testing_fill(struct testing_host *host, const Ledger__Call *call, Ledger__Result
         result->kind = LEDGER__KIND__KIND_TRAP;
         result->message = (char *)(uintptr_t)"unreachable";
         result->backtrace = (char *)(uintptr_t)"#0 main";
+        result->refused = 8;
     } else if (strcmp(name, "late") == 0) {
         result->kind = LEDGER__KIND__KIND_LIMIT;
         result->limit = 1;

@@ -30,10 +30,11 @@ gateway_kind_name(Ledger__Kind kind)
     return kind_names[kind];
 }
 
-static const char *
-limit_name(uint32_t limit)
+const char *
+gateway_limit_name(uint32_t limit)
 {
-    static const char *const names[] = {"time", "cpu", "output", "memory", "files", "calls"};
+    static const char *const names[] = {"time",  "cpu",   "output", "memory",
+                                        "files", "calls", "threads"};
 
     for (size_t i = 0; i < ARRAY_COUNT(names); i++)
         if ((limit >> i & 1) != 0)
@@ -80,19 +81,25 @@ failure_of(const Ledger__Result *result)
     return failure;
 }
 
+/* What it was refused is often why it failed. */
 static const char *
 sentence_of(const Ledger__Result *result, char *out, size_t size)
 {
-    if (result->message[0] != '\0')
+    const char *limit =
+        result->kind == LEDGER__KIND__KIND_LIMIT ? NULL : gateway_limit_name(result->refused);
+    int length;
+
+    if (result->message[0] != '\0' && limit == NULL)
         return result->message;
-    if (result->kind == LEDGER__KIND__KIND_EXIT && limit_name(result->refused) != NULL)
-        (void)snprintf(out, size,
-                       "the function ended with exit code %d; it was refused more by its %s limit",
-                       result->exit_code, limit_name(result->refused));
+    if (result->message[0] != '\0')
+        length = snprintf(out, size, "%.*s", (int)size / 2, result->message);
     else if (result->kind == LEDGER__KIND__KIND_EXIT)
-        (void)snprintf(out, size, "the function ended with exit code %d", result->exit_code);
+        length = snprintf(out, size, "the function ended with exit code %d", result->exit_code);
     else
-        (void)snprintf(out, size, "the call ended as %s", gateway_kind_name(result->kind));
+        length = snprintf(out, size, "the call ended as %s", gateway_kind_name(result->kind));
+    if (limit != NULL && length > 0)
+        (void)snprintf(out + length, size - (size_t)length, "; it was refused more by its %s limit",
+                       limit);
     return out;
 }
 
@@ -103,14 +110,14 @@ write_failure(struct buffer *out, const Ledger__Call *call, bool is_foreign)
     static Ledger__Result none = LEDGER__RESULT__INIT;
     const Ledger__Result *result = call->result != NULL ? call->result : &none;
     struct failure failure = failure_of(result);
-    char text[128];
+    char text[DIAG_TEXT_MAX];
 
     gateway_error_open(out, failure.code, sentence_of(result, text, sizeof(text)), failure.hint);
     gateway_json_id(out, "call", call->id);
     if (result->kind == LEDGER__KIND__KIND_EXIT)
         gateway_json_integer(out, "exit_code", result->exit_code);
-    if (limit_name(result->limit) != NULL)
-        gateway_json_text(out, "limit", limit_name(result->limit));
+    if (gateway_limit_name(result->limit) != NULL)
+        gateway_json_text(out, "limit", gateway_limit_name(result->limit));
     if (!is_foreign && result->backtrace[0] != '\0')
         gateway_json_text(out, "backtrace", result->backtrace);
     if (!is_foreign && result->log.len > 0)
@@ -230,8 +237,8 @@ put_result(struct buffer *out, const Ledger__Result *result)
     put_time(out, "ended", result->ended_ns);
     gateway_json_text(out, "host", result->host);
     gateway_json_integer(out, "exit_code", result->exit_code);
-    if (limit_name(result->limit) != NULL)
-        gateway_json_text(out, "limit", limit_name(result->limit));
+    if (gateway_limit_name(result->limit) != NULL)
+        gateway_json_text(out, "limit", gateway_limit_name(result->limit));
     else
         gateway_json_null(out, "limit");
     gateway_json_text(out, "message", result->message);

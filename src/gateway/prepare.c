@@ -39,15 +39,19 @@ static void
 take_result(struct waiting *waiting, const Ledger__Result *result)
 {
     int log = result->log.len > 400 ? 400 : (int)result->log.len;
+    const char *refused = gateway_limit_name(result->refused);
 
     waiting->kind = result->kind;
     waiting->has_proto = result->kind == LEDGER__KIND__KIND_DONE && result->proto.len == 32;
     if (waiting->has_proto)
         (void)memcpy(waiting->proto, result->proto.data, 32);
     else
-        (void)snprintf(waiting->text, sizeof(waiting->text), "%s (%.400s)%s%.*s",
-                       gateway_kind_name(result->kind), result->message, log > 0 ? "; log: " : "",
-                       log, (const char *)result->log.data + (result->log.len - (size_t)log));
+        (void)snprintf(waiting->text, sizeof(waiting->text), "%s (%.400s%s%s%s)%s%.*s",
+                       gateway_kind_name(result->kind), result->message,
+                       refused != NULL ? "; it was refused more by its " : "",
+                       refused != NULL ? refused : "", refused != NULL ? " limit" : "",
+                       log > 0 ? "; log: " : "", log,
+                       (const char *)result->log.data + (result->log.len - (size_t)log));
 }
 
 static void
@@ -123,6 +127,7 @@ ask(struct gateway *gateway, const struct catalog_version *version, const char *
     prepare.env = (char **)(uintptr_t)version->env;
     prepare.n_env = version->env_count;
     prepare.memory_bytes = version->limits.memory_bytes;
+    prepare.threads = version->limits.threads;
     err = planner_call(gateway->config.planner, &call, on_end, waiting, id);
     free(prepare.files);
     return err;

@@ -134,6 +134,20 @@ init_ask(struct gateway_state *state, Rpc__StateAsk__IsCase is)
     state->ask.pull = &state->pull;
 }
 
+void
+gateway_state_open(struct buffer *out, const struct gateway_state *state)
+{
+    gateway_json_open(out, NULL, '{');
+    gateway_json_text(out, "key", state->key);
+}
+
+enum gateway_next
+gateway_state_close(struct gateway_request *request, struct buffer *out)
+{
+    gateway_json_close(out, '}');
+    return gateway_answer_json(request, MHD_HTTP_OK, out);
+}
+
 struct gateway_state *
 gateway_state_begin(struct gateway_request *request, Rpc__StateAsk__IsCase is)
 {

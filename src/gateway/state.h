@@ -58,6 +58,9 @@ enum gateway_next gateway_state_ask(struct gateway_request *request);
 enum gateway_next gateway_state_fail(struct gateway_request *request,
                                      const struct gateway_state *state,
                                      const Rpc__StateAnswer *answer);
+/* An answer that is an object about the key: its begin, its end. */
+void gateway_state_open(struct buffer *out, const struct gateway_state *state);
+enum gateway_next gateway_state_close(struct gateway_request *request, struct buffer *out);
 /* ETag and Weft-Version. */
 void gateway_state_version(struct gateway_request *request, uint64_t version);
 /* If-Match (a version, or *) and If-None-Match: *. False: answered. */

@@ -73,11 +73,9 @@ render_index(struct gateway_request *request, const struct gateway_state *state,
 {
     struct buffer out = {0};
 
-    gateway_json_open(&out, NULL, '{');
-    gateway_json_text(&out, "key", state->key);
+    gateway_state_open(&out, state);
     gateway_json_number(&out, "index", answer->result);
-    gateway_json_close(&out, '}');
-    return gateway_answer_json(request, MHD_HTTP_OK, &out);
+    return gateway_state_close(request, &out);
 }
 
 enum gateway_next
@@ -118,8 +116,7 @@ render_records(struct gateway_request *request, const struct gateway_state *stat
     const uint8_t *bytes = answer->bytes.data;
     struct buffer out = {0};
 
-    gateway_json_open(&out, NULL, '{');
-    gateway_json_text(&out, "key", state->key);
+    gateway_state_open(&out, state);
     gateway_json_number(&out, "count", answer->version);
     gateway_json_open(&out, "records", '[');
     for (size_t i = 0; i < answer->n_counts; i++) {
@@ -131,8 +128,7 @@ render_records(struct gateway_request *request, const struct gateway_state *stat
     }
     gateway_json_close(&out, ']');
     gateway_json_number(&out, "next", answer->result + answer->n_counts);
-    gateway_json_close(&out, '}');
-    return gateway_answer_json(request, MHD_HTTP_OK, &out);
+    return gateway_state_close(request, &out);
 }
 
 enum gateway_next
@@ -163,15 +159,13 @@ render_lives(struct gateway_request *request, const struct gateway_state *state,
     uint64_t lives_s = (answer->lives_ns + CLOCK_NS_PER_SECOND - 1) / CLOCK_NS_PER_SECOND;
     struct buffer out = {0};
 
-    gateway_json_open(&out, NULL, '{');
-    gateway_json_text(&out, "key", state->key);
+    gateway_state_open(&out, state);
     if (answer->lives_ns > 0)
         gateway_json_number(&out, "lives_s", lives_s);
     else
         gateway_json_null(&out, "lives_s");
     gateway_json_number(&out, "version", answer->version);
-    gateway_json_close(&out, '}');
-    return gateway_answer_json(request, MHD_HTTP_OK, &out);
+    return gateway_state_close(request, &out);
 }
 
 enum gateway_next
@@ -206,12 +200,10 @@ answer_watch(struct gateway_request *request, const struct gateway_state *state,
 {
     struct buffer out = {0};
 
-    gateway_json_open(&out, NULL, '{');
-    gateway_json_text(&out, "key", state->key);
+    gateway_state_open(&out, state);
     gateway_json_text(&out, "what", what);
     gateway_json_number(&out, "version", version);
-    gateway_json_close(&out, '}');
-    return gateway_answer_json(request, MHD_HTTP_OK, &out);
+    return gateway_state_close(request, &out);
 }
 
 static enum gateway_next

@@ -217,12 +217,10 @@ render_changed(struct gateway_request *request, const struct gateway_state *stat
 {
     struct buffer out = {0};
 
-    gateway_json_open(&out, NULL, '{');
-    gateway_json_text(&out, "key", state->key);
+    gateway_state_open(&out, state);
     gateway_json_number(&out, "bytes", answer->size);
     gateway_json_number(&out, "version", answer->version);
-    gateway_json_close(&out, '}');
-    (void)gateway_answer_json(request, MHD_HTTP_OK, &out);
+    (void)gateway_state_close(request, &out);
     gateway_state_version(request, answer->version);
     return GATEWAY_ANSWERED;
 }
@@ -294,15 +292,13 @@ render_sum(struct gateway_request *request, const struct gateway_state *state,
     double sum;
 
     (void)memcpy(&sum, &answer->result, sizeof(sum));
-    gateway_json_open(&out, NULL, '{');
-    gateway_json_text(&out, "key", state->key);
+    gateway_state_open(&out, state);
     if (state->add.number == RPC__STATE_NUMBER__STATE_NUMBER_F64)
         gateway_json_double(&out, "sum", sum);
     else
         gateway_json_integer(&out, "sum", (int64_t)answer->result);
     gateway_json_number(&out, "version", answer->version);
-    gateway_json_close(&out, '}');
-    (void)gateway_answer_json(request, MHD_HTTP_OK, &out);
+    (void)gateway_state_close(request, &out);
     gateway_state_version(request, answer->version);
     return GATEWAY_ANSWERED;
 }

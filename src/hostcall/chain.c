@@ -75,11 +75,11 @@ read_reference(const struct faaslet_call *call, char out[HOSTCALL_NAME_BYTES_MAX
         return -EFAULT;
     if (bytes == 0 || bytes > HOSTCALL_NAME_BYTES_MAX)
         return bytes == 0 ? -EINVAL : -ENAMETOOLONG;
-    for (uint32_t i = 0; i < bytes; i++)
-        if (from[i] <= ' ' || from[i] > '~')
-            return -EINVAL;
-    (void)memcpy(out, from, bytes);
+    (void)memcpy(out, from, bytes); /* first: other threads may change it */
     out[bytes] = '\0';
+    for (uint32_t i = 0; i < bytes; i++)
+        if (out[i] <= ' ' || out[i] > '~')
+            return -EINVAL;
     return 0;
 }
 

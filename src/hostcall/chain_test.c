@@ -4,6 +4,8 @@
  */
 #include "hostcall/hostcall_test.h"
 
+#include <sched.h>
+
 #include "base/fault.h"
 
 #define GUEST_HANDLES 512u
@@ -133,6 +135,7 @@ config_of(const char *input)
                                     .function = "sum",
                                     .tenant = "alice",
                                     .pointer = 9,
+                                    .processors = 3,
                                     .chain = &owner.chain};
 }
 
@@ -283,10 +286,30 @@ test_a_call_knows_who_it_is_wherever_it_goes_on(void **state)
         assert_int_equal(guest_again(guest), SELF);
         guest->function = hostcall_resolve("weft", 4, "pointer", 7);
         assert_int_equal(guest_again(guest), 9);
+        guest->function = hostcall_resolve("weft", 4, "processors", 10);
+        assert_int_equal(guest_again(guest), 3);
         (void)memset(guest->memory + GUEST_BUFFER, 0, 64);
         move(guest);
     }
     assert_int_equal(CALL(guest, "identity", 3, GUEST_BUFFER, 64, GUEST_RESULT), E_INVAL);
+}
+
+static void
+test_the_processors_are_those_of_the_host_unless_said(void **state)
+{
+    struct guest *guest = *state;
+    struct hostcall_config config = config_of("");
+    cpu_set_t set;
+
+    assert_int_equal(sched_getaffinity(0, sizeof(set), &set), 0);
+    config.processors = 0;
+    use(guest, config);
+    guest->function = hostcall_resolve("weft", 4, "processors", 10);
+    assert_int_equal(guest_again(guest), CPU_COUNT(&set));
+    config.processors = UINT32_MAX; /* more than a guest can be told */
+    use(guest, config);
+    guest->function = hostcall_resolve("weft", 4, "processors", 10);
+    assert_int_equal(guest_again(guest), INT32_MAX);
 }
 
 static void
@@ -576,6 +599,7 @@ main(void)
         CHAIN_TEST(test_the_result_is_apart_from_output_and_log),
         CHAIN_TEST(test_the_result_counts_as_output),
         CHAIN_TEST(test_a_call_knows_who_it_is_wherever_it_goes_on),
+        CHAIN_TEST(test_the_processors_are_those_of_the_host_unless_said),
         CHAIN_TEST(test_the_time_that_is_left_becomes_less),
         CHAIN_TEST(test_a_log_is_one_line_whatever_it_says),
         CHAIN_TEST(test_a_log_waits_for_a_pipe_that_takes_a_part),

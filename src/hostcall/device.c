@@ -25,8 +25,6 @@
 #include "base/clock.h"
 #include "hostcall/hostcall_internal.h"
 
-#define CALLS_FIRST 8u
-
 /* -------------------------------------------------------------------------- names */
 
 static const struct name {
@@ -147,23 +145,6 @@ device_stream_of(const struct files_entry *entry)
     return (enum device_stream)((entry->memory - DEVICE_CALLS) % DEVICE_STREAMS);
 }
 
-static int
-calls_grow(struct hostcall_device *device)
-{
-    uint32_t count = device->count == 0 ? CALLS_FIRST : device->count * 2;
-    struct device_call *calls;
-
-    if (device->count >= FILES_DESCRIPTORS_MAX)
-        return -EMFILE;
-    calls = realloc(device->calls, count * sizeof(*calls));
-    if (calls == NULL)
-        return -ENOMEM;
-    (void)memset(calls + device->count, 0, (count - device->count) * sizeof(*calls));
-    device->calls = calls;
-    device->count = count;
-    return 0;
-}
-
 /* NULL: there is none with that tag. */
 static struct device_call *
 find_tag(const struct hostcall_device *device, uint32_t tag)
@@ -186,7 +167,7 @@ call_create(struct hostcall_device *device, const struct parts *parts, uint32_t 
     while (i < device->count && device->calls[i].state != DEVICE_CALL_FREE)
         i++;
     if (i == device->count)
-        err = calls_grow(device);
+        device->calls = hostcall_grow(device->calls, &device->count, sizeof(*call), &err);
     if (err != 0)
         return err;
     call = &device->calls[i];
@@ -324,7 +305,7 @@ open_call(struct hostcall_process *process, const struct parts *parts, const str
           uint32_t *number)
 {
     struct hostcall_device *device = &process->device;
-    uint32_t slot;
+    uint32_t slot = 0;
     int err = parts->rest != NULL ? check_reference(parts->rest) : -ENOENT;
 
     if (err == 0)
@@ -423,12 +404,8 @@ call_thaw(struct hostcall_reading *reading, struct hostcall_device *device,
     const uint8_t *text;
     int err;
 
-    if (reading->count < sizeof(frozen))
-        return -EINVAL;
-    (void)memcpy(&frozen, reading->bytes, sizeof(frozen));
-    reading->bytes += sizeof(frozen);
-    reading->count -= sizeof(frozen);
-    if (frozen.state >= DEVICE_CALL_STATE_COUNT ||
+    if (!hostcall_take(reading, &frozen, sizeof(frozen)) ||
+        frozen.state >= DEVICE_CALL_STATE_COUNT ||
         frozen.reference_bytes > HOSTCALL_NAME_BYTES_MAX + 1 ||
         (frozen.reference_bytes == 0) != (frozen.state == DEVICE_CALL_FREE) ||
         frozen.input_bytes > HOSTCALL_INPUT_BYTES_MAX - device->input_bytes ||

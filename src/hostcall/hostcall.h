@@ -10,6 +10,10 @@
  * its own layouts. Every function checks guest pointers before anything else,
  * never waits (faaslet.h: PENDING), and keeps nothing on a stack in between.
  *
+ * Module "wasi": thread-spawn, of wasi-threads. Host functions are called one at a time for each
+ * process (faaslet.h), so a record needs no lock; but another thread of the process may have run
+ * between a PENDING and the call that is made again, so what was looked at is looked at again.
+ *
  * One hostcall_process is the host-side record of one guest process: arguments,
  * environment, descriptors. It freezes to plain data.
  */
@@ -145,6 +149,7 @@ struct hostcall_config {
     const char *version;                /* of the function, or NULL */
     uint64_t deadline_ns;               /* as the guest is told; 0: none */
     uint32_t pointer;                   /* the function of its table that it is to run; 0: none */
+    uint32_t processors;                /* that it is told of; 0: those of the calling thread */
     const struct hostcall_chain *chain; /* registered, borrowed; NULL: it can start none */
     bool has_device; /* /dev/weft and /state, as the next descriptors after the sockets */
 };

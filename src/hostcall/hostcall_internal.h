@@ -59,9 +59,9 @@ enum keys_kind {
 
 struct keys_file {
     uint8_t kind;
-    bool is_dirty; /* the copy is to be saved */
-    bool is_gone;  /* its key was removed: it is not */
-    bool is_whole; /* of KEYS_FOLDER: the last names are there */
+    bool is_gone;            /* its key was removed: it is not saved */
+    bool is_whole;           /* of KEYS_FOLDER: the last names are there */
+    uint64_t changes, saved; /* of the copy, since it was opened; and of these */
     uint64_t next; /* of KEYS_LOG: the record; of KEYS_FOLDER: the number of the first name; of
                     * KEYS_LARGE: the size */
     uint64_t version;
@@ -96,6 +96,7 @@ struct hostcall_process {
     struct hostcall_strings names; /* of the function, of the tenant; the version */
     uint64_t call, deadline_ns;
     uint32_t pointer;
+    uint32_t processors;                /* 0: what the host has */
     const struct hostcall_chain *chain; /* registered; NULL: none */
     struct hostcall_device device;
     struct hostcall_keys keys;
@@ -127,8 +128,15 @@ int state_ask(struct faaslet_call *call, const struct state_request *request,
 /* The registered one of this number, or NULL. */
 const struct hostcall_chain *chain_find(uint64_t number);
 
+/* The next record of frozen bytes, copied. False: there is not so much. */
+bool hostcall_take(struct hostcall_reading *reading, void *to, size_t bytes) MUST_CHECK;
+
 /* The next text of frozen bytes; NULL: there is not so much. */
 const uint8_t *hostcall_take_text(struct hostcall_reading *reading, uint64_t bytes);
+
+/* The list with twice as many descriptors (8 at first), the new ones zero. *err is -EMFILE or
+ * -ENOMEM: it is as it was. */
+void *hostcall_grow(void *list, uint32_t *count, size_t bytes, int *err) MUST_CHECK;
 
 /* Starts a call for the guest, whose refusals it notes. -ENOSYS: it can start none. */
 int chain_start(struct faaslet_call *call, const struct hostcall_chain_start *wanted,
@@ -493,11 +501,14 @@ int keys_thaw(struct hostcall_reading *reading, uint64_t count, uint64_t made_by
 int keys_resolve(const struct hostcall_process *process, const struct files_entry *directory,
                  const char *path, char key[STATE_KEY_BYTES_MAX + 1], bool *is_folder) MUST_CHECK;
 /* One that this call has written, not saved and not removed, or NULL. */
+bool keys_is_dirty(const struct keys_file *file);
 struct keys_file *keys_unsaved(const struct hostcall_process *process, const char *key);
 /* Steps of calls: 0, -errno, or -EINPROGRESS: called again, at the same step. */
 int keys_ask(struct faaslet_call *call, enum state_kind kind, const char *key,
              struct state_result *result) MUST_CHECK;
 int keys_save(struct faaslet_call *call, struct keys_file *file) MUST_CHECK;
+/* The same of whichever file has a copy of this key that is not saved. */
+int keys_save_key(struct faaslet_call *call, const char *key) MUST_CHECK;
 int keys_is_folder(struct faaslet_call *call, const char *key, bool *is) MUST_CHECK;
 /* What was not saved is saved, of what can be. */
 int keys_save_all(struct faaslet_call *call) MUST_CHECK;
@@ -591,6 +602,7 @@ enum faaslet_verdict wasi_proc_exit(struct faaslet_call *call);
 enum faaslet_verdict wasi_proc_raise(struct faaslet_call *call);
 enum faaslet_verdict wasi_random_get(struct faaslet_call *call);
 enum faaslet_verdict wasi_sched_yield(struct faaslet_call *call);
+enum faaslet_verdict wasi_thread_spawn(struct faaslet_call *call);
 enum faaslet_verdict wasi_sock_accept(struct faaslet_call *call);
 enum faaslet_verdict wasi_sock_recv(struct faaslet_call *call);
 enum faaslet_verdict wasi_sock_send(struct faaslet_call *call);
@@ -606,6 +618,7 @@ enum faaslet_verdict weft_log(struct faaslet_call *call);
 enum faaslet_verdict weft_chain(struct faaslet_call *call);
 enum faaslet_verdict weft_chain_pointer(struct faaslet_call *call);
 enum faaslet_verdict weft_pointer(struct faaslet_call *call);
+enum faaslet_verdict weft_processors(struct faaslet_call *call);
 enum faaslet_verdict weft_await(struct faaslet_call *call);
 enum faaslet_verdict weft_read(struct faaslet_call *call);
 enum faaslet_verdict weft_cancel(struct faaslet_call *call);

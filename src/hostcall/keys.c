@@ -14,9 +14,10 @@
 #include "base/utf8.h"
 #include "hostcall/hostcall_internal.h"
 
-#define FILES_FIRST    8u
 #define TIME_BEGIN_S   1000000000
 #define MADE_BYTES_MAX 65536u
+
+enum { SCRATCH_OP, SCRATCH_FILE = 6, SCRATCH_CHANGES };
 
 /* -------------------------------------------------------------------------- records */
 
@@ -62,18 +63,10 @@ keys_fini(struct hostcall_keys *keys)
 static int
 files_grow(struct hostcall_keys *keys)
 {
-    uint32_t count = keys->count == 0 ? FILES_FIRST : keys->count * 2;
-    struct keys_file *files;
+    int err;
 
-    if (keys->count >= FILES_DESCRIPTORS_MAX)
-        return -EMFILE;
-    files = realloc(keys->files, count * sizeof(*files));
-    if (files == NULL)
-        return -ENOMEM;
-    (void)memset(files + keys->count, 0, (count - keys->count) * sizeof(*files));
-    keys->files = files;
-    keys->count = count;
-    return 0;
+    keys->files = hostcall_grow(keys->files, &keys->count, sizeof(*keys->files), &err);
+    return err;
 }
 
 int
@@ -201,13 +194,19 @@ keys_resolve(const struct hostcall_process *process, const struct files_entry *d
     return err == 0 && !utf8_is_valid(key, count) ? -EILSEQ : err;
 }
 
+bool
+keys_is_dirty(const struct keys_file *file)
+{
+    return file->changes > file->saved && !file->is_gone;
+}
+
 struct keys_file *
 keys_unsaved(const struct hostcall_process *process, const char *key)
 {
     for (uint32_t i = 0; i < process->keys.count; i++) {
         struct keys_file *file = &process->keys.files[i];
 
-        if (file->is_dirty && !file->is_gone && strcmp(file->key, key) == 0)
+        if (keys_is_dirty(file) && strcmp(file->key, key) == 0)
             return file;
     }
     return NULL;
@@ -260,7 +259,7 @@ keys_ask(struct faaslet_call *call, enum state_kind kind, const char *key,
     return state_ask(call, &request, result);
 }
 
-/* What could not be saved is still to be. */
+/* What could not be saved is still to be, and what another thread has changed meanwhile. */
 int
 keys_save(struct faaslet_call *call, struct keys_file *file)
 {
@@ -273,15 +272,33 @@ keys_save(struct faaslet_call *call, struct keys_file *file)
     struct state_result result = {0};
     int err;
 
-    if (!file->is_dirty || file->is_gone)
-        return 0;
+    if (call->scratch[SCRATCH_OP] == 0) {
+        if (!keys_is_dirty(file))
+            return 0;
+        call->scratch[SCRATCH_CHANGES] = file->changes;
+    }
     err = state_ask(call, &request, &result);
-    if (err == 0) {
-        file->is_dirty = false;
+    if (err == 0 && file->kind != KEYS_FREE) {
+        if (file->saved < call->scratch[SCRATCH_CHANGES])
+            file->saved = call->scratch[SCRATCH_CHANGES];
         file->version = result.version;
     }
     state_result_fini(&result);
     return err;
+}
+
+int
+keys_save_key(struct faaslet_call *call, const char *key)
+{
+    struct hostcall_keys *keys = &wasi_process(call)->keys;
+    struct keys_file *file = keys_unsaved(wasi_process(call), key);
+
+    if (call->scratch[SCRATCH_OP] != 0) /* another thread may have saved it, or closed it */
+        file = &keys->files[call->scratch[SCRATCH_FILE] % keys->count];
+    if (file == NULL)
+        return 0;
+    call->scratch[SCRATCH_FILE] = (uint64_t)(file - keys->files);
+    return keys_save(call, file);
 }
 
 int
@@ -290,11 +307,11 @@ keys_save_all(struct faaslet_call *call)
     struct hostcall_keys *keys = &wasi_process(call)->keys;
 
     for (uint32_t i = 0; i < keys->count; i++) {
-        int err = keys_save(call, &keys->files[i]);
+        int err = keys_is_dirty(&keys->files[i]) ? keys_save(call, &keys->files[i]) : 0;
 
         if (err == -EINPROGRESS)
             return err;
-        keys->files[i].is_dirty = false; /* nobody is told */
+        keys->files[i].saved = keys->files[i].changes; /* nobody is told */
     }
     return 0;
 }
@@ -430,7 +447,7 @@ keys_remove_directory(struct faaslet_call *call, const struct files_entry *direc
 /* ------------------------------------------------------------------ freeze and thaw */
 
 struct frozen_file {
-    uint64_t kind, is_dirty, is_gone, is_whole, next, inverse_version;
+    uint64_t kind, changes, saved, is_gone, is_whole, next, inverse_version;
     uint64_t key_bytes, after_bytes, bytes, taken;
 };
 
@@ -448,7 +465,8 @@ keys_freeze(const struct hostcall_keys *keys, struct buffer *out)
     for (uint32_t i = 0; i < keys->count; i++) {
         const struct keys_file *file = &keys->files[i];
         const struct frozen_file frozen = {.kind = file->kind,
-                                           .is_dirty = file->is_dirty,
+                                           .changes = file->changes,
+                                           .saved = file->saved,
                                            .is_gone = file->is_gone,
                                            .is_whole = file->is_whole,
                                            .next = file->next,
@@ -484,8 +502,8 @@ static bool
 is_frozen_valid(const struct frozen_file *frozen, uint64_t room)
 {
     return frozen->kind < KEYS_KIND_COUNT && frozen->bytes <= room &&
-           frozen->taken <= frozen->bytes &&
-           (frozen->is_dirty == 0 || frozen->kind == KEYS_VALUE) &&
+           frozen->taken <= frozen->bytes && frozen->saved <= frozen->changes &&
+           (frozen->changes == 0 || frozen->kind == KEYS_VALUE) &&
            (frozen->bytes == 0 || frozen->kind != KEYS_FREE) &&
            (frozen->key_bytes > 0 || frozen->kind == KEYS_FREE || frozen->kind == KEYS_FOLDER ||
             frozen->kind == KEYS_TALK);
@@ -509,15 +527,11 @@ file_thaw(struct hostcall_reading *reading, uint64_t *room, struct keys_file *fi
     const uint8_t *text;
     int err;
 
-    if (reading->count < sizeof(frozen))
-        return -EINVAL;
-    (void)memcpy(&frozen, reading->bytes, sizeof(frozen));
-    reading->bytes += sizeof(frozen);
-    reading->count -= sizeof(frozen);
-    if (!is_frozen_valid(&frozen, *room))
+    if (!hostcall_take(reading, &frozen, sizeof(frozen)) || !is_frozen_valid(&frozen, *room))
         return -EINVAL;
     file->kind = (uint8_t)frozen.kind;
-    file->is_dirty = frozen.is_dirty != 0;
+    file->changes = frozen.changes;
+    file->saved = frozen.saved;
     file->is_gone = frozen.is_gone != 0;
     file->is_whole = frozen.is_whole != 0;
     file->next = frozen.next;

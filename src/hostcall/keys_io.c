@@ -60,7 +60,7 @@ open_new(struct opening *opening)
         return -EINVAL;
     file = enter(opening, is_log ? KEYS_LOG : KEYS_VALUE, &err);
     if (err == 0)
-        file->is_dirty = !is_log;
+        file->changes = !is_log;
     return err;
 }
 
@@ -100,7 +100,7 @@ open_value(struct opening *opening, const struct state_result *result)
     file->bytes = bytes;
     file->next = is_large ? result->size : 0;
     file->version = result->version;
-    file->is_dirty = how->truncate;
+    file->changes = how->truncate;
     return 0;
 }
 
@@ -195,15 +195,13 @@ keys_open(struct faaslet_call *call, const struct files_entry *directory, const 
 {
     struct hostcall_process *process = wasi_process(call);
     struct opening opening = {.call = call, .how = how, .number = number};
-    struct keys_file *unsaved;
     bool is_folder;
     int err = keys_resolve(process, directory, path, opening.key, &is_folder);
 
     if (err != 0 || is_folder || how->directory)
         return err != 0 ? err : want_folder(&opening);
     if (call->scratch[1] == STEP_SAVE) {
-        unsaved = keys_unsaved(process, opening.key);
-        err = unsaved != NULL ? keys_save(call, unsaved) : 0;
+        err = keys_save_key(call, opening.key);
         if (err != 0)
             return err;
         call->scratch[1] = how->exclusive && how->create ? STEP_MAKE : STEP_GET;
@@ -375,7 +373,7 @@ write_value(struct faaslet_call *call, struct keys_file *file, uint64_t offset,
             (void)memcpy(file->bytes.bytes + offset + *done, buffers->iov[i].iov_base, part);
         *done += part;
     }
-    file->is_dirty = file->is_dirty || *done > 0;
+    file->changes += *done > 0;
     return 0;
 }
 
@@ -440,7 +438,7 @@ keys_resize(struct faaslet_call *call, const struct files_entry *entry, uint64_t
         return -EINVAL;
     if (!only_grows || bytes > file->bytes.count)
         err = resize(call, file, bytes);
-    file->is_dirty = file->is_dirty || err == 0;
+    file->changes += err == 0;
     return err;
 }
 

@@ -115,16 +115,13 @@ static int
 rename_step(struct renaming *renaming)
 {
     struct faaslet_call *call = renaming->call;
-    struct hostcall_process *process = wasi_process(call);
     struct state_result result = {0};
-    struct keys_file *unsaved;
     bool is_folder;
     int err = 0;
 
     switch (call->scratch[1]) {
     case RENAME_SAVE:
-        unsaved = keys_unsaved(process, renaming->from);
-        err = unsaved != NULL ? keys_save(call, unsaved) : 0;
+        err = keys_save_key(call, renaming->from);
         break;
     case RENAME_GET:
     case RENAME_SET:

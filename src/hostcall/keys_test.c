@@ -261,6 +261,41 @@ test_syncing_saves_and_closing_saves_the_rest(void **state)
 }
 
 static void
+test_what_a_thread_writes_while_another_saves_is_saved_later(void **state)
+{
+    struct guest *guest = *state, other;
+    uint32_t fd = file(guest, "a", WASI_OFLAG_CREAT, ALL_RIGHTS);
+
+    assert_int_equal(put(guest, fd, "one"), 0);
+    (void)CALL(guest, "fd_sync", fd);
+    assert_int_equal(guest->verdict, FAASLET_CALL_PENDING);
+    other = *guest;
+    assert_int_equal(guest_write(&other, fd, " two"), 0);
+    assert_int_equal(go_on(guest, -1), 0);
+    assert_global("a", "one");
+    assert_int_equal(shut(guest, fd), 0);
+    assert_global("a", "one two");
+}
+
+static void
+test_threads_that_save_one_file_do_not_take_each_others_answers(void **state)
+{
+    struct guest *guest = *state, other;
+    uint32_t fd = file(guest, "a", WASI_OFLAG_CREAT, ALL_RIGHTS);
+
+    assert_int_equal(put(guest, fd, "one"), 0);
+    other = *guest;
+    (void)CALL(&other, "path_open", STATE, 1, PATH(&other, "a"), 0, READ, 0, 0, GUEST_RESULT);
+    assert_int_equal(other.verdict, FAASLET_CALL_PENDING);
+    assert_int_equal(DO(guest, "fd_sync", fd), 0);
+    other.process = guest->process; /* it may have moved */
+    assert_int_equal(go_on(&other, -1), 0);
+    guest->process = other.process;
+    assert_holds(guest, guest_u32(guest, GUEST_RESULT), "one");
+    assert_global("a", "one");
+}
+
+static void
 test_what_cannot_be_saved_is_told_by_close(void **state)
 {
     struct guest *guest = *state;
@@ -808,6 +843,8 @@ main(void)
         BOTH(test_a_file_that_was_not_written_makes_no_change),
         BOTH(test_reading_shows_what_is_global_when_it_is_opened),
         BOTH(test_syncing_saves_and_closing_saves_the_rest),
+        BOTH(test_what_a_thread_writes_while_another_saves_is_saved_later),
+        BOTH(test_threads_that_save_one_file_do_not_take_each_others_answers),
         BOTH(test_what_cannot_be_saved_is_told_by_close),
         BOTH(test_positions_sizes_and_times),
         BOTH(test_of_all_who_make_a_file_exclusively_one_does),

@@ -12,7 +12,8 @@
 #define STRINGS_COUNT_MAX (1u << 20)
 #define TEXT_BYTES_MAX    (64u << 20) /* of any text in a frozen record */
 #define NAME_COUNT        3u          /* function, tenant, version */
-#define PROCESS_MAGIC     0x36524c50u /* "PLR6" */
+#define LIST_FIRST        8u
+#define PROCESS_MAGIC     0x37524c50u /* "PLR7" */
 
 struct frozen_process {
     uint64_t magic, arg_count, arg_bytes, env_count, env_bytes;
@@ -20,8 +21,22 @@ struct frozen_process {
     uint64_t stream_bytes[4], input_at;
     uint64_t name_bytes, call, left, chain, pointer; /* left: the deadline, inverted: a time
                                                       * could look like a host address */
-    uint64_t device_calls, maps, keys, made_bytes;
+    uint64_t device_calls, maps, keys, made_bytes, processors;
 };
+
+void *
+hostcall_grow(void *list, uint32_t *count, size_t bytes, int *err)
+{
+    uint32_t more = *count == 0 ? LIST_FIRST : *count * 2;
+    char *grown = *count < FILES_DESCRIPTORS_MAX ? realloc(list, more * bytes) : NULL;
+
+    *err = grown != NULL ? 0 : *count < FILES_DESCRIPTORS_MAX ? -ENOMEM : -EMFILE;
+    if (grown == NULL)
+        return list;
+    (void)memset(grown + *count * bytes, 0, (more - *count) * bytes);
+    *count = more;
+    return grown;
+}
 
 static int
 strings_copy(const char *const *from, size_t count, struct hostcall_strings *to)
@@ -142,6 +157,7 @@ take_identity(struct hostcall_process *process, const struct hostcall_config *co
     process->call = config->call;
     process->deadline_ns = config->deadline_ns != 0 ? config->deadline_ns : CLOCK_NEVER_NS;
     process->pointer = config->pointer;
+    process->processors = config->processors <= INT32_MAX ? config->processors : INT32_MAX;
     process->chain = config->chain;
     buffer_append(&process->streams[0], config->input, config->input_bytes);
     return process->streams[0].err != 0 ? process->streams[0].err
@@ -241,6 +257,7 @@ process_freeze(void *object, struct buffer *out)
         .maps = process->map_count,
         .keys = process->keys.count,
         .made_bytes = process->keys.made.count,
+        .processors = process->processors,
     };
 
     buffer_append(out, &header, sizeof(header));
@@ -271,6 +288,17 @@ strings_thaw(const uint8_t *bytes, size_t byte_count, uint64_t count, struct hos
         return -EINVAL;
     to->count = (uint32_t)count;
     return 0;
+}
+
+bool
+hostcall_take(struct hostcall_reading *reading, void *to, size_t bytes)
+{
+    if (reading->count < bytes)
+        return false;
+    (void)memcpy(to, reading->bytes, bytes);
+    reading->bytes += bytes;
+    reading->count -= bytes;
+    return true;
 }
 
 const uint8_t *
@@ -361,7 +389,7 @@ process_read(const uint8_t *bytes, size_t count, const struct hostcall_process *
         return -EINVAL;
     (void)memcpy(&header, bytes, sizeof(header));
     if (header.magic != PROCESS_MAGIC || header.input_at > header.stream_bytes[0] ||
-        header.pointer > UINT32_MAX)
+        header.pointer > UINT32_MAX || header.processors > INT32_MAX)
         return -EINVAL;
     process->starts = header.starts;
     process->output_max = header.output_max;
@@ -370,6 +398,7 @@ process_read(const uint8_t *bytes, size_t count, const struct hostcall_process *
     process->call = header.call;
     process->deadline_ns = ~header.left;
     process->pointer = (uint32_t)header.pointer;
+    process->processors = (uint32_t)header.processors;
     process->chain = chain_find(header.chain);
     err = fresh != NULL ? texts_skip(&header, &reading) : texts_read(&header, &reading, process);
     if (err == 0)
@@ -455,6 +484,7 @@ take_fresh(const struct hostcall_process *fresh, struct hostcall_process *proces
     process->call = fresh->call;
     process->deadline_ns = fresh->deadline_ns;
     process->pointer = fresh->pointer;
+    process->processors = fresh->processors;
     process->chain = fresh->chain;
     if (err == 0)
         err = take_strings(&fresh->env, &process->env);

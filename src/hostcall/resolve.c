@@ -68,6 +68,7 @@ static const struct faaslet_host_function weft[] = {
     {"chain", "iiiiiIi:i", weft_chain},
     {"chain_pointer", "iiiiIi:i", weft_chain_pointer},
     {"pointer", ":i", weft_pointer},
+    {"processors", ":i", weft_processors},
     {"await", "iiiIii:i", weft_await},
     {"read", "Iiiiii:i", weft_read},
     {"cancel", "I:i", weft_cancel},
@@ -94,6 +95,11 @@ static const struct faaslet_host_function weft[] = {
     {"state_trim", "iI:i", weft_state_trim},
 };
 
+/* wasi-threads. */
+static const struct faaslet_host_function threads[] = {
+    {"thread-spawn", "i:i", wasi_thread_spawn},
+};
+
 static const struct module {
     const char *name;
     const struct faaslet_host_function *functions;
@@ -102,6 +108,7 @@ static const struct module {
     {"wasi_snapshot_preview1", preview1, ARRAY_COUNT(preview1)},
     {"wasi_unstable", unstable, ARRAY_COUNT(unstable)},
     {"weft", weft, ARRAY_COUNT(weft)},
+    {"wasi", threads, ARRAY_COUNT(threads)},
 };
 
 const struct faaslet_host_function *

@@ -51,10 +51,9 @@ read_text(const struct faaslet_call *call, unsigned index, char out[STATE_KEY_BY
     count = strnlen(from, room);
     if (count == room)
         return room > STATE_KEY_BYTES_MAX ? -ENAMETOOLONG : -EFAULT;
-    if (!utf8_is_valid(from, count))
-        return -EINVAL;
-    (void)memcpy(out, from, count + 1);
-    return 0;
+    (void)memcpy(out, from, count); /* first: other threads may change it */
+    out[count] = '\0';
+    return utf8_is_valid(out, count) ? 0 : -EINVAL;
 }
 
 static int
@@ -631,12 +630,8 @@ thaw_map(struct hostcall_reading *reading, struct hostcall_map *map)
     const uint8_t *text;
     int err;
 
-    if (reading->count < sizeof(frozen))
-        return -EINVAL;
-    (void)memcpy(&frozen, reading->bytes, sizeof(frozen));
-    reading->bytes += sizeof(frozen);
-    reading->count -= sizeof(frozen);
-    if (frozen.key_bytes == 0 || frozen.key_bytes > STATE_KEY_BYTES_MAX || frozen.bytes == 0 ||
+    if (!hostcall_take(reading, &frozen, sizeof(frozen)) || frozen.key_bytes == 0 ||
+        frozen.key_bytes > STATE_KEY_BYTES_MAX || frozen.bytes == 0 ||
         frozen.offset % STATE_CHUNK_BYTES != 0 || frozen.offset >= frozen.size ||
         frozen.bytes > frozen.size - frozen.offset || (frozen.flags & ~(uint64_t)FLAGS_ALL) != 0)
         return -EINVAL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * clock_*, random_get, sched_yield, proc_*.
+ * clock_*, random_get, sched_yield, proc_*, thread-spawn.
  */
 #include <errno.h>
 #include <sys/random.h>
@@ -87,10 +87,28 @@ wasi_random_get(struct faaslet_call *call)
     return wasi_done(call, 0);
 }
 
+/* It goes on at once, but after all others that could: those of its own process, for which it
+ * may spin, too. */
 enum faaslet_verdict
 wasi_sched_yield(struct faaslet_call *call)
 {
-    return wasi_done(call, 0);
+    if (call->scratch[0]++ != 0)
+        return wasi_done(call, 0);
+    call->wait->deadline_ns = 0;
+    return FAASLET_CALL_PENDING;
+}
+
+/* The thread's number, or one of WASI's errors, negative. */
+enum faaslet_verdict
+wasi_thread_spawn(struct faaslet_call *call)
+{
+    uint32_t id = 0;
+    int err = faaslet_call_spawn(call, wasi_arg(call, 0), &id);
+
+    if (err == -EAGAIN && call->refused != NULL)
+        *call->refused |= 1u << FAASLET_LIMIT_THREADS;
+    call->args[0] = err == 0 ? id : (uint32_t)-(int32_t)wasi_errno(err);
+    return FAASLET_CALL_DONE;
 }
 
 enum faaslet_verdict

@@ -83,11 +83,16 @@ test_exit_and_signals_end_the_process(void **state)
 }
 
 static void
-test_yield_returns(void **state)
+test_yield_lets_others_go_first_once(void **state)
 {
     struct guest *guest = *state;
 
-    assert_int_equal(guest_call_array(guest, "sched_yield", NULL, 0), 0);
+    (void)guest_call_array(guest, "sched_yield", NULL, 0);
+    assert_int_equal(guest->verdict, FAASLET_CALL_PENDING);
+    assert_int_equal(guest->wait.deadline_ns, 0);
+    assert_int_equal(guest->wait.fd_count, 0);
+    assert_int_equal(guest_again(guest), 0);
+    assert_int_equal(guest->verdict, FAASLET_CALL_DONE);
 }
 
 static const char *const all_functions[] = {
@@ -176,7 +181,7 @@ main(void)
         GUEST_TEST(test_clocks_tell_the_hosts_time),
         GUEST_TEST(test_random_bytes_fill_exactly_what_is_asked),
         GUEST_TEST(test_exit_and_signals_end_the_process),
-        GUEST_TEST(test_yield_returns),
+        GUEST_TEST(test_yield_lets_others_go_first_once),
         cmocka_unit_test(test_every_function_is_provided_and_no_other),
     };
 

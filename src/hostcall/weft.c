@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
@@ -106,6 +107,19 @@ enum faaslet_verdict
 weft_pointer(struct faaslet_call *call)
 {
     call->args[0] = wasi_process(call)->pointer;
+    return FAASLET_CALL_DONE;
+}
+
+/* What its record says, or what this host gives the thread that asks. */
+enum faaslet_verdict
+weft_processors(struct faaslet_call *call)
+{
+    uint32_t count = wasi_process(call)->processors;
+    cpu_set_t set;
+
+    if (count == 0 && sched_getaffinity(0, sizeof(set), &set) == 0)
+        count = (uint32_t)CPU_COUNT(&set);
+    call->args[0] = count != 0 ? count : 1;
     return FAASLET_CALL_DONE;
 }
 

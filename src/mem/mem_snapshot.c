@@ -19,9 +19,9 @@
 
 #include "base/assert.h"
 #include "base/fault.h"
+#include "base/file.h"
 #include "mem/mem_internal.h"
 
-#define SEALS           (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 #define GAP_BYTES_FIRST (INT64_C(16) * 4096)
 
 static _Atomic uint64_t last_id;
@@ -302,9 +302,7 @@ mem_file_create(struct mem_file **out)
 int
 mem_file_seal(const struct mem_file *file, uint64_t bytes)
 {
-    if (ftruncate(file->fd, (off_t)bytes) != 0 || fcntl(file->fd, F_ADD_SEALS, SEALS) != 0)
-        return -errno;
-    return 0;
+    return ftruncate(file->fd, (off_t)bytes) != 0 ? -errno : file_seal(file->fd);
 }
 
 /* What one freezing works with. */

@@ -3,8 +3,6 @@
  * Elements that are taken whole, elements that are added to, and what lazy mappings forget. All
  * of it in both ways (mem_share_way), where the kernel has both.
  */
-#include <stdio.h>
-
 #include "base/fault.h"
 #include "state/state_testing.h"
 
@@ -21,21 +19,7 @@ next(void)
     return seed >> 33;
 }
 
-static int
-setup(void **state)
-{
-    (void)state;
-    fake_init(&fake, 0);
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    fake_fini(&fake);
-    return 0;
-}
+FAKE_SETUP_AND_TEARDOWN(fake)
 
 static int
 try_map(unsigned cell, uint64_t count, uint32_t flags, struct fake_guest *guest)
@@ -626,22 +610,8 @@ static const struct CMUnitTest tests[] = {
     TEST(test_what_is_mapped_or_not_pushed_is_kept_by_a_lazy_mapping),
 };
 
-static int
-run(enum mem_share_way way, const char *name)
-{
-    if (mem_share_choose(way) != 0) {
-        (void)printf("skipped: %s: the kernel has it not\n", name);
-        return 0;
-    }
-    return cmocka_run_group_tests_name(name, tests, NULL, NULL);
-}
-
 int
 main(void)
 {
-    int failed;
-
-    mem_prepare();
-    failed = run(MEM_SHARE_UFFD, "elements, shares by userfaultfd");
-    return failed + run(MEM_SHARE_PROTECT, "elements, shares by protection") != 0;
+    return fake_run_both_ways("elements", tests, ARRAY_COUNT(tests));
 }

@@ -11,21 +11,7 @@
 
 static struct fake fake;
 
-static int
-setup(void **state)
-{
-    (void)state;
-    fake_init(&fake, 0);
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    fake_fini(&fake);
-    return 0;
-}
+FAKE_SETUP_AND_TEARDOWN(fake)
 
 static int
 try_map(unsigned cell, uint64_t offset, uint64_t count, uint32_t flags, struct state_mapping *out)
@@ -678,23 +664,8 @@ static const struct CMUnitTest tests[] = {
     TEST(test_every_failure_of_a_mapping_and_a_push_is_told),
 };
 
-/* All of it in both ways, where the kernel has both. */
-static int
-run(enum mem_share_way way, const char *name)
-{
-    if (mem_share_choose(way) != 0) {
-        (void)printf("skipped: %s: the kernel has it not\n", name);
-        return 0;
-    }
-    return cmocka_run_group_tests_name(name, tests, NULL, NULL);
-}
-
 int
 main(void)
 {
-    int failed;
-
-    mem_prepare();
-    failed = run(MEM_SHARE_UFFD, "maps, shares by userfaultfd");
-    return failed + run(MEM_SHARE_PROTECT, "maps, shares by protection") != 0;
+    return fake_run_both_ways("maps", tests, ARRAY_COUNT(tests));
 }

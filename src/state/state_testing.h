@@ -15,6 +15,7 @@
 #include <cmocka.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -835,6 +836,43 @@ fake_fini(struct fake *fake)
         free(value);
     }
     (void)pthread_mutex_destroy(&fake->lock);
+}
+
+/* Of tests that use one tier, `fake`. */
+#define FAKE_SETUP_AND_TEARDOWN(fake) \
+    static int setup(void **state) \
+    { \
+        (void)state; \
+        fake_init(&(fake), 0); \
+        return 0; \
+    } \
+\
+    static int teardown(void **state) \
+    { \
+        (void)state; \
+        fake_fini(&(fake)); \
+        return 0; \
+    }
+
+/* All of them in both ways of shares, where the kernel has both. */
+static inline int
+fake_run_both_ways(const char *what, const struct CMUnitTest *tests, size_t count)
+{
+    static const char *const ways[] = {
+        [MEM_SHARE_UFFD] = "userfaultfd", [MEM_SHARE_PROTECT] = "protection"};
+    int failed = 0;
+
+    mem_prepare();
+    for (unsigned way = 0; way < ARRAY_COUNT(ways); way++) {
+        char name[64];
+
+        (void)snprintf(name, sizeof(name), "%s, shares by %s", what, ways[way]);
+        if (mem_share_choose((enum mem_share_way)way) != 0)
+            (void)printf("skipped: %s: the kernel has it not\n", name);
+        else
+            failed += _cmocka_run_group_tests(name, tests, count, NULL, NULL);
+    }
+    return failed != 0;
 }
 
 /* ------------------------------------------------------------------------------ asking */

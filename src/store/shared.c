@@ -146,7 +146,7 @@ store_spool_seal(int *fd)
 
     if (lseek(*fd, 0, SEEK_SET) != 0)
         return -errno;
-    if (fcntl(*fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0)
+    if (file_seal(*fd) == 0)
         return 0;
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", *fd);
     readable = open(path, O_RDONLY | O_CLOEXEC);

@@ -147,6 +147,7 @@ fill(Rpc__CellPut *put, Rpc__CellLimits *limits, const struct worker_function_co
     limits->memory_bytes = config->limits.memory_bytes;
     limits->output_bytes = config->limits.output_bytes;
     limits->files = config->limits.files;
+    limits->threads = config->limits.threads;
     rpc__cell_put__init(put);
     put->has_proto = config->proto_fd >= 0;
     put->entry = (char *)(uintptr_t)(config->entry != NULL ? config->entry : "_start");

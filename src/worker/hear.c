@@ -4,12 +4,12 @@
  * cell of ours says ends it, and with it no more than its own tenant's calls.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <sys/stat.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "worker/worker_internal.h"
 
 /* NULL: fine. Else what is wrong with it; it is about to be killed. */
@@ -79,10 +79,9 @@ is_end(const Rpc__CellEnd *end, const struct worker_record *call)
 static void
 seal(int fd, struct worker_end *end)
 {
-    const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
     struct stat stat;
 
-    if (fcntl(fd, F_ADD_SEALS, seals) == 0 && fstat(fd, &stat) == 0 && stat.st_size > 0)
+    if (file_seal(fd) == 0 && fstat(fd, &stat) == 0 && stat.st_size > 0)
         return;
     end->kind = WORKER_FAILED;
     end->err = -EIO;

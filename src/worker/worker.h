@@ -145,6 +145,7 @@ struct worker_directory {
 struct worker_limits { /* of one call; each 0: none */
     uint64_t wall_ns, cpu_ns, memory_bytes, output_bytes;
     uint32_t files;
+    uint32_t threads; /* 0: the cell's default */
 };
 
 struct worker_function_config {
@@ -201,6 +202,7 @@ enum worker_limit { /* bits */
                     WORKER_LIMIT_MEMORY = 8,
                     WORKER_LIMIT_FILES = 16,
                     WORKER_LIMIT_CALLS = 32, /* that it starts */
+                    WORKER_LIMIT_THREADS = 64,
 };
 
 struct worker_end { /* all valid during on_end only */
