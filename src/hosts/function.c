@@ -427,6 +427,7 @@ hosts_function_prepare(struct host *host, const Ledger__Call *call, uint64_t *nu
     if (prepare->image.len != STORE_HASH_BYTES)
         return diag_set(diag, -EINVAL, "the image of what is to be prepared is no hash");
     limits.memory_bytes = prepare->memory_bytes;
+    limits.threads = prepare->threads;
     limits.wall_ns = prepare->wall_ns;
     message.number = host->hosts->next_number++;
     message.tenant = call->tenant;

@@ -622,4 +622,15 @@ await_host(struct world *w, const char *name, int is_connected)
     }
 }
 
+/* The turn in which something was seen is over: a stranger is answered in a later one. */
+static inline void
+await_turn(struct world *w)
+{
+    struct agent stranger;
+
+    agent_dial_as(&stranger, w, testing_key, HOST_LABEL);
+    assert_int_equal(agent_greet(&stranger, "stranger"), 0);
+    agent_hang_up(&stranger);
+}
+
 #endif

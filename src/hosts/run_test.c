@@ -417,6 +417,7 @@ break_connection(struct breaking *b)
     }
     agent_hang_up(&b->a);
     await_host(&b->w, "a", 0);
+    await_turn(&b->w); /* the planner knows it too: it starts nothing there */
     assert_int_equal(planner_cancel(b->w.planner, "shop", b->id[STOPPED]), 0);
     b->id[LATE] = ask(&b->w, &b->asked[LATE], "tea", 0); /* waits: no host is there */
 }
