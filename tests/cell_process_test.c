@@ -14,7 +14,8 @@
 
 #include "jail/jail.h"
 
-#define PROGRAM_FD 4 /* after the socket */
+#define PROGRAM_FD  4 /* after the socket */
+#define GUEST_CLANG "clang-19 --target=wasm32-wasi --sysroot=build/sysroot "
 
 static char program[4096];
 
@@ -142,8 +143,8 @@ compile_program(const char *folder, const char *name)
 
     diag_init(&diag);
     (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
-    run_command("clang-19 --target=wasm32-wasi -O1 -c tests/wasi/%s.c -o %s.o", name, path);
-    run_command("clang-19 --target=wasm32-wasi %s.o -o %s.wasm", path, path);
+    run_command(GUEST_CLANG "-O1 -c tests/wasi/%s.c -o %s.o", name, path);
+    run_command(GUEST_CLANG "%s.o -o %s.wasm", path, path);
     (void)strncat(path, ".wasm", sizeof(path) - strlen(path) - 1);
     read_file(path, &module);
     compile_options_init(&options);

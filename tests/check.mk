@@ -14,14 +14,15 @@ STEP_TIDY     := "tidy=make -s tidy" "tidy-test=make -s tidy-test" "run-tests=to
 # CPython, QuickJS and others, before the tests that use them; skipped, and said, where npm cannot.
 STEP_FETCH    := "fetch=tests/programs/fetch" "javascript@300=tests/programs/fetch && make -s javascript"
 STEP_UNITS    := $(TESTS)
-STEP_CLI      := "cli=tests/cli/run $(B)" "examples=tests/examples $(B)"
+STEP_CLI      := "cli=tests/cli/run $(B)" "sdk=tests/sdk/run $(B)" "examples=tests/examples $(B)" \
+                 "threads@900=tests/threads/run $(B)"
 STEP_CLUSTER  := "cluster@900=tests/cluster/run $(B)" "state@300=tests/state/run $(B)" \
                  "history@120=make -s check-history"
 STEP_WASI     := "wasi=make -s check-wasi"
 # $(call spec_step,NAME,FLAGS,ENVIRONMENT): skipped, and said, where the tests are not.
 spec_step      = "$1@1200=$(if $(wildcard $(SPEC)/core),$3 make -s spec SPEC=$(SPEC) SPEC_FLAGS=$2,make -s spec SPEC=$(SPEC); exit 77)"
 STEP_SPEC     := $(call spec_step,spec) "spec-self=make -s spec-self"
-STEP_STRICT   := $(call spec_step,spec-strict,--strict)
+STEP_STRICT   := $(call spec_step,spec-strict,--strict) $(call spec_step,spec-threaded,--threaded)
 STEP_PROGRAMS := "programs@1800=make -s programs" \
                  "kernels@900=make -s bench-compute-build >/dev/null && tests/kernels/run"
 STEP_FUZZ     := "fuzz-diff@600=make -s fuzz-diff-check" \
@@ -43,6 +44,7 @@ STEP_SAN      := "san@1800=make -s check-san" "tsan@1200=make -s check-tsan" \
 MOVED         := WEFT_STRESS=move=1
 moved_test     = "$(notdir $1)-moved=$(MOVED) $1"
 STEP_MOVED    := "cli-moved=$(MOVED) tests/cli/run $(B)" \
+                 "threads-moved@1200=WEFT_STRESS=move=10 tests/threads/run $(B)" \
                  "cluster-moved@900=$(MOVED) tests/cluster/run $(B) deploy failures calls chain" \
                  "state-moved@600=$(MOVED) tests/state/run $(B)" "wasi-moved=$(MOVED) make -s check-wasi" \
                  $(call spec_step,spec-moved,,$(MOVED)) \

@@ -109,6 +109,31 @@ testing_image(const char *text, enum abi_mode mode)
     return image;
 }
 
+/* setup and teardown of a group of tests with one image, `image`. */
+#define TESTING_IMAGE_GROUP(text) \
+    static int setup(void **state) \
+    { \
+        (void)state; \
+        assert_int_equal(faaslet_thread_init(), 0); \
+        image = testing_image(text, ABI_STANDALONE); \
+        return 0; \
+    } \
+\
+    static int teardown(void **state) \
+    { \
+        (void)state; \
+        faaslet_image_put(image); \
+        return 0; \
+    }
+
+/* A host function: exit(code). */
+static inline enum faaslet_verdict
+testing_exit(struct faaslet_call *call)
+{
+    call->exit_code = (int)call->args[0];
+    return FAASLET_CALL_EXIT;
+}
+
 static inline struct faaslet *
 testing_create(struct faaslet_image *image, const struct faaslet_config *config)
 {

@@ -329,7 +329,7 @@ spec_module_create(struct spec_script *script, const char *file, struct spec_mod
     if (err != 0)
         return err;
     *out = (struct spec_module){.faaslet = script->linked};
-    if (script->mode == ABI_STANDALONE)
+    if (script->mode != ABI_LINKED)
         err = create_standalone(image, &out->faaslet, outcome, diag);
     else if (name_spectest(script, file) != 0)
         err = diag_set(diag, -EIO, "spectest cannot be registered");

@@ -216,7 +216,9 @@ print_totals(const struct spec_options *options, bool is_good)
                      "checked to be allowed\n",
                      sum.superseded);
     (void)printf("total %u/%u in %zu files%s%s, -O%u: %s\n", sum.passed, sum.total, file_count,
-                 options->is_linked ? ", all linked" : "",
+                 options->is_linked     ? ", all linked"
+                 : options->is_threaded ? ", threaded"
+                                        : "",
                  options->is_strict ? ", strict traps" : "", options->level,
                  is_good ? "all pass" : "FAILED");
 }
@@ -284,6 +286,7 @@ static const char usage[] =
     "Runs the specification's tests in the folder TESTS; with NAMEs, files whose\n"
     "name (as core/i32) contains one.\n"
     "  --linked        all files in mode LINKED, not only those that import\n"
+    "  --threaded      the others in mode THREADED, as if their memory were shared\n"
     "  --strict        no load may be removed\n"
     "  --move          every Faaslet is frozen, destroyed and thawed elsewhere before\n"
     "                  each call; WEFT_STRESS implies it\n"
@@ -298,6 +301,9 @@ parse_option(int letter, struct spec_options *options)
     switch (letter) {
     case 'l':
         options->is_linked = true;
+        return 0;
+    case 't':
+        options->is_threaded = true;
         return 0;
     case 's':
         options->is_strict = true;
@@ -326,10 +332,15 @@ static int
 parse_options(int argc, char **argv, struct spec_options *options)
 {
     static const struct option names[] = {
-        {"linked", no_argument, NULL, 'l'},        {"move", no_argument, NULL, 'm'},
-        {"strict", no_argument, NULL, 's'},        {"jobs", required_argument, NULL, 'j'},
-        {"out", required_argument, NULL, 'o'},     {"help", no_argument, NULL, 'h'},
-        {"support", required_argument, NULL, 'p'}, {NULL, 0, NULL, 0},
+        {"linked", no_argument, NULL, 'l'},
+        {"move", no_argument, NULL, 'm'},
+        {"strict", no_argument, NULL, 's'},
+        {"jobs", required_argument, NULL, 'j'},
+        {"out", required_argument, NULL, 'o'},
+        {"help", no_argument, NULL, 'h'},
+        {"support", required_argument, NULL, 'p'},
+        {"threaded", no_argument, NULL, 't'},
+        {NULL, 0, NULL, 0},
     };
     int letter;
 

@@ -82,8 +82,7 @@ do_module(const struct command *command)
     diag_init(&diag);
     /* What follows is about this module, even if it fails. Without a name nothing
      * can refer to the one before, unless others link to it. */
-    if (script->current != NULL && script->current->name == NULL &&
-        script->mode == ABI_STANDALONE) {
+    if (script->current != NULL && script->current->name == NULL && script->mode != ABI_LINKED) {
         faaslet_destroy(script->current->faaslet);
         script->module_count--;
     }
@@ -111,7 +110,7 @@ do_register(const struct command *command)
 
     if (module == NULL)
         return failed(command, "no such module");
-    if (script->mode == ABI_STANDALONE)
+    if (script->mode != ABI_LINKED)
         return true; /* nothing of this script imports */
     err = faaslet_register(module->faaslet, module->instance, text_of(command->json, "as"));
     if (err != 0)
@@ -139,7 +138,7 @@ do_assert_uninstantiable(const struct command *command)
     diag_init(&diag);
     err = spec_module_create(command->script, text_of(command->json, "filename"), &module, &outcome,
                              &diag);
-    if (err == 0 && command->script->mode == ABI_STANDALONE)
+    if (err == 0 && command->script->mode != ABI_LINKED)
         faaslet_destroy(module.faaslet);
     if (err != -ECANCELED)
         return failed(command, "expected a trap, found: %s",
@@ -161,7 +160,7 @@ do_assert_unlinkable(const struct command *command)
     diag_init(&diag);
     err = spec_module_create(command->script, text_of(command->json, "filename"), &module, &outcome,
                              &diag);
-    if (err == 0 && command->script->mode == ABI_STANDALONE)
+    if (err == 0 && command->script->mode != ABI_LINKED)
         faaslet_destroy(module.faaslet);
     if (err != -ENOENT)
         return failed(command, "expected \"%s\", found: %s", text_of(command->json, "text"),
@@ -501,7 +500,7 @@ spec_script_run(struct spec_script *script, const json_t *commands)
 
     diag_init(&diag);
     script->total = (unsigned)json_array_size(commands);
-    script->mode = ABI_STANDALONE;
+    script->mode = script->options->is_threaded ? ABI_THREADED : ABI_STANDALONE;
     if (script->options->is_linked || spec_script_imports(script, commands))
         script->mode = ABI_LINKED;
     if (script->mode == ABI_LINKED) {
@@ -520,7 +519,7 @@ spec_script_fini(struct spec_script *script)
 {
     for (size_t i = 0; i < script->module_count; i++) {
         free(script->modules[i].name);
-        if (script->mode == ABI_STANDALONE)
+        if (script->mode != ABI_LINKED)
             faaslet_destroy(script->modules[i].faaslet);
     }
     faaslet_destroy(script->linked);

@@ -25,9 +25,10 @@ struct spec_options {
     const char *support;   /* where spectest.wat is */
     unsigned jobs;
     unsigned level;
-    bool is_linked; /* always */
-    bool is_strict; /* strict_traps */
-    bool is_moved;  /* every Faaslet moves before each of its calls */
+    bool is_linked;   /* always */
+    bool is_threaded; /* those that are not linked */
+    bool is_strict;   /* strict_traps */
+    bool is_moved;    /* every Faaslet moves before each of its calls */
 };
 
 /* An instantiated module. */
