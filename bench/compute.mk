@@ -23,10 +23,10 @@ $(BENCH_DIR)/v3/%: bench/%.c $(BENCH_HEADERS)
 
 # Compiled and linked in two steps: on a link line with -O clang runs another
 # optimiser over the module.
-$(BENCH_DIR)/simd/%.wasm: bench/%.c $(BENCH_HEADERS)
+$(BENCH_DIR)/simd/%.wasm: bench/%.c $(BENCH_HEADERS) | build/sysroot/stamp
 	@mkdir -p $(@D)
-	clang-19 --target=wasm32-wasi -O3 -msimd128 -c $< -o $(@:.wasm=.o)
-	clang-19 --target=wasm32-wasi $(@:.wasm=.o) -o $@
+	clang-19 --target=wasm32-wasi --sysroot=build/sysroot -O3 -msimd128 -c $< -o $(@:.wasm=.o)
+	clang-19 --target=wasm32-wasi --sysroot=build/sysroot $(@:.wasm=.o) -o $@
 $(BENCH_DIR)/guest/%.wasm: bench/%.c $(BENCH_HEADERS) $(BENCH_WEFT)
 	@mkdir -p $(@D)
 	$(BENCH_WEFT) cc -O3 $< -o $@
