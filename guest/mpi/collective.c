@@ -301,11 +301,13 @@ mpi_collective_allgather(struct mpi_comm *comm, const void *bytes, void *all, ui
     struct mpi_schedule *schedule = mpi_schedule_create(comm, "allgather");
     struct mpi_type *byte = mpi_type_byte();
     struct mpi_side receive = {.buffer = all, .count = (int)count, .type = byte};
+    struct mpi_block own;
 
     if (schedule == NULL)
         return MPI_ERR_NO_MEM;
-    mpi_schedule_copy(schedule, bytes, count, byte, mpi_side_block(&receive, comm->rank).buffer,
-                      count, byte);
+    own = mpi_side_block(&receive, comm->rank);
+    if (own.buffer != bytes)
+        mpi_schedule_copy(schedule, bytes, count, byte, own.buffer, count, byte);
     mpi_write_allgather(schedule, comm, &receive);
     return mpi_schedule_run(schedule);
 }
