@@ -136,7 +136,9 @@ mpi_write_receive(struct mpi_schedule *schedule, struct mpi_block block, int fro
 static inline void
 mpi_write_copy(struct mpi_schedule *schedule, struct mpi_block from, struct mpi_block to)
 {
-    mpi_schedule_copy(schedule, from.buffer, from.count, from.type, to.buffer, to.count, to.type);
+    if (mpi_block_bytes(from) > 0 && mpi_block_bytes(to) > 0)
+        mpi_schedule_copy(schedule, from.buffer, from.count, from.type, to.buffer, to.count,
+                          to.type);
 }
 /* The same where a block without bytes is no message: both sides know. */
 void mpi_write_send_some(struct mpi_schedule *schedule, struct mpi_block block, int to);
@@ -199,19 +201,47 @@ mpi_tree_below(const struct mpi_tree *tree, int distance)
     return rest < 0 ? 0 : rest < distance ? rest : distance;
 }
 
-/* Recursive halving: of a vector that is cut into as many parts as there are members, the largest
- * power of two of them at most, each of these ends with one part reduced. */
-struct mpi_halving {
-    int ranks;             /* a power of two */
-    int rank;              /* among them, or -1 */
-    int extra;             /* members who gave theirs to another: the even ones below 2 * extra */
-    void *vector;          /* to work in: this member's values; part `rank` is reduced in the end */
-    const int64_t *starts; /* of each part, in elements; ranks + 1 */
+/* A value that grows by what comes from others, in order, with the fewest copies. */
+struct mpi_fold {
+    struct mpi_schedule *schedule;
+    const struct mpi_reduction *reduction;
+    const void *have; /* the value so far: first reduction->from */
+    void *to;         /* where it belongs in the end */
+    void *spare;      /* memory, once it is needed */
 };
-/* The member that a rank among them is. */
-int mpi_halving_member(const struct mpi_halving *halving, int rank);
-/* vector is set; op is commutative. */
-void mpi_write_halving(struct mpi_schedule *schedule, const struct mpi_halving *halving,
-                       const struct mpi_reduction *reduction);
+/* to: NULL: in memory of the schedule. */
+struct mpi_fold mpi_fold_of(struct mpi_schedule *schedule, const struct mpi_reduction *reduction,
+                            void *to);
+/* Where the next value is received. */
+void *mpi_fold_place(struct mpi_fold *fold);
+void mpi_fold_before(struct mpi_fold *fold, void *come); /* have = come op have */
+void mpi_fold_behind(struct mpi_fold *fold, void *come); /* have = have op come */
+void mpi_fold_end(struct mpi_fold *fold);                /* to = have */
+
+/* Members of a power of two among all: each even one below 2 * extra has given its values to the
+ * one behind it, and waits. */
+struct mpi_power {
+    int ranks;
+    int rank; /* among them; -1: this is one of those that wait */
+    int extra;
+};
+struct mpi_power mpi_power_of(const struct mpi_comm *comm);
+int mpi_power_member(const struct mpi_power *power, int rank);
+
+/* A vector that is cut into parts; starts: parts + 1, in elements. */
+struct mpi_parts {
+    void *vector;
+    const int64_t *starts;
+};
+/* Even ones; starts NULL: no memory, a failure of the schedule. */
+struct mpi_parts mpi_parts_of(struct mpi_schedule *schedule, const struct mpi_reduction *reduction,
+                              int parts, void *vector);
+struct mpi_block mpi_parts_block(const struct mpi_parts *parts,
+                                 const struct mpi_reduction *reduction, int from, int to);
+/* Recursive halving: the vector has this member's values, and a part for each of the power's; part
+ * `rank` of it is reduced in the end. The operator is commutative. */
+void mpi_write_halving(struct mpi_schedule *schedule, const struct mpi_power *power,
+                       const struct mpi_parts *parts, const struct mpi_reduction *reduction,
+                       int rank);
 
 #endif
