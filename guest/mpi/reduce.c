@@ -19,7 +19,7 @@ tree_reduce(struct mpi_schedule *schedule, const struct mpi_tree *tree,
 {
     struct mpi_fold fold = {.have = reduction->from};
 
-    if (tree->places > 1)
+    if (tree->places > 1 || tree->parent < 0)
         fold = mpi_fold_of(schedule, reduction, to);
     for (int distance = 1; distance < tree->places; distance *= 2) {
         void *come = mpi_fold_place(&fold);
