@@ -106,6 +106,19 @@ $(B)/sysroot/lib/libweft.a: $(GUEST_OBJECTS)
 	llvm-ar-19 rcs $@ $^
 all: $(B)/sysroot/stamp $(GUEST_HEADERS:%=$(B)/sysroot/include/%) $(B)/sysroot/lib/libweft.a
 
+# MPI: the library, its header and what it stands on (guest/mpi/net.h).
+MPI_OBJECTS := $(patsubst guest/mpi/%.c,$(B)/guest/mpi/%.o,$(filter-out %_test.c %testing.c,$(wildcard guest/mpi/*.c)))
+$(B)/guest/mpi/%.o: guest/mpi/%.c $(wildcard guest/mpi/*.h) $(B)/sysroot/stamp
+	@mkdir -p $(@D)
+	clang-19 --target=wasm32-wasi --sysroot=$(B)/sysroot -pthread -O2 -Wall -Wextra -Wshadow \
+	    -Wmissing-prototypes -c $< -o $@
+$(B)/sysroot/lib/libmpi.a: $(MPI_OBJECTS)
+	@rm -f $@
+	llvm-ar-19 rcs $@ $^
+$(B)/sysroot/include/mpi.h: guest/mpi/mpi.h | $(B)/sysroot/stamp
+	cp $< $@
+all: $(B)/sysroot/lib/libmpi.a $(B)/sysroot/include/mpi.h
+
 # What weft new starts from.
 $(B)/share/templates: $(wildcard guest/templates/*/*)
 	@rm -rf $@ && mkdir -p $@
