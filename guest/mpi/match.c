@@ -334,9 +334,9 @@ is_meant(const struct mpi_arrival *arrival, uint32_t from, const struct mpi_mess
 {
     const struct mpi_message_head *head = &arrival->head;
 
-    return arrival->from == from && (head->kind == MPI_MESSAGE_OFFER || head->id != 0
-                                         ? head->id == cancel->id
-                                         : head->address == cancel->address);
+    return arrival->from == from &&
+           (head->kind == MPI_MESSAGE_OFFER || head->id != 0 ? head->id == cancel->id
+                                                             : head->address == cancel->address);
 }
 
 struct mpi_arrival *

@@ -27,6 +27,11 @@ HOST(take) void mpi_host_take(void *to, uint32_t bytes);
 HOST(wait) void mpi_host_wait(const char *what, uint32_t bytes);
 HOST(get) void mpi_host_get(uint32_t from, uint64_t address, void *to, uint64_t bytes);
 HOST(put) void mpi_host_put(uint32_t to, uint64_t address, const void *from, uint64_t bytes);
+HOST(change)
+uint64_t mpi_host_change(uint32_t member, uint64_t address, uint32_t bytes, uint32_t change,
+                         uint64_t value, uint64_t expected);
+HOST(share) void *mpi_host_share(uint64_t key, uint64_t bytes);
+HOST(unshare) void mpi_host_unshare(uint64_t key, void *address);
 HOST(is_near) int mpi_host_is_near(uint32_t member);
 HOST(time) double mpi_host_time(void);
 
@@ -162,6 +167,57 @@ mpi_net_put(uint32_t to, uint64_t address, const void *from, uint64_t bytes)
         memmove((void *)(uintptr_t)address, from, (size_t)bytes);
     else
         mpi_host_put(to, address, from, bytes);
+}
+
+/* Alone: only threads of this program change it. */
+static uint64_t
+own_change(void *address, uint32_t bytes, enum mpi_net_change change, uint64_t value,
+           uint64_t expected)
+{
+    uint32_t *word = address, old = (uint32_t)expected;
+    uint64_t *wide = address;
+
+    if (bytes == sizeof(*wide)) {
+        if (change == MPI_NET_SET)
+            return __atomic_exchange_n(wide, value, __ATOMIC_SEQ_CST);
+        if (change == MPI_NET_ADD)
+            return __atomic_fetch_add(wide, value, __ATOMIC_SEQ_CST);
+        (void)__atomic_compare_exchange_n(wide, &expected, value, false, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_SEQ_CST);
+        return expected;
+    }
+    if (change == MPI_NET_SET)
+        return __atomic_exchange_n(word, (uint32_t)value, __ATOMIC_SEQ_CST);
+    if (change == MPI_NET_ADD)
+        return __atomic_fetch_add(word, (uint32_t)value, __ATOMIC_SEQ_CST);
+    (void)__atomic_compare_exchange_n(word, &old, (uint32_t)value, false, __ATOMIC_SEQ_CST,
+                                      __ATOMIC_SEQ_CST);
+    return old;
+}
+
+uint64_t
+mpi_net_change(uint32_t member, uint64_t address, uint32_t bytes, enum mpi_net_change change,
+               uint64_t value, uint64_t expected)
+{
+    if (is_alone)
+        return own_change((void *)(uintptr_t)address, bytes, change, value, expected);
+    return mpi_host_change(member, address, bytes, change, value, expected);
+}
+
+/* Alone, nobody else can have the key. */
+void *
+mpi_net_share(uint64_t key, uint64_t bytes)
+{
+    return is_alone ? calloc(1, (size_t)bytes) : mpi_host_share(key, bytes);
+}
+
+void
+mpi_net_unshare(uint64_t key, void *address)
+{
+    if (is_alone)
+        free(address);
+    else
+        mpi_host_unshare(key, address);
 }
 
 bool

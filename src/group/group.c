@@ -71,6 +71,7 @@ group_destroy(struct group *group)
 {
     if (group == NULL)
         return;
+    group_shares_destroy(group);
     (void)munmap(group->members, group->mapped_bytes);
     (void)pthread_mutex_destroy(&group->lock);
     free(group);

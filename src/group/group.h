@@ -107,12 +107,34 @@ int group_get(struct group *group, uint32_t from, uint64_t address, void *to,
               uint64_t bytes) MUST_CHECK;
 int group_put(struct group *group, uint32_t to, uint64_t address, const void *from,
               uint64_t bytes) MUST_CHECK;
+/* One atomic change of 4 or 8 bytes, aligned, in a member's memory; *old: what was there. SET_IF:
+ * to value where it is expected. Errors as of copies; nothing was changed. -EINVAL: not aligned, or
+ * of other size. */
+enum group_change_kind { GROUP_SET, GROUP_ADD, GROUP_SET_IF };
+struct group_change {
+    uint32_t kind, bytes;
+    uint64_t address, value, expected;
+};
+int group_change(struct group *group, uint32_t member, const struct group_change *change,
+                 uint64_t *old) MUST_CHECK;
+
 /* The member's memory has so many bytes now. Before it says an address to anybody. */
 void group_grown(struct group *group, uint32_t me, uint64_t bytes);
 /* Its memory is going to be moved, frozen or unmapped: returns when nobody copies (soon), and
  * nobody does until it has settled, at base. Of a member that has not entered nothing. */
 void group_away(struct group *group, uint32_t me);
 void group_settle(struct group *group, uint32_t me, uint8_t *base, uint64_t bytes);
+
+/* ------------------------------------------------------------------------------ shares */
+
+/* Memory that members share, by a key: made, zero, by the first that names it, with that one's
+ * bytes, and given to all others that do until as many have given it back. *share is borrowed until
+ * then. -EINVAL (bytes), -ENOMEM. */
+struct mem_share;
+int group_share(struct group *group, uint64_t key, uint64_t bytes,
+                struct mem_share **share) MUST_CHECK;
+/* The caller has it mapped no more. False: there is none of this key. */
+bool group_unshare(struct group *group, uint64_t key);
 
 /* ----------------------------------------------------------------------------- the end */
 

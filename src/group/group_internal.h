@@ -80,7 +80,8 @@ struct group {
     _Alignas(LINE) _Atomic int32_t idle; /* members that wait, all of them, or have left */
     _Atomic uint32_t left;
     pthread_mutex_t lock;
-    struct group_end end; /* guarded by lock */
+    struct group_end end;       /* guarded by lock */
+    struct group_share *shares; /* guarded by lock */
 };
 
 static inline uint32_t
@@ -88,6 +89,9 @@ ring_number(const struct group *group, uint32_t to, uint32_t lane)
 {
     return to * group->lanes + lane;
 }
+
+/* All that are left. */
+void group_shares_destroy(struct group *group);
 
 /* Those who found no room in its rings look again. */
 void member_tell_of_room(struct group *group, uint32_t me);

@@ -107,3 +107,62 @@ group_put(struct group *group, uint32_t to, uint64_t address, const void *from, 
 
     return copy(group, to, &copying, bytes);
 }
+
+/* ---------------------------------------------------------------------------- changes */
+
+static uint64_t
+change_word(_Atomic uint32_t *word, const struct group_change *change)
+{
+    uint32_t old = (uint32_t)change->expected;
+
+    if (change->kind == GROUP_SET)
+        return atomic_exchange(word, (uint32_t)change->value);
+    if (change->kind == GROUP_ADD)
+        return atomic_fetch_add(word, (uint32_t)change->value);
+    (void)atomic_compare_exchange_strong(word, &old, (uint32_t)change->value);
+    return old;
+}
+
+static uint64_t
+change_long(_Atomic uint64_t *word, const struct group_change *change)
+{
+    uint64_t old = change->expected;
+
+    if (change->kind == GROUP_SET)
+        return atomic_exchange(word, change->value);
+    if (change->kind == GROUP_ADD)
+        return atomic_fetch_add(word, change->value);
+    (void)atomic_compare_exchange_strong(word, &old, change->value);
+    return old;
+}
+
+/* Guarded. */
+static int
+change_some(const struct member *member, const struct group_change *change, uint64_t *old)
+{
+    uint64_t size = atomic_load(&member->bytes);
+    uint8_t *at = member->base + change->address;
+
+    if (member->base == NULL || size < change->bytes || change->address > size - change->bytes)
+        return -EFAULT;
+    *old = change->bytes == sizeof(uint32_t) ? change_word((_Atomic uint32_t *)(void *)at, change)
+                                             : change_long((_Atomic uint64_t *)(void *)at, change);
+    return 0;
+}
+
+int
+group_change(struct group *group, uint32_t member, const struct group_change *change, uint64_t *old)
+{
+    struct member *whose = &group->members[member];
+    int err;
+
+    if ((change->bytes != sizeof(uint32_t) && change->bytes != sizeof(uint64_t)) ||
+        change->address % change->bytes != 0 || change->kind > GROUP_SET_IF)
+        return -EINVAL;
+    if ((atomic_fetch_add(&whose->guard, 1) & GUARD_AWAY) == 0)
+        err = change_some(whose, change, old);
+    else
+        err = group_presence(group, member) == GROUP_ENTERED ? -EAGAIN : -ESRCH;
+    (void)atomic_fetch_sub(&whose->guard, 1);
+    return err;
+}

@@ -359,6 +359,72 @@ weft_group_put(struct faaslet_call *call)
     return copied(call, group_put(group, to, address, from, bytes));
 }
 
+/* One that has not this memory any more, or yet, has none that could be changed. */
+enum faaslet_verdict
+weft_group_change(struct faaslet_call *call)
+{
+    uint32_t member = wasi_arg(call, 0);
+    const struct group_change change = {
+        .kind = wasi_arg(call, 3),
+        .bytes = wasi_arg(call, 2),
+        .address = call->args[1],
+        .value = call->args[4],
+        .expected = call->args[5],
+    };
+    enum faaslet_verdict verdict;
+    struct group *group = group_of(call, &verdict);
+    uint64_t old;
+    int err;
+
+    if (group == NULL)
+        return verdict;
+    if (member >= group_count(group))
+        return trap(call, no_member);
+    err = group_change(group, member, &change, &old);
+    if (err == -EINVAL)
+        return trap(call, "a change of a member's memory is not of 4 or 8 aligned bytes");
+    if (err == 0)
+        call->args[0] = old;
+    return copied(call, err);
+}
+
+/* ----------------------------------------------------------------------------------- shares */
+
+/* 0: it cannot be had. */
+enum faaslet_verdict
+weft_group_share(struct faaslet_call *call)
+{
+    uint64_t key = call->args[0], bytes = call->args[1], offset;
+    enum faaslet_verdict verdict;
+    struct group *group = group_of(call, &verdict);
+    struct mem_share *share;
+
+    if (group == NULL)
+        return verdict;
+    if (group_share(group, key, bytes, &share) != 0)
+        return done_with(call, 0);
+    if (faaslet_call_share(call, share, 0, bytes, true, &offset) != 0) {
+        (void)group_unshare(group, key);
+        return done_with(call, 0);
+    }
+    group_grown(group, wasi_process(call)->member, call->memory_bytes);
+    return done_with(call, (uint32_t)offset);
+}
+
+enum faaslet_verdict
+weft_group_unshare(struct faaslet_call *call)
+{
+    uint64_t key = call->args[0];
+    enum faaslet_verdict verdict;
+    struct group *group = group_of(call, &verdict);
+
+    if (group == NULL)
+        return verdict;
+    if (faaslet_call_unshare(call, wasi_arg(call, 1)) != 0 || !group_unshare(group, key))
+        return trap(call, "nothing of the group is shared there");
+    return FAASLET_CALL_DONE;
+}
+
 /* ----------------------------------------------------------------------------------- rest */
 
 /* A group is in one process. */

@@ -668,6 +668,9 @@ enum faaslet_verdict weft_group_take(struct faaslet_call *call);
 enum faaslet_verdict weft_group_wait(struct faaslet_call *call);
 enum faaslet_verdict weft_group_get(struct faaslet_call *call);
 enum faaslet_verdict weft_group_put(struct faaslet_call *call);
+enum faaslet_verdict weft_group_change(struct faaslet_call *call);
+enum faaslet_verdict weft_group_share(struct faaslet_call *call);
+enum faaslet_verdict weft_group_unshare(struct faaslet_call *call);
 enum faaslet_verdict weft_group_is_near(struct faaslet_call *call);
 enum faaslet_verdict weft_group_time(struct faaslet_call *call);
 

@@ -101,7 +101,8 @@ static const struct faaslet_host_function group[] = {
     {"receive", "iiii:i", weft_group_receive}, {"take", "ii:", weft_group_take},
     {"wait", "ii:", weft_group_wait},          {"get", "iIiI:", weft_group_get},
     {"put", "iIiI:", weft_group_put},          {"is_near", "i:i", weft_group_is_near},
-    {"time", ":F", weft_group_time},
+    {"time", ":F", weft_group_time},           {"change", "iIiiII:I", weft_group_change},
+    {"share", "II:i", weft_group_share},       {"unshare", "Ii:", weft_group_unshare},
 };
 
 /* wasi-threads. */
