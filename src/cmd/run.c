@@ -184,7 +184,9 @@ set_limit(struct run_command *command, int option, const char *value)
     case OPTION_FILES:
         return set_count(value, &command->files);
     case OPTION_MPI:
-        return set_count(value, &command->ranks) && command->ranks <= GROUP_MEMBERS_MAX;
+        if (!set_count(value, &command->ranks))
+            command->ranks = UINT32_MAX; /* which check refuses */
+        return true;
     case OPTION_THREADS:
         return set_count(value, &command->threads) && command->threads <= FAASLET_THREADS_MAX;
     default: /* OPTION_OUTPUT */
@@ -243,6 +245,8 @@ check(struct run_command *command)
         return cmd_usage("run", "--save-at needs --save") + 1;
     if (command->from != NULL && (command->invoke != NULL || command->save != NULL))
         return cmd_usage("run", "--from goes with neither --invoke nor --save") + 1;
+    if (command->ranks > GROUP_MEMBERS_MAX)
+        return cmd_usage("run", "--mpi takes a number of ranks, 1 to %u", GROUP_MEMBERS_MAX) + 1;
     if (command->ranks != 0 && (command->invoke != NULL || command->save != NULL ||
                                 command->from != NULL || command->is_jailed))
         return cmd_usage("run", "--mpi goes with none of --invoke, --save, --from and --jail") + 1;

@@ -26,7 +26,7 @@ hear_one(const char *what)
 static void __attribute__((noinline))
 divide(void)
 {
-    zero = 1 / zero;
+    zero = 100 / zero;
 }
 
 static void
