@@ -46,6 +46,18 @@ void mpi_net_wait(const char *what);
 void mpi_net_get(uint32_t from, uint64_t address, void *to, uint64_t bytes);
 void mpi_net_put(uint32_t to, uint64_t address, const void *from, uint64_t bytes);
 
+/* One atomic change of 4 or 8 aligned bytes in a member's memory, and what was there before: set to
+ * value; add value; set to value where it is `expected`. */
+enum mpi_net_change { MPI_NET_SET, MPI_NET_ADD, MPI_NET_SET_IF };
+uint64_t mpi_net_change(uint32_t member, uint64_t address, uint32_t bytes,
+                        enum mpi_net_change change, uint64_t value, uint64_t expected);
+
+/* Memory that near members share: who first names a key makes it, zero, bytes long; who names it
+ * later gets the same. Where it lies in this member's memory; NULL: it is not to be had. The last
+ * one that gives it back ends the key. */
+void *mpi_net_share(uint64_t key, uint64_t bytes);
+void mpi_net_unshare(uint64_t key, void *address);
+
 /* Whether that member's memory can be read without a message to it (it is in this cell). */
 bool mpi_net_is_near(uint32_t member);
 

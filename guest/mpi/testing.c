@@ -7,6 +7,7 @@
 #include "testing.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -33,10 +34,19 @@ struct inbox {
 };
 
 struct world {
+    pthread_mutex_t change;
     uint32_t count;
     atomic_int abort_code, left;
     pid_t pids[MPI_NET_BYTES_MAX];
     struct inbox inboxes[];
+};
+
+/* In the first page of what is shared. */
+#define SHARE_HEAD 4096u
+struct shared {
+    atomic_int holders;
+    uint64_t bytes;
+    char name[64];
 };
 
 struct frame {
@@ -64,14 +74,21 @@ mpi_testing_fail(const char *file, int line, const char *condition)
 /* ---------------------------------------------------------------------------- inboxes */
 
 static void
-inbox_init(struct inbox *inbox)
+lock_init(pthread_mutex_t *lock)
 {
     pthread_mutexattr_t mutex;
-    pthread_condattr_t change;
 
     (void)pthread_mutexattr_init(&mutex);
     (void)pthread_mutexattr_setpshared(&mutex, PTHREAD_PROCESS_SHARED);
-    (void)pthread_mutex_init(&inbox->lock, &mutex);
+    (void)pthread_mutex_init(lock, &mutex);
+}
+
+static void
+inbox_init(struct inbox *inbox)
+{
+    pthread_condattr_t change;
+
+    lock_init(&inbox->lock);
     (void)pthread_condattr_init(&change);
     (void)pthread_condattr_setpshared(&change, PTHREAD_PROCESS_SHARED);
     (void)pthread_cond_init(&inbox->change, &change);
@@ -247,6 +264,75 @@ mpi_net_put(uint32_t to, uint64_t address, const void *from, uint64_t bytes)
     copy(to, (void *)(uintptr_t)from, address, bytes, process_vm_writev);
 }
 
+#define WORD(name, type) \
+    static uint64_t name(void *word, enum mpi_net_change change, uint64_t value, \
+                         uint64_t expected) \
+    { \
+        type old = (type)expected; \
+\
+        if (change == MPI_NET_SET) \
+            return __atomic_exchange_n((type *)word, (type)value, __ATOMIC_SEQ_CST); \
+        if (change == MPI_NET_ADD) \
+            return __atomic_fetch_add((type *)word, (type)value, __ATOMIC_SEQ_CST); \
+        (void)__atomic_compare_exchange_n((type *)word, &old, (type)value, false, \
+                                          __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
+        return old; \
+    }
+WORD(change4, uint32_t)
+WORD(change8, uint64_t)
+
+/* Under one lock for all, as no process can change another's memory atomically. */
+uint64_t
+mpi_net_change(uint32_t member, uint64_t address, uint32_t bytes, enum mpi_net_change change,
+               uint64_t value, uint64_t expected)
+{
+    uint64_t word = 0, old;
+
+    CHECK((bytes == 4 || bytes == 8) && address % bytes == 0);
+    if (world != NULL)
+        (void)pthread_mutex_lock(&world->change);
+    mpi_net_get(member, address, &word, bytes);
+    old = bytes == 4 ? change4(&word, change, value, expected)
+                     : change8(&word, change, value, expected);
+    mpi_net_put(member, address, &word, bytes);
+    if (world != NULL)
+        (void)pthread_mutex_unlock(&world->change);
+    return old;
+}
+
+/* A file in memory for each key; all but the last holder leave its name. */
+void *
+mpi_net_share(uint64_t key, uint64_t bytes)
+{
+    char name[64];
+    void *at;
+    int fd;
+
+    (void)snprintf(name, sizeof(name), "/weft-mpi-%d-%llx", (int)getppid(),
+                   (unsigned long long)key);
+    fd = shm_open(name, O_RDWR | O_CREAT, 0600);
+    if (fd < 0 || ftruncate(fd, (off_t)(bytes + SHARE_HEAD)) != 0)
+        mpi_testing_fail(__FILE__, __LINE__, strerror(errno));
+    at = mmap(NULL, bytes + SHARE_HEAD, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    (void)close(fd);
+    CHECK(at != MAP_FAILED);
+    (void)atomic_fetch_add(&((struct shared *)at)->holders, 1);
+    ((struct shared *)at)->bytes = bytes;
+    (void)strcpy(((struct shared *)at)->name, name);
+    return (uint8_t *)at + SHARE_HEAD;
+}
+
+void
+mpi_net_unshare(uint64_t key, void *address)
+{
+    struct shared *shared = (struct shared *)((uint8_t *)address - SHARE_HEAD);
+
+    (void)key; /* the name is with it */
+    if (atomic_fetch_sub(&shared->holders, 1) == 1)
+        (void)shm_unlink(shared->name);
+    (void)munmap(shared, shared->bytes + SHARE_HEAD);
+}
+
 bool
 mpi_net_is_near(uint32_t member)
 {
@@ -304,6 +390,7 @@ mpi_testing_run(uint32_t members, void (*body)(void))
         abort();
     world->count = members;
     atomic_store(&world->abort_code, -1);
+    lock_init(&world->change);
     (void)fflush(NULL);
     for (uint32_t i = 0; i < members; i++)
         inbox_init(&world->inboxes[i]);

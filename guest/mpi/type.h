@@ -21,8 +21,8 @@ struct mpi_type {
     int64_t lb, extent, true_lb, true_extent;
     bool is_committed;
     bool is_predefined;
-    bool is_dense; /* its data is one run of bytes from true_lb, and extent == size: count of them
-                    * are one run too */
+    bool is_run;   /* committed, and its data is one run of bytes, in order, from true_lb */
+    bool is_dense; /* and extent == size: count of them are one run too */
     /* The only predefined type that it is made of, or NULL: what accumulate and reductions take. */
     const struct mpi_type *element;
     struct mpi_attributes attributes;
@@ -37,12 +37,12 @@ int mpi_type_use(MPI_Datatype handle, int64_t count, struct mpi_type **out);
 struct mpi_type *mpi_type_get(struct mpi_type *type);
 void mpi_type_put(struct mpi_type *type); /* NULL is fine */
 
-/* Where count of them begin and the bytes that they are, if these are one run; else NULL. */
+/* Where the count * size bytes of count of them begin, if these are one run; else NULL. */
 static inline void *
 mpi_type_run(const struct mpi_type *type, const void *buffer, int64_t count)
 {
-    return type->is_dense || (count == 1 && type->size == type->true_extent)
-               ? (char *)(uintptr_t)buffer + type->true_lb
+    return type->is_dense || (count == 1 && type->is_run)
+               ? (void *)((uintptr_t)buffer + (uintptr_t)type->true_lb)
                : NULL;
 }
 
