@@ -157,7 +157,7 @@ struct mpi_type_map {
  * or too deep; MPI_ERR_NO_MEM. */
 int mpi_type_make_loop(struct mpi_type *inner, const struct mpi_type_loop *loop,
                        struct mpi_type **out);
-/* Pieces (without types of their own: all of `same`). is_struct: rounded up to its alignment. */
+/* is_struct: its extent is rounded up to its alignment. */
 int mpi_type_make_list(const struct mpi_type_piece *pieces, int64_t count, bool is_struct,
                        struct mpi_type **out);
 /* Puts both markers. Of one that was just made. MPI_ERR_ARG: the sum is too large. */
@@ -221,6 +221,7 @@ enum mpi_op_number {
     MPI_OP_REPLACE, /* these two go with all types, and are not in the table */
     MPI_OP_NO_OP,
 };
+void mpi_ops_init(void); /* registers them */
 
 static inline void *
 mpi_type_at(const void *buffer, int64_t offset)

@@ -128,7 +128,7 @@ destroy(struct mpi_window *window)
     if (window->owns_base)
         free(window->base);
     if (window->shared != NULL)
-        mpi_net_unshare(window->shared);
+        mpi_net_unshare(window->comm->context, window->shared);
     while (window->regions != NULL) {
         struct mpi_region *region = window->regions;
 
