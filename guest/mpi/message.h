@@ -30,6 +30,9 @@ struct mpi_request_ops {
     int (*query)(struct mpi_request *request, MPI_Status *status);
     /* The last that is heard of it: frees what it has, and itself. */
     void (*destroy)(struct mpi_request *request);
+    /* Where that can fail (generalized requests: free), in place of destroy at the end of a wait;
+     * the same, and the error that the wait returns. NULL: destroy. */
+    int (*release)(struct mpi_request *request);
 };
 
 /* The first field of whatever is waited for: sends, receives, collectives, files, windows. */
@@ -45,6 +48,7 @@ struct mpi_request {
     bool is_cancelled;
     int source, tag, error;
     int64_t bytes;
+    bool *noticed; /* of who waits for any of several, set when it completes; NULL at first */
 };
 
 /* A handle for the program. MPI_ERR_NO_MEM. */
@@ -64,7 +68,12 @@ int64_t mpi_status_bytes(const MPI_Status *status);
 
 /* ---------------------------------------------------------------- sends and receives */
 
-enum mpi_send_mode { MPI_SEND_STANDARD, MPI_SEND_SYNCHRONOUS, MPI_SEND_READY };
+enum mpi_send_mode {
+    MPI_SEND_STANDARD,
+    MPI_SEND_SYNCHRONOUS,
+    MPI_SEND_READY,
+    MPI_SEND_BUFFERED, /* MPI_ERR_BUFFER: it does not fit into what the program attached */
+};
 
 /* A message within the library or for the program. context: comm->context or + 1. Ranks may be
  * MPI_PROC_NULL. The buffer, type and comm are held until it is complete. Errors: MPI_ERR_NO_MEM,

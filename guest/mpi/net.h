@@ -56,7 +56,7 @@ uint64_t mpi_net_change(uint32_t member, uint64_t address, uint32_t bytes,
  * later gets the same. Where it lies in this member's memory; NULL: it is not to be had. The last
  * one that gives it back ends the key. */
 void *mpi_net_share(uint64_t key, uint64_t bytes);
-void mpi_net_unshare(void *address);
+void mpi_net_unshare(uint64_t key, void *address);
 
 /* Whether that member's memory can be read without a message to it (it is in this cell). */
 bool mpi_net_is_near(uint32_t member);

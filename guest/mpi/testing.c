@@ -323,10 +323,11 @@ mpi_net_share(uint64_t key, uint64_t bytes)
 }
 
 void
-mpi_net_unshare(void *address)
+mpi_net_unshare(uint64_t key, void *address)
 {
     struct shared *shared = (struct shared *)((uint8_t *)address - SHARE_HEAD);
 
+    (void)key; /* the name is with it */
     if (atomic_fetch_sub(&shared->holders, 1) == 1)
         (void)shm_unlink(shared->name);
     (void)munmap(shared, shared->bytes + SHARE_HEAD);
