@@ -110,11 +110,10 @@ struct arrays {
     MPI_Datatype types[NEIGHBORS_MAX];
 };
 
-static void
-varied(int count, const int *edges, bool is_later)
+static struct arrays
+arrays_of(int count)
 {
     struct arrays a;
-    MPI_Request request;
 
     for (int i = 0; i < NEIGHBORS_MAX; i++) {
         a.counts[i] = count;
@@ -122,6 +121,15 @@ varied(int count, const int *edges, bool is_later)
         a.offsets[i] = (MPI_Aint)sizeof(int) * i * count;
         a.types[i] = MPI_INT;
     }
+    return a;
+}
+
+static void
+varied(int count, const int *edges, bool is_later)
+{
+    struct arrays a = arrays_of(count);
+    MPI_Request request;
+
     fill(count);
     if (is_later) {
         CHECK(MPI_Ineighbor_alltoallv(from, a.counts, a.displs, MPI_INT, to, a.counts, a.displs,

@@ -151,7 +151,7 @@ memory_body(void)
         }
         mpi_schedule_destroy(schedule);
     }
-    CHECK(mpi_schedule_memory(schedule = create(), UINT64_MAX / 2) == NULL);
+    CHECK(mpi_schedule_memory(schedule = create(), UINT64_MAX) == NULL);
     CHECK(mpi_schedule_run(schedule) == MPI_ERR_NO_MEM);
     end();
 }
