@@ -239,7 +239,7 @@ mpi_message_receive_bytes(struct mpi_comm *comm, uint32_t context, int from, int
                                   .tag = tag,
                                   .buffer = bytes,
                                   .count = count,
-                                  .type = mpi_type_byte()};
+                                  .type = mpi_part_byte()};
 
     return mpi_receive(&part, MPI_STATUS_IGNORE, "a message of the library");
 }
@@ -273,6 +273,8 @@ PMPI_Irecv(void *buf, int count, MPI_Datatype datatype, int source, int tag, MPI
 
     mpi_lock();
     err = mpi_part_from(&part, &arguments);
+    if (err == MPI_SUCCESS && request == NULL)
+        err = MPI_ERR_ARG;
     if (err == MPI_SUCCESS)
         err = receive_start(&part, "MPI_Irecv", &receive);
     if (err == MPI_SUCCESS)

@@ -209,7 +209,7 @@ mpi_message_send_bytes(struct mpi_comm *comm, uint32_t context, int to, int tag,
                                   .tag = tag,
                                   .buffer = bytes,
                                   .count = count,
-                                  .type = mpi_type_byte()};
+                                  .type = mpi_part_byte()};
 
     return mpi_send(&part, MPI_SEND_STANDARD, "a message of the library");
 }
@@ -275,6 +275,8 @@ send_begun(const struct mpi_arguments *arguments, enum mpi_send_mode mode, const
 
     mpi_lock();
     err = mpi_part_to(&part, arguments);
+    if (err == MPI_SUCCESS && request == NULL)
+        err = MPI_ERR_ARG;
     if (err == MPI_SUCCESS)
         err = mpi_transfer_start(&part, mode, name, &send);
     if (err == MPI_SUCCESS)

@@ -36,7 +36,7 @@ pack(struct exchange *exchange)
     mpi_type_pack(part->type, part->buffer, part->count, 0, exchange->packed, bytes);
     part->buffer = exchange->packed;
     part->count = (int64_t)bytes;
-    part->type = mpi_type_byte();
+    part->type = mpi_part_byte();
     return MPI_SUCCESS;
 }
 
@@ -204,6 +204,8 @@ PMPI_Isendrecv(const void *sendbuf, int sendcount, MPI_Datatype sendtype, int de
 
     mpi_lock();
     err = exchange_of(&exchange, &send, &receive);
+    if (err == MPI_SUCCESS && request == NULL)
+        err = MPI_ERR_ARG;
     if (err == MPI_SUCCESS)
         err = begin(&exchange, "MPI_Isendrecv", request);
     return mpi_leave(exchange.send.comm, "MPI_Isendrecv", err);
@@ -221,6 +223,8 @@ PMPI_Isendrecv_replace(void *buf, int count, MPI_Datatype datatype, int dest, in
 
     mpi_lock();
     err = exchange_of(&exchange, &send, &receive);
+    if (err == MPI_SUCCESS && request == NULL)
+        err = MPI_ERR_ARG;
     if (err == MPI_SUCCESS)
         err = pack(&exchange);
     if (err == MPI_SUCCESS)
