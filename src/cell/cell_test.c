@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 
 #include "base/fault.h"
-#include "cell/cell.h"
+#include "cell/cell_internal.h"
 
 #define MANY 300u
 
@@ -758,14 +758,14 @@ test_a_lent_thread_runs_what_was_brief(void **state)
     start_here(&w, "add", &answer); /* nobody knows yet how long it takes */
     answer_wait(&answer, 1);
     assert_false(pthread_equal(atomic_load(&ended_on), pthread_self()));
-    for (unsigned i = 2; i <= 100 && !pthread_equal(atomic_load(&ended_on), pthread_self()); i++) {
+    for (unsigned i = 2; !pthread_equal(atomic_load(&ended_on), pthread_self()); i++) {
+        atomic_store(&w.function->run_ns, 1); /* brief, on whatever machine */
         cell_lend_begin(w.cell);
         start_here(&w, "add", &answer);
         cell_lend_end(w.cell);
         answer_wait(&answer, i);
         assert_int_equal(answer.result, 7);
     }
-    assert_true(pthread_equal(atomic_load(&ended_on), pthread_self()));
     world_fini(&w);
 }
 
