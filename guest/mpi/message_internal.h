@@ -228,7 +228,6 @@ void mpi_message_cancel(uint32_t from, const struct mpi_message_head *head, uint
 void mpi_message_answer(uint32_t from, const struct mpi_message_head *head, uint32_t body_bytes);
 
 /* Of the type MPI_BYTE. */
-struct mpi_type *mpi_type_byte(void);
 void mpi_buffered_fini(void);
 
 /* ------------------------------------------------------------------------- arguments */
