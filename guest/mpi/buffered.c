@@ -90,7 +90,7 @@ carry(struct mpi_transfer *send, struct segment *segment, uint64_t bytes)
 
     part.buffer = segment->data;
     part.count = (int64_t)bytes;
-    part.type = mpi_part_byte();
+    part.type = mpi_type_byte();
     err = mpi_transfer_start(&part, MPI_SEND_STANDARD, send->request.what, &carrier);
     if (err != MPI_SUCCESS)
         return err;
@@ -115,7 +115,7 @@ int
 mpi_buffered_begin(struct mpi_transfer *send)
 {
     const struct mpi_part *part = &send->part;
-    uint64_t bytes = mpi_part_bytes(part);
+    uint64_t bytes = mpi_type_bytes(part);
     struct segment *segment;
     int err;
 

@@ -34,6 +34,7 @@ struct mpi_type {
 int mpi_type_find(MPI_Datatype handle, struct mpi_type **out);
 /* The same for a communication: committed, and count is not negative: MPI_ERR_COUNT. */
 int mpi_type_use(MPI_Datatype handle, int64_t count, struct mpi_type **out);
+struct mpi_type *mpi_type_byte(void); /* MPI_BYTE, borrowed */
 struct mpi_type *mpi_type_get(struct mpi_type *type);
 void mpi_type_put(struct mpi_type *type); /* NULL is fine */
 
@@ -83,6 +84,7 @@ struct mpi_op {
     MPI_Op handle;
     uint32_t references;
     bool is_commutative;
+    bool is_of_windows;          /* REPLACE, NO_OP: for accumulate and its like alone */
     MPI_User_function *function; /* of the program; NULL: predefined */
     unsigned number;             /* predefined: its row in op.c's table */
 };
@@ -94,7 +96,8 @@ int mpi_op_check(const struct mpi_op *op, const struct mpi_type *type);
 /* inout[i] = in[i] op inout[i]. The program's function is called without the lock. */
 void mpi_op_apply(const struct mpi_op *op, const struct mpi_type *type, const void *in, void *inout,
                   int64_t count);
-/* REPLACE and NO_OP are operators here too, as accumulate has them. */
+/* REPLACE and NO_OP are operators here too and go with all types, as accumulate has them: a
+ * collective refuses those that are of windows (is_of_windows). */
 
 /* Registers predefined types and operators; at first use, and idempotent. */
 void mpi_types_init(void);
