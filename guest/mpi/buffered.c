@@ -115,7 +115,7 @@ int
 mpi_buffered_begin(struct mpi_transfer *send)
 {
     const struct mpi_part *part = &send->part;
-    uint64_t bytes = mpi_type_bytes(part);
+    uint64_t bytes = mpi_part_bytes(part);
     struct segment *segment;
     int err;
 

@@ -86,3 +86,13 @@ mpi_part_from(struct mpi_part *part, const struct mpi_arguments *arguments)
         return MPI_ERR_COUNT;
     return mpi_part_data(part, arguments->buffer, arguments->count, arguments->type);
 }
+
+struct mpi_type *
+mpi_type_byte(void)
+{
+    static struct mpi_type *byte;
+
+    if (byte == NULL)
+        (void)mpi_type_find(MPI_BYTE, &byte);
+    return byte;
+}

@@ -14,7 +14,7 @@ static uint64_t
 accept(struct mpi_transfer *receive, const struct mpi_message_head *head)
 {
     struct mpi_request *request = &receive->request;
-    uint64_t room = mpi_type_bytes(&receive->part);
+    uint64_t room = mpi_part_bytes(&receive->part);
     uint64_t bytes = head->bytes <= room ? head->bytes : room;
 
     request->source = head->source;
@@ -134,7 +134,7 @@ mpi_receive_from_self(struct mpi_transfer *receive, struct mpi_transfer *send)
 {
     const struct mpi_part *from = &send->part, *to = &receive->part;
     const struct mpi_message_head head = {
-        .source = from->comm->rank, .tag = from->tag, .bytes = mpi_type_bytes(from)};
+        .source = from->comm->rank, .tag = from->tag, .bytes = mpi_part_bytes(from)};
 
     if (accept(receive, &head) > 0)
         mpi_type_copy(from->type, from->buffer, from->count, to->type,

@@ -63,7 +63,7 @@ static void
 send_to_self(struct mpi_transfer *send)
 {
     const struct mpi_message_head head =
-        head_of(&send->part, MPI_MESSAGE_EAGER, mpi_type_bytes(&send->part));
+        head_of(&send->part, MPI_MESSAGE_EAGER, mpi_part_bytes(&send->part));
     struct mpi_transfer *receive = mpi_match_take_posted(&head);
 
     if (receive != NULL)
@@ -139,7 +139,7 @@ send_offer(struct mpi_transfer *send, uint64_t bytes)
 int
 mpi_send_begin(struct mpi_transfer *send)
 {
-    uint64_t bytes = mpi_type_bytes(&send->part);
+    uint64_t bytes = mpi_part_bytes(&send->part);
 
     send->awaits = 0;
     if (mpi_part_is_null(&send->part)) {
@@ -183,7 +183,7 @@ send_slowly(const struct mpi_part *part, enum mpi_send_mode mode, const char *wh
 int
 mpi_send(const struct mpi_part *part, enum mpi_send_mode mode, const char *what)
 {
-    uint64_t bytes = mpi_type_bytes(part);
+    uint64_t bytes = mpi_part_bytes(part);
     uint32_t to;
 
     if (mpi_part_is_null(part))

@@ -26,7 +26,7 @@ static int
 pack(struct exchange *exchange)
 {
     struct mpi_part *part = &exchange->send;
-    uint64_t bytes = mpi_type_bytes(part);
+    uint64_t bytes = mpi_part_bytes(part);
 
     if (mpi_part_is_null(part))
         return MPI_SUCCESS;
