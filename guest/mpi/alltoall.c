@@ -118,7 +118,7 @@ packed_memory(struct mpi_schedule *schedule, int size, struct packed *packed)
         return false;
     packed->offsets = packed->counts + size;
     packed->side = mpi_side_v(NULL, packed->counts, packed->offsets, MPI_BYTE);
-    packed->side.type = mpi_block_type();
+    packed->side.type = mpi_type_byte();
     return true;
 }
 

@@ -9,7 +9,7 @@
 static void
 tell(struct mpi_schedule *schedule, int from, int to)
 {
-    struct mpi_block nothing = {NULL, 0, mpi_block_type()};
+    struct mpi_block nothing = {NULL, 0, mpi_type_byte()};
 
     if (from != MPI_PROC_NULL)
         mpi_write_receive(schedule, nothing, from);

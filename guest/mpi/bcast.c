@@ -76,7 +76,7 @@ in_parts(struct mpi_schedule *schedule, const struct mpi_comm *comm, struct mpi_
          int root)
 {
     void *run = mpi_type_run(block.type, block.buffer, block.count);
-    struct mpi_block bytes = {run, mpi_block_bytes(block), mpi_block_type()};
+    struct mpi_block bytes = {run, mpi_block_bytes(block), mpi_type_byte()};
     struct mpi_tree tree = mpi_tree_of(comm, root);
 
     if (run == NULL) {

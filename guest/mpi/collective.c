@@ -78,16 +78,6 @@ mpi_collective_begin(struct mpi_collective *call, const struct mpi_collective_ki
 
 /* -------------------------------------------------------------------------- blocks */
 
-struct mpi_type *
-mpi_block_type(void)
-{
-    static struct mpi_type *type;
-
-    if (type == NULL)
-        (void)mpi_type_find(MPI_BYTE, &type);
-    return type;
-}
-
 static struct mpi_type *
 side_type(const struct mpi_side *side, int index)
 {
@@ -252,7 +242,7 @@ mpi_write_bytes(struct mpi_schedule *schedule, int64_t bytes)
 {
     void *memory = mpi_schedule_memory(schedule, (uint64_t)bytes);
 
-    return (struct mpi_block){memory, bytes, mpi_block_type()};
+    return (struct mpi_block){memory, bytes, mpi_type_byte()};
 }
 
 struct mpi_tree
@@ -291,7 +281,7 @@ mpi_collective_bcast(struct mpi_comm *comm, void *bytes, uint32_t count, int roo
 
     if (schedule == NULL)
         return MPI_ERR_NO_MEM;
-    mpi_write_bcast(schedule, comm, (struct mpi_block){bytes, count, mpi_block_type()}, root);
+    mpi_write_bcast(schedule, comm, (struct mpi_block){bytes, count, mpi_type_byte()}, root);
     return mpi_schedule_run(schedule);
 }
 
@@ -299,7 +289,7 @@ int
 mpi_collective_allgather(struct mpi_comm *comm, const void *bytes, void *all, uint32_t count)
 {
     struct mpi_schedule *schedule = mpi_schedule_create(comm, "allgather");
-    struct mpi_type *byte = mpi_block_type();
+    struct mpi_type *byte = mpi_type_byte();
     struct mpi_side receive = {.buffer = all, .count = (int)count, .type = byte};
     struct mpi_block own;
 

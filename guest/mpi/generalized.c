@@ -65,21 +65,24 @@ PMPI_Grequest_start(MPI_Grequest_query_function *query_fn, MPI_Grequest_free_fun
                     MPI_Request *request)
 {
     struct generalized *generalized;
-    int err;
+    int err = MPI_ERR_ARG;
 
     mpi_lock();
+    if (query_fn == NULL || free_fn == NULL || cancel_fn == NULL || request == NULL)
+        goto leave;
+    err = MPI_ERR_NO_MEM;
     generalized = malloc(sizeof(*generalized));
-    err = generalized != NULL ? MPI_SUCCESS : MPI_ERR_NO_MEM;
-    if (err == MPI_SUCCESS) {
-        *generalized = (struct generalized){.request = {.ops = &ops, .what = "MPI_Grequest_start"},
-                                            .query = query_fn,
-                                            .free = free_fn,
-                                            .cancel = cancel_fn,
-                                            .extra = extra_state};
-        err = mpi_request_export(&generalized->request, request);
-        if (err != MPI_SUCCESS)
-            free(generalized);
-    }
+    if (generalized == NULL)
+        goto leave;
+    *generalized = (struct generalized){.request = {.ops = &ops, .what = "MPI_Grequest_start"},
+                                        .query = query_fn,
+                                        .free = free_fn,
+                                        .cancel = cancel_fn,
+                                        .extra = extra_state};
+    err = mpi_request_export(&generalized->request, request);
+    if (err != MPI_SUCCESS)
+        free(generalized);
+leave:
     return mpi_leave(NULL, "MPI_Grequest_start", err);
 }
 MPI_NAMES(Grequest_start);

@@ -38,7 +38,7 @@ PMPI_Request_get_status(MPI_Request request, int *flag, MPI_Status *status)
     int err;
 
     mpi_lock();
-    err = look(request, &is_complete, status);
+    err = flag != NULL ? look(request, &is_complete, status) : MPI_ERR_ARG;
     if (err == MPI_SUCCESS && !is_complete && mpi_progress())
         err = look(request, &is_complete, status);
     if (err == MPI_SUCCESS)
@@ -51,7 +51,7 @@ int
 PMPI_Request_get_status_all(int count, const MPI_Request array_of_requests[], int *flag,
                             MPI_Status *array_of_statuses)
 {
-    int err = count < 0 ? MPI_ERR_COUNT : MPI_SUCCESS;
+    int err = count < 0 ? MPI_ERR_ARG : MPI_SUCCESS;
     bool is_complete = true;
 
     mpi_lock();
@@ -70,7 +70,7 @@ int
 PMPI_Request_get_status_any(int count, const MPI_Request array_of_requests[], int *indx, int *flag,
                             MPI_Status *status)
 {
-    int err = count < 0 ? MPI_ERR_COUNT : MPI_SUCCESS;
+    int err = count < 0 ? MPI_ERR_ARG : MPI_SUCCESS;
     struct mpi_request *request = NULL;
     bool is_complete = false, is_any = false;
     int at = MPI_UNDEFINED;
@@ -99,7 +99,7 @@ int
 PMPI_Request_get_status_some(int incount, const MPI_Request array_of_requests[], int *outcount,
                              int array_of_indices[], MPI_Status *array_of_statuses)
 {
-    int err = incount < 0 ? MPI_ERR_COUNT : MPI_SUCCESS;
+    int err = incount < 0 ? MPI_ERR_ARG : MPI_SUCCESS;
     bool is_any = false, is_complete;
     int found = 0;
 

@@ -8,8 +8,11 @@ static int
 init(const struct mpi_part *part, bool is_send, enum mpi_send_mode mode, const char *name,
      MPI_Request *request)
 {
-    struct mpi_transfer *transfer = mpi_transfer_create(part, is_send, name);
+    struct mpi_transfer *transfer;
 
+    if (request == NULL)
+        return MPI_ERR_ARG;
+    transfer = mpi_transfer_create(part, is_send, name);
     if (transfer == NULL)
         return MPI_ERR_NO_MEM;
     transfer->mode = mode;
@@ -115,7 +118,7 @@ PMPI_Start(MPI_Request *request)
     int err;
 
     mpi_lock();
-    err = start(*request, &object);
+    err = request != NULL ? start(*request, &object) : MPI_ERR_ARG;
     return mpi_leave(object != NULL ? object->comm : NULL, "MPI_Start", err);
 }
 MPI_NAMES(Start);
@@ -127,8 +130,8 @@ PMPI_Startall(int count, MPI_Request array_of_requests[])
     int err = MPI_SUCCESS;
 
     mpi_lock();
-    if (count < 0)
-        err = MPI_ERR_COUNT;
+    if (count < 0 || (count > 0 && array_of_requests == NULL))
+        err = MPI_ERR_ARG;
     for (int i = 0; i < count && err == MPI_SUCCESS; i++)
         err = start(array_of_requests[i], &object);
     return mpi_leave(object != NULL ? object->comm : NULL, "MPI_Startall", err);

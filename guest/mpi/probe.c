@@ -74,6 +74,8 @@ PMPI_Iprobe(int source, int tag, MPI_Comm comm, int *flag, MPI_Status *status)
 
     mpi_lock();
     err = mpi_part_probed(&part, source, tag, comm);
+    if (err == MPI_SUCCESS && flag == NULL)
+        err = MPI_ERR_ARG;
     if (err == MPI_SUCCESS) {
         if (!mpi_part_is_null(&part))
             arrival = find_or_progress(&part);
@@ -116,6 +118,8 @@ PMPI_Mprobe(int source, int tag, MPI_Comm comm, MPI_Message *message, MPI_Status
 
     mpi_lock();
     err = mpi_part_probed(&part, source, tag, comm);
+    if (err == MPI_SUCCESS && message == NULL)
+        err = MPI_ERR_ARG;
     if (err == MPI_SUCCESS) {
         if (!mpi_part_is_null(&part))
             arrival = await_arrival(&part, "MPI_Mprobe");
@@ -135,6 +139,8 @@ PMPI_Improbe(int source, int tag, MPI_Comm comm, int *flag, MPI_Message *message
 
     mpi_lock();
     err = mpi_part_probed(&part, source, tag, comm);
+    if (err == MPI_SUCCESS && (flag == NULL || message == NULL))
+        err = MPI_ERR_ARG;
     if (err == MPI_SUCCESS) {
         if (!mpi_part_is_null(&part))
             arrival = find_or_progress(&part);

@@ -273,6 +273,8 @@ PMPI_Irecv(void *buf, int count, MPI_Datatype datatype, int source, int tag, MPI
 
     mpi_lock();
     err = mpi_part_from(&part, &arguments);
+    if (err == MPI_SUCCESS && request == NULL)
+        err = MPI_ERR_ARG;
     if (err == MPI_SUCCESS)
         err = receive_start(&part, "MPI_Irecv", &receive);
     if (err == MPI_SUCCESS)

@@ -156,7 +156,7 @@ PMPI_Request_free(MPI_Request *request)
     int err;
 
     mpi_lock();
-    err = mpi_request_find(*request, &object);
+    err = request != NULL ? mpi_request_find(*request, &object) : MPI_ERR_ARG;
     if (err == MPI_SUCCESS) {
         mpi_handle_free(MPI_KIND_REQUEST, *request);
         object->handle = NULL;
@@ -174,7 +174,7 @@ PMPI_Cancel(MPI_Request *request)
     int err;
 
     mpi_lock();
-    err = mpi_request_find(*request, &object);
+    err = request != NULL ? mpi_request_find(*request, &object) : MPI_ERR_ARG;
     if (err == MPI_SUCCESS && object->is_persistent && !object->is_active)
         err = MPI_ERR_REQUEST;
     if (err == MPI_SUCCESS && object->ops->cancel != NULL)

@@ -275,6 +275,8 @@ send_begun(const struct mpi_arguments *arguments, enum mpi_send_mode mode, const
 
     mpi_lock();
     err = mpi_part_to(&part, arguments);
+    if (err == MPI_SUCCESS && request == NULL)
+        err = MPI_ERR_ARG;
     if (err == MPI_SUCCESS)
         err = mpi_transfer_start(&part, mode, name, &send);
     if (err == MPI_SUCCESS)

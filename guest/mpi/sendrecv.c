@@ -204,6 +204,8 @@ PMPI_Isendrecv(const void *sendbuf, int sendcount, MPI_Datatype sendtype, int de
 
     mpi_lock();
     err = exchange_of(&exchange, &send, &receive);
+    if (err == MPI_SUCCESS && request == NULL)
+        err = MPI_ERR_ARG;
     if (err == MPI_SUCCESS)
         err = begin(&exchange, "MPI_Isendrecv", request);
     return mpi_leave(exchange.send.comm, "MPI_Isendrecv", err);
@@ -221,6 +223,8 @@ PMPI_Isendrecv_replace(void *buf, int count, MPI_Datatype datatype, int dest, in
 
     mpi_lock();
     err = exchange_of(&exchange, &send, &receive);
+    if (err == MPI_SUCCESS && request == NULL)
+        err = MPI_ERR_ARG;
     if (err == MPI_SUCCESS)
         err = pack(&exchange);
     if (err == MPI_SUCCESS)

@@ -445,7 +445,7 @@ edges_gather(struct mpi_comm *comm, const struct named *named, int *counts, stru
     }
     named_set(named, all->edges + displs[comm->rank] / (int)sizeof(struct edge));
     side.buffer = all->edges;
-    side.type = mpi_block_type();
+    side.type = mpi_type_byte();
     mpi_write_allgatherv(schedule, comm, &side);
     return mpi_schedule_run(schedule);
 }

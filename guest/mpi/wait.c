@@ -24,11 +24,11 @@ int
 PMPI_Wait(MPI_Request *request, MPI_Status *status)
 {
     struct mpi_comm *failed = NULL;
-    struct mpi_request *object;
+    struct mpi_request *object = NULL;
     int err;
 
     mpi_lock();
-    err = mpi_request_active(*request, &object);
+    err = request != NULL ? mpi_request_active(*request, &object) : MPI_ERR_ARG;
     if (object != NULL) {
         mpi_request_wait(object);
         err = mpi_request_take(request, object, status, &failed);
@@ -51,11 +51,11 @@ int
 PMPI_Test(MPI_Request *request, int *flag, MPI_Status *status)
 {
     struct mpi_comm *failed = NULL;
-    struct mpi_request *object;
+    struct mpi_request *object = NULL;
     int err;
 
     mpi_lock();
-    err = mpi_request_active(*request, &object);
+    err = request != NULL && flag != NULL ? mpi_request_active(*request, &object) : MPI_ERR_ARG;
     if (object != NULL) {
         *flag = is_complete_now(object);
         if (*flag)
@@ -80,8 +80,8 @@ static int
 count_many(int count, const MPI_Request *requests, struct many *out)
 {
     *out = (struct many){.first = MPI_UNDEFINED};
-    if (count < 0)
-        return MPI_ERR_COUNT;
+    if (count < 0 || (count > 0 && requests == NULL))
+        return MPI_ERR_ARG;
     for (int i = 0; i < count; i++) {
         struct mpi_request *request;
         int err = mpi_request_active(requests[i], &request);
