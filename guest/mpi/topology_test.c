@@ -129,6 +129,9 @@ slices_check(MPI_Comm comm)
     CHECK(sum == (rank % 2 == 0 ? 0 + 2 + 4 : 1 + 3 + 5));
     CHECK(MPI_Comm_free(&slice) == 0);
     CHECK(MPI_Cart_sub(comm, (int[]){0, 0}, &slice) == 0);
+    CHECK((slice != MPI_COMM_NULL) == (rank == 0));
+    if (rank != 0)
+        return;
     CHECK(MPI_Cartdim_get(slice, &at) == 0 && at == 0);
     CHECK(MPI_Comm_size(slice, &at) == 0 && at == 1);
     CHECK(MPI_Comm_free(&slice) == 0);
