@@ -1,15 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * bcast: MPI_Bcast and MPI_Ibcast (MPI 3.1, 5.4). What is small goes down a binomial tree. What is
- * large is cut into a part for each member, which go down the tree, and then round a ring: each
- * member sends and receives twice the data at most, however many there are.
+ * bcast: MPI_Bcast and MPI_Ibcast (MPI 3.1, 5.4). What is small goes straight to a few members, or
+ * down a binomial tree to many. What is large is cut into a part for each member, which go down the
+ * tree, and then round a ring: each member sends and receives twice the data at most, however many
+ * there are.
  *
  * Which way it is must be the same for all, and the types of members differ: only bytes count.
  */
 #include "collective.h"
 
+#define FLAT_MEMBERS  4 /* as many messages that are sent as they are are soon gone */
 #define LARGE_BYTES   (128 * 1024)
 #define LARGE_MEMBERS 8
+
+static void
+flat(struct mpi_schedule *schedule, const struct mpi_comm *comm, struct mpi_block block, int root)
+{
+    if (comm->rank != root)
+        mpi_write_receive(schedule, block, root);
+    for (int i = 0; i < comm->size && comm->rank == root; i++)
+        if (i != root)
+            mpi_write_send(schedule, block, i);
+    mpi_schedule_round(schedule);
+}
 
 static void
 binomial(struct mpi_schedule *schedule, const struct mpi_comm *comm, struct mpi_block block,
@@ -98,7 +111,9 @@ mpi_write_bcast(struct mpi_schedule *schedule, const struct mpi_comm *comm, stru
 
     if (comm->size == 1 || bytes == 0)
         return;
-    if (bytes >= LARGE_BYTES && comm->size >= LARGE_MEMBERS)
+    if (bytes <= MPI_EAGER_BYTES && comm->size <= FLAT_MEMBERS)
+        flat(schedule, comm, block, root);
+    else if (bytes >= LARGE_BYTES && comm->size >= LARGE_MEMBERS)
         in_parts(schedule, comm, block, root);
     else
         binomial(schedule, comm, block, root);

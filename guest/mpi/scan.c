@@ -103,7 +103,7 @@ scan_check(struct mpi_collective *call, const struct mpi_comm *comm)
     return err != MPI_SUCCESS ? err : mpi_reduction_buffers_check(call, comm);
 }
 
-/* The first member's receive buffer means nothing. */
+/* The first member's receive buffer means nothing: it may be none. */
 static int
 exscan_check(struct mpi_collective *call, const struct mpi_comm *comm)
 {
@@ -112,8 +112,10 @@ exscan_check(struct mpi_collective *call, const struct mpi_comm *comm)
     if (comm->remote != NULL)
         return MPI_ERR_COMM;
     err = mpi_reduction_check(call);
-    if (err != MPI_SUCCESS || (comm->rank == 0 && !mpi_is_in_place(&call->send)))
+    if (err != MPI_SUCCESS)
         return err;
+    if (comm->rank == 0 && call->receive.buffer == NULL && !mpi_is_in_place(&call->send))
+        return MPI_SUCCESS;
     return mpi_reduction_buffers_check(call, comm);
 }
 
