@@ -107,7 +107,8 @@ bruck_write(struct mpi_schedule *schedule, const struct mpi_comm *comm, const st
  * as the receiver's type has it. */
 struct packed {
     struct mpi_side side;
-    int *counts, *offsets;
+    int *counts;
+    MPI_Aint *offsets;
 };
 
 static bool
@@ -133,7 +134,7 @@ pack(struct mpi_schedule *schedule, const struct mpi_side *receive, int size, st
         return false;
     for (int i = 0; i < size; i++) {
         packed->counts[i] = (int)mpi_block_bytes(mpi_side_block(receive, i));
-        packed->offsets[i] = (int)bytes;
+        packed->offsets[i] = (MPI_Aint)bytes;
         bytes += packed->counts[i];
     }
     all = mpi_write_bytes(schedule, bytes);
