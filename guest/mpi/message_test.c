@@ -342,7 +342,49 @@ test_what_is_posted_gets_what_is_sent_in_order(void **state)
     }
 }
 
-/* What is there before anybody asks for it, by probes of all kinds. */
+/* Receives whatever is there, found by a probe of one of three kinds. */
+static void
+probe_and_receive(int kind, unsigned char *buffer, MPI_Status *status)
+{
+    MPI_Message message;
+    int flag = 0;
+
+    while (kind == 0 && !flag)
+        OK(MPI_Improbe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_WORLD, &flag, &message, status));
+    if (kind == 1)
+        OK(MPI_Mprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_WORLD, &message, status));
+    if (kind != 2) {
+        OK(MPI_Mrecv(buffer, BYTES_MAX, MPI_BYTE, &message, status));
+        return;
+    }
+    OK(MPI_Probe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_WORLD, status));
+    OK(MPI_Recv(buffer, BYTES_MAX, MPI_BYTE, status->MPI_SOURCE, status->MPI_TAG, MPI_COMM_WORLD,
+                status));
+}
+
+static void
+probe_for_mine(void)
+{
+    static int last[8][5]; /* number, by source and tag */
+    int seen = 0;
+
+    (void)memset(last, -1, sizeof(last));
+    for (int i = 0; i < plan_count; i++) {
+        unsigned char *buffer;
+        const struct plan *plan;
+        MPI_Status status;
+
+        if (plans[i].to != rank)
+            continue;
+        buffer = calloc(BYTES_MAX, 2);
+        probe_and_receive(seen++ % 3, buffer, &status);
+        plan = check_body(buffer, false, &status);
+        CHECK(last[plan->from][plan->tag] < plan->number);
+        last[plan->from][plan->tag] = plan->number;
+        free(buffer);
+    }
+}
+
 static void
 probe_all(void)
 {
@@ -352,42 +394,15 @@ probe_all(void)
     begin(MPI_THREAD_SINGLE);
     comms[0] = MPI_COMM_WORLD;
     for (int round = 0; round < ROUNDS; round++) {
-        static int last[8][5]; /* number, by source and tag */
-        unsigned char *buffer;
-        int count, mine = 0;
+        int count;
 
         make_plans();
-        (void)memset(last, -1, sizeof(last));
         for (int i = 0; i < plan_count; i++) {
             plans[i].comm = 0;
             plans[i].mode = plans[i].mode % 2 == 0 ? 3 : 6;
-            mine += plans[i].to == rank;
         }
         count = send_all(requests, bodies);
-        for (int i = 0; i < mine; i++) {
-            MPI_Message message;
-            MPI_Status status;
-            const struct plan *plan;
-            int flag = 0;
-
-            buffer = calloc(BYTES_MAX, 2);
-            while (i % 3 == 0 && !flag)
-                OK(MPI_Improbe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_WORLD, &flag, &message,
-                               &status));
-            if (i % 3 == 1)
-                OK(MPI_Mprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_WORLD, &message, &status));
-            if (i % 3 == 2) {
-                OK(MPI_Probe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_WORLD, &status));
-                OK(MPI_Recv(buffer, BYTES_MAX, MPI_BYTE, status.MPI_SOURCE, status.MPI_TAG,
-                            MPI_COMM_WORLD, &status));
-            } else {
-                OK(MPI_Mrecv(buffer, BYTES_MAX, MPI_BYTE, &message, &status));
-            }
-            plan = check_body(buffer, false, &status);
-            CHECK(last[plan->from][plan->tag] < plan->number);
-            last[plan->from][plan->tag] = plan->number;
-            free(buffer);
-        }
+        probe_for_mine();
         end_sends(count, requests, bodies);
         OK(MPI_Barrier(MPI_COMM_WORLD));
     }
