@@ -957,6 +957,35 @@ test_an_error_of_one_of_many_is_in_its_status(void **state)
     run_with(1, fail_in_status);
 }
 
+/* Three bytes are no integer and no half of one. */
+static void
+receive_torn(void)
+{
+    char out[3] = {1, 2, 3};
+    int in[8], next, last;
+    MPI_Datatype type;
+    MPI_Request request;
+
+    begin(MPI_THREAD_SINGLE);
+    next = (rank + 1) % size;
+    last = (rank + size - 1) % size;
+    OK(MPI_Type_vector(2, 1, 2, MPI_INT, &type));
+    OK(MPI_Type_commit(&type));
+    OK(MPI_Isend(out, 3, MPI_CHAR, next, 0, MPI_COMM_WORLD, &request));
+    CHECK(MPI_Recv(in, 1, type, last, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE) == MPI_ERR_TYPE);
+    OK(MPI_Wait(&request, MPI_STATUS_IGNORE));
+    OK(MPI_Type_free(&type));
+    OK(MPI_Finalize());
+}
+
+static void
+test_a_message_that_ends_within_an_element_is_of_another_type(void **state)
+{
+    (void)state;
+    run_with(1, receive_torn);
+    run_with(2, receive_torn);
+}
+
 static void
 wait_in_task_body(void)
 {
@@ -1009,6 +1038,7 @@ main(void)
         cmocka_unit_test(test_another_thread_completes_what_is_waited_for),
         cmocka_unit_test(test_requests_are_looked_at_without_an_end),
         cmocka_unit_test(test_an_error_of_one_of_many_is_in_its_status),
+        cmocka_unit_test(test_a_message_that_ends_within_an_element_is_of_another_type),
         cmocka_unit_test(test_a_wait_within_progress_ends_the_world),
     };
 
