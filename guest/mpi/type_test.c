@@ -49,50 +49,54 @@ check_name(MPI_Datatype type, const char *expected)
 
 /* --------------------------------------------------------------------- predefined */
 
+struct short_int {
+    short a;
+    int b;
+};
+struct long_int {
+    long a;
+    int b;
+};
+struct long_double_int {
+    long double a;
+    int b;
+};
+
+static const struct {
+    MPI_Datatype type;
+    size_t size, extent;
+    const char *name;
+} predefined[] = {
+    {MPI_INT, sizeof(int), sizeof(int), "MPI_INT"},
+    {MPI_LONG, sizeof(long), sizeof(long), "MPI_LONG"},
+    {MPI_AINT, sizeof(void *), sizeof(void *), "MPI_AINT"},
+    {MPI_OFFSET, 8, 8, "MPI_OFFSET"},
+    {MPI_LONG_DOUBLE, sizeof(long double), sizeof(long double), "MPI_LONG_DOUBLE"},
+    {MPI_WCHAR, sizeof(wchar_t), sizeof(wchar_t), "MPI_WCHAR"},
+    {MPI_C_BOOL, 1, 1, "MPI_C_BOOL"},
+    {MPI_C_LONG_DOUBLE_COMPLEX, 32, 32, "MPI_C_LONG_DOUBLE_COMPLEX"},
+    {MPI_PACKED, 1, 1, "MPI_PACKED"},
+    {MPI_SHORT_INT, 6, sizeof(struct short_int), "MPI_SHORT_INT"},
+    {MPI_LONG_INT, sizeof(long) + 4, sizeof(struct long_int), "MPI_LONG_INT"},
+    {MPI_DOUBLE_INT, 12, 16, "MPI_DOUBLE_INT"},
+    {MPI_LONG_DOUBLE_INT, 20, sizeof(struct long_double_int), "MPI_LONG_DOUBLE_INT"},
+    {MPI_2REAL, 8, 8, "MPI_2REAL"},
+    {MPI_INTEGER16, 16, 16, "MPI_INTEGER16"},
+    {MPI_COMPLEX4, 4, 4, "MPI_COMPLEX4"},
+};
+
 static void
 test_predefined_types_have_the_sizes_of_c(void **state)
 {
-    struct short_int {
-        short a;
-        int b;
-    };
-    struct long_int {
-        long a;
-        int b;
-    };
-    struct long_double_int {
-        long double a;
-        int b;
-    };
-    const struct {
-        MPI_Datatype type;
-        size_t size, extent;
-        const char *name;
-    } all[] = {
-        {MPI_INT, sizeof(int), sizeof(int), "MPI_INT"},
-        {MPI_LONG, sizeof(long), sizeof(long), "MPI_LONG"},
-        {MPI_AINT, sizeof(void *), sizeof(void *), "MPI_AINT"},
-        {MPI_OFFSET, 8, 8, "MPI_OFFSET"},
-        {MPI_LONG_DOUBLE, sizeof(long double), sizeof(long double), "MPI_LONG_DOUBLE"},
-        {MPI_WCHAR, sizeof(wchar_t), sizeof(wchar_t), "MPI_WCHAR"},
-        {MPI_C_BOOL, 1, 1, "MPI_C_BOOL"},
-        {MPI_C_LONG_DOUBLE_COMPLEX, 32, 32, "MPI_C_LONG_DOUBLE_COMPLEX"},
-        {MPI_PACKED, 1, 1, "MPI_PACKED"},
-        {MPI_SHORT_INT, 6, sizeof(struct short_int), "MPI_SHORT_INT"},
-        {MPI_LONG_INT, sizeof(long) + 4, sizeof(struct long_int), "MPI_LONG_INT"},
-        {MPI_DOUBLE_INT, 12, 16, "MPI_DOUBLE_INT"},
-        {MPI_LONG_DOUBLE_INT, 20, sizeof(struct long_double_int), "MPI_LONG_DOUBLE_INT"},
-        {MPI_2REAL, 8, 8, "MPI_2REAL"},
-        {MPI_INTEGER16, 16, 16, "MPI_INTEGER16"},
-        {MPI_COMPLEX4, 4, 4, "MPI_COMPLEX4"},
-    };
-
     (void)state;
-    for (size_t i = 0; i < COUNT(all); i++) {
-        check_bounds(all[i].type, (int64_t)all[i].size, 0, (int64_t)all[i].extent);
-        check_name(all[i].type, all[i].name);
-        assert_true(object(all[i].type)->is_committed);
-        assert_ptr_equal(object(all[i].type)->element, object(all[i].type));
+    for (size_t i = 0; i < COUNT(predefined); i++) {
+        const struct mpi_type *type = object(predefined[i].type);
+
+        check_bounds(predefined[i].type, (int64_t)predefined[i].size, 0,
+                     (int64_t)predefined[i].extent);
+        check_name(predefined[i].type, predefined[i].name);
+        assert_true(type->is_committed);
+        assert_ptr_equal(type->element, type);
     }
     check_name(MPI_DATATYPE_NULL, "MPI_DATATYPE_NULL");
     assert_true(object(MPI_2INT)->is_dense);
