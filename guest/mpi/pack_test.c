@@ -378,6 +378,19 @@ compare_runs(const struct mpi_type *type, int count, uint32_t bytes)
     assert_memory_equal(packed, naive_packed + from, n);
 }
 
+/* Elements that so many bytes are must be so many bytes. */
+static void
+compare_units(const struct mpi_type *type)
+{
+    const int64_t bytes = type->size > 0 ? (int64_t)pick((uint32_t)type->size * 3) : 0;
+    const int64_t units = mpi_type_units(type, bytes);
+
+    assert_int_equal(mpi_type_units(type, type->size), type->map->units);
+    assert_int_equal(mpi_type_unit_bytes(type, type->map->units), type->size);
+    if (units >= 0)
+        assert_int_equal(mpi_type_unit_bytes(type, units), bytes);
+}
+
 static void
 compare_run(const struct mpi_type *type, int count, uint32_t bytes)
 {
@@ -426,6 +439,21 @@ compare_external(const struct mpi_type *type, int count, uint32_t bytes)
     assert_memory_equal(other_memory, expected, MEMORY);
 }
 
+/* A few lie farther apart than there is memory. */
+static bool
+fits(const struct naive *naive, int count)
+{
+    const int64_t extent = naive->ub - naive->lb;
+
+    for (uint32_t i = 0; i < naive->count; i++) {
+        const int64_t last = naive->at[i] + (count - 1) * extent;
+
+        if (llabs(naive->at[i]) >= MEMORY / 2 || llabs(last) >= MEMORY / 2)
+            return false;
+    }
+    return true;
+}
+
 static void
 compare(struct sample *sample)
 {
@@ -436,6 +464,9 @@ compare(struct sample *sample)
     assert_int_equal(MPI_Type_commit(&sample->type), 0);
     assert_int_equal(mpi_type_use(sample->type, count, &type), 0);
     compare_bounds(type, &sample->naive);
+    compare_units(type);
+    if (count == 0 || !fits(&sample->naive, count))
+        return;
     compare_moves(type, &sample->naive, count);
     compare_runs(type, count, bytes);
     compare_run(type, count, bytes);
