@@ -138,6 +138,7 @@ bool mpi_match_unpost(struct mpi_transfer *receive);
 /* A new one with so much room for a body; to be filled in and kept, or freed. */
 struct mpi_arrival *mpi_arrival_create(uint32_t body_bytes);
 void mpi_arrival_destroy(struct mpi_arrival *arrival);
+void mpi_arrivals_fini(void);
 void mpi_match_keep(struct mpi_arrival *arrival);
 /* The first of those that fit, which stays; NULL: none. */
 struct mpi_arrival *mpi_match_find(struct mpi_match_key key);
@@ -227,7 +228,7 @@ void mpi_message_cancel(uint32_t from, const struct mpi_message_head *head, uint
 void mpi_message_answer(uint32_t from, const struct mpi_message_head *head, uint32_t body_bytes);
 
 /* Of the type MPI_BYTE. */
-struct mpi_type *mpi_type_byte(void);
+struct mpi_type *mpi_part_byte(void);
 void mpi_buffered_fini(void);
 
 /* ------------------------------------------------------------------------- arguments */
@@ -249,11 +250,18 @@ int mpi_part_data(struct mpi_part *part, const void *buffer, int count, MPI_Data
 
 /* ------------------------------------------------------------------------- request.c */
 
-bool mpi_request_is_over(const struct mpi_request *request); /* persistent, and not active */
 /* One that the program has: NULL for none, or one that is not active. MPI_ERR_REQUEST. */
 int mpi_request_active(MPI_Request handle, struct mpi_request **out);
 /* What is said of one that is complete. */
 int mpi_request_status(struct mpi_request *request, MPI_Status *status);
+/* A handle for the program; without memory for it the request completes by itself. */
+int mpi_request_give(struct mpi_request *request, MPI_Request *out);
+/* The end of one that is complete, for the program: its status (or MPI_STATUS_IGNORE), its handle.
+ * Its error; then *failed is its communicator, a reference, if it has one. */
+int mpi_request_take(MPI_Request *handle, struct mpi_request *request, MPI_Status *status,
+                     struct mpi_comm **failed);
+/* mpi_leave with what mpi_request_take said. */
+int mpi_request_leave(struct mpi_comm *failed, const char *name, int err);
 /* It completes by itself; nobody else asks for it. */
 void mpi_request_orphan(struct mpi_request *request);
 /* Sends among them that are not complete. */

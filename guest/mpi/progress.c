@@ -242,6 +242,7 @@ mpi_messages_fini(void)
         mpi_pause(NULL, "MPI_Finalize");
     mpi_outbox_fini();
     mpi_match_fini();
+    mpi_arrivals_fini();
     mpi_buffered_fini();
     mpi_transfers_fini();
 }

@@ -2,8 +2,9 @@
  *
  * schedule: collectives as steps (MPI 3.1, chapter 5). An algorithm (a file for each kind of
  * collective) writes what this member has to do, once: rounds of steps, where a round begins when
- * all steps of the one before are done. The blocking form is the schedule and a wait; the
- * non-blocking one is the same schedule as a request.
+ * all steps of the one before are done. Within a round steps begin in the order in which they were
+ * written, and those that are no messages are done before the next begins. The blocking form is the
+ * schedule and a wait; the non-blocking one is the same schedule as a request.
  */
 #ifndef WEFT_MPI_SCHEDULE_H
 #define WEFT_MPI_SCHEDULE_H
@@ -16,6 +17,9 @@ struct mpi_schedule;
  * called by all members in the same order, also where nothing is to be done. NULL: no memory. */
 struct mpi_schedule *mpi_schedule_create(struct mpi_comm *comm, const char *what);
 void mpi_schedule_destroy(struct mpi_schedule *schedule); /* one that was not started */
+
+/* Steps from here on are messages of comm: that of create (so it begins), or its local one. */
+void mpi_schedule_use(struct mpi_schedule *schedule, const struct mpi_comm *comm);
 
 /* Steps of the current round. Types and operators are held until the schedule is over. A failure
  * (memory) is kept, and start returns it. */

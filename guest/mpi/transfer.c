@@ -78,18 +78,23 @@ int
 mpi_transfer_begin(struct mpi_transfer *transfer)
 {
     struct mpi_request *request = &transfer->request;
+    int err;
 
     request->is_complete = false;
     request->is_cancelled = false;
     request->error = MPI_SUCCESS;
-    if (!transfer->is_send)
-        return mpi_receive_begin(transfer);
     request->source = MPI_ANY_SOURCE;
     request->tag = MPI_ANY_TAG;
     request->bytes = 0;
-    if (transfer->mode == MPI_SEND_BUFFERED)
-        return mpi_buffered_begin(transfer);
-    return mpi_send_begin(transfer);
+    if (!transfer->is_send)
+        err = mpi_receive_begin(transfer);
+    else if (transfer->mode == MPI_SEND_BUFFERED)
+        err = mpi_buffered_begin(transfer);
+    else
+        err = mpi_send_begin(transfer);
+    if (err != MPI_SUCCESS)
+        request->is_complete = true;
+    return err;
 }
 
 void
