@@ -77,9 +77,9 @@ bruck(struct mpi_schedule *schedule, const struct mpi_comm *comm, const struct m
     }
 }
 
-static void
-blocks_write(struct mpi_schedule *schedule, const struct mpi_comm *comm,
-             const struct mpi_side *receive)
+void
+mpi_write_allgatherv(struct mpi_schedule *schedule, const struct mpi_comm *comm,
+                     const struct mpi_side *receive)
 {
     int64_t bytes = blocks_bytes(receive, 0, comm->size, comm->size);
 
@@ -190,7 +190,7 @@ allgatherv_write(const struct mpi_collective *call, struct mpi_schedule *schedul
         return;
     }
     own_write(call, schedule, comm);
-    blocks_write(schedule, comm, &call->receive);
+    mpi_write_allgatherv(schedule, comm, &call->receive);
 }
 
 static int

@@ -167,6 +167,8 @@ void mpi_write_bcast(struct mpi_schedule *schedule, const struct mpi_comm *comm,
 /* Each member's block is where it belongs in receive. */
 void mpi_write_allgather(struct mpi_schedule *schedule, const struct mpi_comm *comm,
                          const struct mpi_side *receive);
+void mpi_write_allgatherv(struct mpi_schedule *schedule, const struct mpi_comm *comm,
+                          const struct mpi_side *receive);
 /* Block i goes from send, which only the root has, to member i's block. */
 void mpi_write_scatter(struct mpi_schedule *schedule, const struct mpi_comm *comm,
                        const struct mpi_side *send, struct mpi_block block, int root);

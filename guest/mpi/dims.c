@@ -2,8 +2,8 @@
  *
  * dims: MPI_Dims_create (MPI 3.1, 7.5.2): dimensions as close to one another as can be. All ways to
  * write the number as a product, largest factor first, are tried, but for those that cannot be
- * better than the best so far: its largest less its smallest factor, and then
- * their sum. Of equal ones the last is it, whose first factors are the largest.
+ * better than the best so far: its largest less its smallest factor, then its
+ * smallest, then their sum. Of equal ones the last is it, whose first factors are the largest.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +59,19 @@ smallest_most(int dims, int number)
     return factor;
 }
 
+/* Whether what is there now is worse than the best so far. */
+static bool
+is_worse(const struct search *search, int64_t spread, int64_t sum)
+{
+    int at = search->dims - 1;
+
+    if (spread != search->spread)
+        return spread > search->spread;
+    if (search->now[at] != search->best[at])
+        return search->now[at] < search->best[at];
+    return sum > search->sum;
+}
+
 static void
 search_end(struct search *search, int last)
 {
@@ -68,7 +81,7 @@ search_end(struct search *search, int last)
     spread = (int64_t)search->now[0] - last;
     for (int i = 0; i < search->dims; i++)
         sum += search->now[i];
-    if (spread > search->spread || (spread == search->spread && sum > search->sum))
+    if (is_worse(search, spread, sum))
         return;
     search->spread = spread;
     search->sum = sum;

@@ -396,6 +396,19 @@ round_begin(struct mpi_schedule *schedule)
     } while (!step->is_last && schedule->end < schedule->count);
 }
 
+/* What came must be what was expected: all members know how much that is. */
+static int
+message_end(struct step *step)
+{
+    int64_t came = step->request->bytes, expected = step->from_count * step->from_type->size;
+    int err = mpi_request_finish(step->request);
+
+    step->request = NULL;
+    if (err == MPI_SUCCESS && step->kind == STEP_RECEIVE && came != expected)
+        return MPI_ERR_TRUNCATE;
+    return err;
+}
+
 static bool
 round_is_done(struct mpi_schedule *schedule)
 {
@@ -408,8 +421,7 @@ round_is_done(struct mpi_schedule *schedule)
             continue;
         if (!step->request->is_complete)
             return false;
-        err = mpi_request_finish(step->request);
-        step->request = NULL;
+        err = message_end(step);
         if (err != MPI_SUCCESS)
             fail(schedule, err);
     }

@@ -75,8 +75,8 @@ mpi_topology_place(const struct mpi_topology *grid, const int *coords)
     return rank;
 }
 
-static void
-coords_at(const struct mpi_topology *grid, int rank, int *coords)
+void
+mpi_topology_coords(const struct mpi_topology *grid, int rank, int *coords)
 {
     for (int i = grid->dims - 1; i >= 0; i--) {
         coords[i] = rank % grid->values[i];
@@ -113,7 +113,7 @@ mpi_topology_grid(int ndims, const int *dims, const int *periods, int rank)
         grid->values[i] = dims[i];
         grid->values[ndims + i] = periods[i] != 0;
     }
-    coords_at(grid, rank, grid->values + 2 * ndims);
+    mpi_topology_coords(grid, rank, grid->values + 2 * ndims);
     neighbors = grid->values + 3 * ndims;
     for (int i = 0; i < ndims; i++) {
         neighbors[2 * i] = shifted(grid, i, -1);
@@ -263,7 +263,7 @@ PMPI_Cart_coords(MPI_Comm comm, int rank, int maxdims, int coords[])
     if (err == MPI_SUCCESS && maxdims < found->topology->dims)
         err = MPI_ERR_ARG;
     if (err == MPI_SUCCESS)
-        coords_at(found->topology, rank, coords);
+        mpi_topology_coords(found->topology, rank, coords);
     return mpi_leave(found, "MPI_Cart_coords", err);
 }
 MPI_NAMES(Cart_coords);

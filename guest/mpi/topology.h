@@ -29,6 +29,8 @@ void mpi_topology_destroy(struct mpi_topology *topology); /* NULL is fine */
 /* A new one for a grid in which this member has a rank; dims and periods as MPI_Cart_create has
  * them. NULL: no memory. */
 struct mpi_topology *mpi_topology_grid(int ndims, const int *dims, const int *periods, int rank);
+/* Where a rank is: one number for each dimension. */
+void mpi_topology_coords(const struct mpi_topology *grid, int rank, int *coords);
 /* The rank at coordinates; MPI_PROC_NULL: beyond an edge. */
 int mpi_topology_place(const struct mpi_topology *grid, const int *coords);
 
