@@ -412,6 +412,8 @@ header_read(const struct frozen_process *header, struct hostcall_process *proces
     process->group = member_group_find(header->group);
     process->member = (uint32_t)header->member;
     process->received = (uint32_t)header->received;
+    if (process->group != NULL && process->member >= group_count(process->group->group))
+        return -EINVAL;
     return 0;
 }
 
