@@ -112,17 +112,17 @@ check_run(void *context, int64_t offset, uint64_t bytes)
 }
 
 /* 13.3: displacements are not negative, and never go back. Reading may see a byte twice; that is
- * no use to anybody, so it is refused as well. */
-static bool
-is_filetype(const struct mpi_type *tile, int64_t unit)
+ * no use to anybody, so it is refused as well. MPI_ERR_IO is what other libraries say of it. */
+static int
+check_tile(const struct mpi_type *tile, int64_t unit)
 {
     struct order order = {0};
 
     if (unit <= 0 || tile->size % unit != 0 || (tile->size > 0 && tile->extent <= 0))
-        return false;
+        return MPI_ERR_ARG;
     if (tile->size > 0)
         mpi_type_runs(tile, 1, 0, (uint64_t)tile->size, check_run, &order);
-    return !order.is_broken;
+    return order.is_broken ? MPI_ERR_IO : 0;
 }
 
 static int
@@ -150,9 +150,7 @@ make_view(MPI_Datatype etype, MPI_Datatype filetype, const char *datarep,
     if (view->unit < 0)
         return MPI_ERR_CONVERSION;
     err = mpi_datarep_type(view->datarep, view->filetype, &view->tile);
-    if (err == 0 && !is_filetype(view->tile, view->unit))
-        err = MPI_ERR_ARG;
-    return err;
+    return err == 0 ? check_tile(view->tile, view->unit) : err;
 }
 
 static int

@@ -208,7 +208,7 @@ query_body(void)
     OK(MPI_Type_indexed(2, lengths, descending, MPI_INT, &back));
     OK(MPI_Type_commit(&back));
     OK(MPI_Type_contiguous(2, MPI_INT, &two));
-    REFUSED(MPI_File_set_view(file, 0, MPI_INT, back, "native", MPI_INFO_NULL), MPI_ERR_ARG);
+    REFUSED(MPI_File_set_view(file, 0, MPI_INT, back, "native", MPI_INFO_NULL), MPI_ERR_IO);
     REFUSED(MPI_File_set_view(file, 0, MPI_INT, two, "native", MPI_INFO_NULL), MPI_ERR_TYPE);
     REFUSED(MPI_File_set_view(file, 0, MPI_DATATYPE_NULL, type, "native", MPI_INFO_NULL),
             MPI_ERR_TYPE);
