@@ -318,7 +318,7 @@ mpi_net_share(uint64_t key, uint64_t bytes)
     CHECK(at != MAP_FAILED);
     (void)atomic_fetch_add(&((struct shared *)at)->holders, 1);
     ((struct shared *)at)->bytes = bytes;
-    (void)strcpy(((struct shared *)at)->name, name);
+    (void)memcpy(((struct shared *)at)->name, name, sizeof(name));
     return (uint8_t *)at + SHARE_HEAD;
 }
 
