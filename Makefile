@@ -121,11 +121,19 @@ $(B)/sysroot/include/mpi.h: guest/mpi/mpi.h | $(B)/sysroot/stamp
 all: $(B)/sysroot/lib/libmpi.a $(B)/sysroot/include/mpi.h
 
 # The library for this machine, for its own tests: processes are its members (guest/mpi/testing.h).
-MPI_NATIVE := $(patsubst guest/mpi/%.c,$(B)/obj/mpi/%.o,$(filter-out %_test.c %/net.c,$(wildcard guest/mpi/*.c)))
+MPI_NATIVE := $(patsubst guest/mpi/%.c,$(B)/obj/mpi/%.o,$(filter-out %_test.c %/net.c %/type_testing.c,$(wildcard guest/mpi/*.c)))
 $(B)/obj/mpi/%.o: guest/mpi/%.c
 	@mkdir -p $(@D)
 	clang-19 $(filter-out -I%,$(CPPFLAGS)) $(CFLAGS) -Iguest/mpi -c $< -o $@
 $(B)/test/mpi/%: $(B)/obj/mpi/%.o $(MPI_NATIVE)
+	@mkdir -p $(@D)
+	clang-19 $(LDFLAGS) $^ -lcmocka -lm -o $@
+
+# Datatypes and operators are tested without the rest (guest/mpi/type_testing.h).
+MPI_TYPES := $(patsubst guest/mpi/%.c,$(B)/obj/mpi/%.o,$(filter-out %_test.c,$(wildcard \
+    $(addprefix guest/mpi/,type*.c op.c op_table.c pack.c place.c external32.c handle.c))))
+MPI_TYPE_TESTS := $(addprefix $(B)/test/mpi/,type_test op_test pack_test)
+$(MPI_TYPE_TESTS): $(B)/test/mpi/%: $(B)/obj/mpi/%.o $(MPI_TYPES)
 	@mkdir -p $(@D)
 	clang-19 $(LDFLAGS) $^ -lcmocka -lm -o $@
 

@@ -90,7 +90,7 @@ carry(struct mpi_transfer *send, struct segment *segment, uint64_t bytes)
 
     part.buffer = segment->data;
     part.count = (int64_t)bytes;
-    part.type = mpi_part_byte();
+    part.type = mpi_type_byte();
     err = mpi_transfer_start(&part, MPI_SEND_STANDARD, send->request.what, &carrier);
     if (err != MPI_SUCCESS)
         return err;

@@ -78,16 +78,6 @@ mpi_collective_begin(struct mpi_collective *call, const struct mpi_collective_ki
 
 /* -------------------------------------------------------------------------- blocks */
 
-struct mpi_type *
-mpi_type_byte(void)
-{
-    static struct mpi_type *type;
-
-    if (type == NULL)
-        (void)mpi_type_find(MPI_BYTE, &type);
-    return type;
-}
-
 static struct mpi_type *
 side_type(const struct mpi_side *side, int index)
 {

@@ -92,7 +92,6 @@ mpi_is_in_place(const struct mpi_side *side)
 {
     return side->buffer == MPI_IN_PLACE;
 }
-struct mpi_type *mpi_type_byte(void); /* MPI_BYTE */
 
 /* ------------------------------------------------------------------------- checks
  *

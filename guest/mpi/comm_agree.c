@@ -18,19 +18,10 @@ choose(void *context)
     return *(uint32_t *)context != 0 ? 0 : MPI_ERR_OTHER;
 }
 
-static struct mpi_type *
-bytes_type(void)
-{
-    struct mpi_type *type = NULL;
-
-    (void)mpi_type_find(MPI_BYTE, &type);
-    return type;
-}
-
 static void
 write_tree(struct mpi_schedule *schedule, struct mpi_comm *comm, uint32_t *context)
 {
-    struct mpi_type *bytes = bytes_type();
+    struct mpi_type *bytes = mpi_type_byte();
     int bit = 1;
 
     if (comm->rank == 0)
@@ -55,7 +46,7 @@ is_first(const struct mpi_comm *comm)
 static void
 write_across(struct mpi_schedule *schedule, struct mpi_comm *comm, uint32_t *context)
 {
-    struct mpi_type *bytes = bytes_type();
+    struct mpi_type *bytes = mpi_type_byte();
     bool is_chooser = is_first(comm) && comm->rank == 0;
 
     if (is_chooser)
@@ -94,7 +85,7 @@ mpi_comm_exchange(struct mpi_comm *comm, const void *ours, uint32_t our_bytes, v
                   uint32_t their_bytes)
 {
     struct mpi_schedule *schedule = mpi_schedule_create(comm, "a new communicator");
-    struct mpi_type *bytes = bytes_type();
+    struct mpi_type *bytes = mpi_type_byte();
 
     if (schedule == NULL)
         return MPI_ERR_NO_MEM;

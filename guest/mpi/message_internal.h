@@ -227,8 +227,6 @@ void mpi_message_done(uint32_t from, const struct mpi_message_head *head, uint32
 void mpi_message_cancel(uint32_t from, const struct mpi_message_head *head, uint32_t body_bytes);
 void mpi_message_answer(uint32_t from, const struct mpi_message_head *head, uint32_t body_bytes);
 
-/* Of the type MPI_BYTE. */
-struct mpi_type *mpi_part_byte(void);
 void mpi_buffered_fini(void);
 
 /* ------------------------------------------------------------------------- arguments */

@@ -24,7 +24,9 @@ int mpi_host_send(uint32_t to, const void *head, uint32_t head_bytes, const void
 HOST(receive)
 int mpi_host_receive(uint32_t *from, void *head, uint32_t head_bytes, uint32_t *body_bytes);
 HOST(take) void mpi_host_take(void *to, uint32_t bytes);
-HOST(wait) void mpi_host_wait(const char *what, uint32_t bytes);
+HOST(wait)
+void mpi_host_wait(const char *what, uint32_t bytes, const volatile uint32_t *progress,
+                   uint32_t seen);
 HOST(get) void mpi_host_get(uint32_t from, uint64_t address, void *to, uint64_t bytes);
 HOST(put) void mpi_host_put(uint32_t to, uint64_t address, const void *from, uint64_t bytes);
 HOST(change)
@@ -34,6 +36,12 @@ HOST(share) void *mpi_host_share(uint64_t key, uint64_t bytes);
 HOST(unshare) void mpi_host_unshare(uint64_t key, void *address);
 HOST(is_near) int mpi_host_is_near(uint32_t member);
 HOST(time) double mpi_host_time(void);
+
+/* Of several threads of a member one may receive what another waits for, or send it: who calls
+ * send and take holds the library's lock, counts, and the host wakes the others then. A thread that
+ * has seen less than there is by now does not wait. */
+static volatile uint32_t progress;
+static _Thread_local uint32_t seen;
 
 /* ---------------------------------------------------------------------------- world of one */
 
@@ -119,9 +127,15 @@ bool
 mpi_net_send(uint32_t to, const void *head, uint32_t head_bytes, const void *body,
              uint32_t body_bytes)
 {
+    uint32_t now = progress;
+
     if (is_alone)
         return own_send(head, head_bytes, body, body_bytes);
-    return mpi_host_send(to, head, head_bytes, body, body_bytes) != 0;
+    progress = now + 1; /* before the others are woken */
+    if (mpi_host_send(to, head, head_bytes, body, body_bytes) != 0)
+        return true;
+    seen = now + 1;
+    return false;
 }
 
 bool
@@ -129,16 +143,21 @@ mpi_net_receive(uint32_t *from, void *head, uint32_t head_bytes, uint32_t *body_
 {
     if (is_alone)
         return own_receive(from, head, head_bytes, body_bytes);
-    return mpi_host_receive(from, head, head_bytes, body_bytes) != 0;
+    if (mpi_host_receive(from, head, head_bytes, body_bytes) != 0)
+        return true;
+    seen = progress;
+    return false;
 }
 
 void
 mpi_net_take(void *to, uint32_t bytes)
 {
-    if (is_alone)
+    if (is_alone) {
         own_take(to, bytes);
-    else
-        mpi_host_take(to, bytes);
+        return;
+    }
+    progress = progress + 1;
+    mpi_host_take(to, bytes);
 }
 
 /* Alone, only another thread of this program can have something to say. */
@@ -148,7 +167,7 @@ mpi_net_wait(const char *what)
     if (is_alone)
         (void)sched_yield();
     else
-        mpi_host_wait(what, (uint32_t)strlen(what));
+        mpi_host_wait(what, (uint32_t)strlen(what), &progress, seen);
 }
 
 void

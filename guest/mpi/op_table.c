@@ -57,10 +57,14 @@ OPS_INTEGER(u16, uint32_t)
 OPS_INTEGER(u32, uint32_t)
 OPS_INTEGER(u64, uint64_t)
 
+/* Logical operators of reals are more than the standard asks for: others have them too. */
 #define OPS_REAL(type) \
     OPS_ORDER(type) \
     OP(sum_##type, type, a + b) \
-    OP(prod_##type, type, a *b)
+    OP(prod_##type, type, a *b) \
+    OP(land_##type, type, (a != 0) & (b != 0)) \
+    OP(lor_##type, type, (a != 0) | (b != 0)) \
+    OP(lxor_##type, type, (a != 0) ^ (b != 0))
 OPS_REAL(f32)
 OPS_REAL(f64)
 OPS_REAL(flong)
@@ -141,9 +145,9 @@ const mpi_op_fn mpi_op_table[MPI_OPS][MPI_FORMATS] = {
     [MPI_OP_MIN] = {ROW_INTEGERS(min), ROW_REALS(min)},
     [MPI_OP_SUM] = {ROW_INTEGERS(sum), ROW_REALS(sum), ROW_COMPLEX(sum)},
     [MPI_OP_PROD] = {ROW_INTEGERS(prod), ROW_REALS(prod), ROW_COMPLEX(prod)},
-    [MPI_OP_LAND] = {ROW_INTEGERS(land), ROW_LOGICALS(land)},
-    [MPI_OP_LOR] = {ROW_INTEGERS(lor), ROW_LOGICALS(lor)},
-    [MPI_OP_LXOR] = {ROW_INTEGERS(lxor), ROW_LOGICALS(lxor)},
+    [MPI_OP_LAND] = {ROW_INTEGERS(land), ROW_REALS(land), ROW_LOGICALS(land)},
+    [MPI_OP_LOR] = {ROW_INTEGERS(lor), ROW_REALS(lor), ROW_LOGICALS(lor)},
+    [MPI_OP_LXOR] = {ROW_INTEGERS(lxor), ROW_REALS(lxor), ROW_LOGICALS(lxor)},
     [MPI_OP_BAND] = {ROW_INTEGERS(band), ROW_BITS(band)},
     [MPI_OP_BOR] = {ROW_INTEGERS(bor), ROW_BITS(bor)},
     [MPI_OP_BXOR] = {ROW_INTEGERS(bxor), ROW_BITS(bxor)},

@@ -88,7 +88,7 @@ mpi_part_from(struct mpi_part *part, const struct mpi_arguments *arguments)
 }
 
 struct mpi_type *
-mpi_part_byte(void)
+mpi_type_byte(void)
 {
     static struct mpi_type *byte;
 

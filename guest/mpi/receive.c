@@ -239,7 +239,7 @@ mpi_message_receive_bytes(struct mpi_comm *comm, uint32_t context, int from, int
                                   .tag = tag,
                                   .buffer = bytes,
                                   .count = count,
-                                  .type = mpi_part_byte()};
+                                  .type = mpi_type_byte()};
 
     return mpi_receive(&part, MPI_STATUS_IGNORE, "a message of the library");
 }

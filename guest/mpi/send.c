@@ -209,7 +209,7 @@ mpi_message_send_bytes(struct mpi_comm *comm, uint32_t context, int to, int tag,
                                   .tag = tag,
                                   .buffer = bytes,
                                   .count = count,
-                                  .type = mpi_part_byte()};
+                                  .type = mpi_type_byte()};
 
     return mpi_send(&part, MPI_SEND_STANDARD, "a message of the library");
 }

@@ -36,7 +36,7 @@ pack(struct exchange *exchange)
     mpi_type_pack(part->type, part->buffer, part->count, 0, exchange->packed, bytes);
     part->buffer = exchange->packed;
     part->count = (int64_t)bytes;
-    part->type = mpi_part_byte();
+    part->type = mpi_type_byte();
     return MPI_SUCCESS;
 }
 

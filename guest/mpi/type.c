@@ -184,10 +184,11 @@ is_small(__int128 value)
     return value < SIZE_LIMIT && value > -SIZE_LIMIT;
 }
 
-static __int128
-round_up(__int128 value, uint32_t alignment)
+/* Of what is not too large: compilers' libraries may lack division of 128 bits. */
+static int64_t
+round_up(int64_t value, uint32_t alignment)
 {
-    const __int128 over = value % alignment;
+    const int64_t over = value % alignment;
 
     return over > 0 ? value + alignment - over : value;
 }
@@ -198,16 +199,16 @@ bounds_finish(const struct bounds *bounds, bool is_rounded, struct mpi_type *typ
 {
     const __int128 lb = bounds->has_lb ? bounds->marked_lb : bounds->lb;
     const __int128 ub = bounds->has_ub ? bounds->marked_ub : bounds->ub;
-    __int128 extent = ub - lb;
+    const __int128 extent = ub - lb;
 
-    if (is_rounded && !bounds->has_ub)
-        extent = round_up(extent, type->map->alignment);
     if (!is_small(bounds->size) || !is_small(lb) || !is_small(extent) ||
         !is_small(bounds->true_lb) || !is_small(bounds->true_ub))
         return MPI_ERR_COUNT;
     type->size = (int64_t)bounds->size;
     type->lb = (int64_t)lb;
     type->extent = (int64_t)extent;
+    if (is_rounded && !bounds->has_ub)
+        type->extent = round_up(type->extent, type->map->alignment);
     type->true_lb = (int64_t)bounds->true_lb;
     type->true_extent = (int64_t)(bounds->true_ub - bounds->true_lb);
     type->map->units = (int64_t)bounds->units;

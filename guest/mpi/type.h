@@ -34,6 +34,7 @@ struct mpi_type {
 int mpi_type_find(MPI_Datatype handle, struct mpi_type **out);
 /* The same for a communication: committed, and count is not negative: MPI_ERR_COUNT. */
 int mpi_type_use(MPI_Datatype handle, int64_t count, struct mpi_type **out);
+struct mpi_type *mpi_type_byte(void); /* MPI_BYTE, borrowed */
 struct mpi_type *mpi_type_get(struct mpi_type *type);
 void mpi_type_put(struct mpi_type *type); /* NULL is fine */
 

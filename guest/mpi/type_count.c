@@ -39,16 +39,6 @@ mpi_type_signature(const struct mpi_type *type, int64_t count, mpi_signature_fn 
 
 /* ------------------------------------------------------------------------- units */
 
-static int64_t
-units_of_piece(const struct mpi_type *type, int64_t count, int64_t *bytes)
-{
-    const int64_t whole =
-        type->size == 0 || *bytes / type->size > count ? count : *bytes / type->size;
-
-    *bytes -= whole * type->size;
-    return whole * type->map->units;
-}
-
 /* Of less than one element. */
 static int64_t
 units_within(const struct mpi_type *type, int64_t bytes)
@@ -59,16 +49,16 @@ units_within(const struct mpi_type *type, int64_t bytes)
     if (map->inner != NULL)
         return mpi_type_units(map->inner, bytes);
     for (int64_t i = 0; i < map->pieces_count && bytes > 0; i++) {
-        const struct mpi_type_piece *piece = &map->pieces[i];
+        const struct mpi_type *part = map->pieces[i].type;
+        const int64_t all = map->pieces[i].count * part->size;
+        const int64_t some = mpi_type_units(part, bytes < all ? bytes : all);
 
-        units += units_of_piece(piece->type, piece->count, &bytes);
-        if (bytes > 0 && bytes < piece->type->size) {
-            const int64_t rest = units_within(piece->type, bytes);
-
-            return rest < 0 ? -1 : units + rest;
-        }
+        if (some < 0)
+            return -1;
+        units += some;
+        bytes -= bytes < all ? bytes : all;
     }
-    return bytes == 0 ? units : -1;
+    return units;
 }
 
 int64_t

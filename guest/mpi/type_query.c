@@ -321,22 +321,30 @@ PMPI_Type_set_name(MPI_Datatype datatype, const char *name)
 }
 MPI_NAMES(Type_set_name);
 
-int
-PMPI_Type_get_name(MPI_Datatype datatype, char *name, int *length)
+static int
+get_name(MPI_Datatype handle, char *name, int *length)
 {
+    const char *from = "MPI_DATATYPE_NULL";
     struct mpi_type *type;
     int err;
 
-    mpi_lock();
-    err = ask(datatype, name, length, &type);
-    if (datatype == MPI_DATATYPE_NULL && name != NULL && length != NULL) {
-        strcpy(name, "MPI_DATATYPE_NULL");
-        *length = (int)strlen(name);
-        err = 0;
-    } else if (err == 0) {
-        strcpy(name, type->name);
-        *length = (int)strlen(name);
+    if (name == NULL || length == NULL)
+        return MPI_ERR_ARG;
+    if (handle != MPI_DATATYPE_NULL) {
+        err = mpi_type_find(handle, &type);
+        if (err != 0)
+            return err;
+        from = type->name;
     }
-    return mpi_leave(NULL, "MPI_Type_get_name", err);
+    *length = (int)strlen(from);
+    memcpy(name, from, (size_t)*length + 1);
+    return 0;
+}
+
+int
+PMPI_Type_get_name(MPI_Datatype datatype, char *name, int *length)
+{
+    mpi_lock();
+    return mpi_leave(NULL, "MPI_Type_get_name", get_name(datatype, name, length));
 }
 MPI_NAMES(Type_get_name);

@@ -167,7 +167,7 @@ define(size_t i, MPI_Datatype handle, const char *name, uint32_t extent, uint32_
     type->extent = extent;
     type->element = type;
     type->is_committed = type->is_predefined = true;
-    strcpy(type->name, name);
+    memcpy(type->name, name, strlen(name) + 1);
     type->map = &maps[i];
     type->map->combiner = MPI_COMBINER_NAMED;
     type->map->layout = &layouts[i];

@@ -256,6 +256,8 @@ get_type(struct reader *reader, struct mpi_type *type)
     if (type->map->layout == NULL || reader->is_bad || reader->at != reader->count ||
         (element != 0 && type->element == NULL))
         return false;
+    if (type->map->layout->kind == MPI_LAYOUT_RUN && type->map->layout_offset != type->true_lb)
+        return false;
     type->size = (int64_t)type->map->layout->size;
     type->map->unit = NULL;
     return type->element == NULL || type->size % type->element->size == 0;

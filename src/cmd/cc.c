@@ -49,9 +49,8 @@ static const char *const target_flags[] = {
  * program's data. What the linker warns of is a call with another type than the function's,
  * which traps when it is made. */
 static const char *const link_flags[] = {
-    "-Wl,--fatal-warnings",
-    "-Wl,--stack-first",
-    "-Wl,-z,stack-size=1048576",
+    "-Wl,--fatal-warnings", "-Wl,--stack-first", "-Wl,-z,stack-size=1048576",
+    "-Wl,--table-base=2", /* MPI_COMM_DUP_FN and others are 1, and no function is */
 };
 
 /* The largest memory that has no address of 2^32 behind it; and what a host needs that starts
@@ -86,6 +85,7 @@ struct driver {
     char sysroot[PATH_BYTES]; /* "--sysroot=..." */
     char library[PATH_BYTES]; /* libweft.a of it, or empty: a sysroot that has none */
     char threads[PATH_BYTES]; /* weft-pthread.o of it */
+    char mpi[PATH_BYTES];     /* libmpi.a of it */
     enum { EXCEPTIONS_OF_LANGUAGE, EXCEPTIONS_ON, EXCEPTIONS_OFF } exceptions;
     bool has_threads, has_openmp, has_mpi;
     bool has_cxx;           /* of the sources one is C++, or all are */
@@ -383,7 +383,7 @@ link_objects(const struct driver *driver)
     if (driver->has_openmp && !driver->is_partial)
         add(&command, "-lomp");
     if (driver->has_mpi && !driver->is_partial)
-        add(&command, "-lmpi");
+        add(&command, driver->mpi[0] != '\0' ? driver->mpi : "-lmpi");
     if (driver->library[0] != '\0')
         add(&command, driver->library);
     add(&command, "-o");
@@ -441,6 +441,7 @@ cmd_cc(int argc, char **argv)
     find_sysroot(&driver);
     find_file(&driver, "libweft.a", driver.library);
     find_file(&driver, "wasm32-wasi/weft-pthread.o", driver.threads);
+    find_file(&driver, "libmpi.a", driver.mpi);
     sort_arguments(&driver, argc, argv);
     if (driver.sources.count > ARRAY_COUNT(driver.source_places))
         return cmd_usage("cc", "more than %zu source files", ARRAY_COUNT(driver.source_places));

@@ -98,6 +98,9 @@ struct group_wait {
  * it waits on. May end the group (deadlock), and returns true then. */
 bool group_wait(struct group *group, uint32_t me, const struct group_wait *wait);
 
+/* Wakes the member, if it waits: another thread of it did something. */
+void group_poke(struct group *group, uint32_t me);
+
 /* -------------------------------------------------------------- memory of other members */
 
 /* Copies out of a member's memory, or into it. Complete when it returns. -EFAULT: not in that

@@ -31,6 +31,12 @@ member_wake(struct group *group, uint32_t number)
         group->owner.wake(group->owner.context, number);
 }
 
+void
+group_poke(struct group *group, uint32_t me)
+{
+    member_wake(group, me);
+}
+
 static bool
 is_ready(const struct group *group, const struct member *member)
 {

@@ -160,6 +160,20 @@ weft_group_abort(struct faaslet_call *call)
 
 /* ------------------------------------------------------------------------------- messages */
 
+static bool
+is_alone(const struct faaslet_call *call)
+{
+    return call->faaslet == NULL || faaslet_thread(call->faaslet, 1) == NULL;
+}
+
+/* What it did may be what another thread of it waits for. */
+static void
+tell_threads(struct faaslet_call *call, struct group *group)
+{
+    if (!is_alone(call))
+        group_poke(group, wasi_process(call)->member);
+}
+
 enum faaslet_verdict
 weft_group_send(struct faaslet_call *call)
 {
@@ -183,7 +197,10 @@ weft_group_send(struct faaslet_call *call)
     if (to >= group_count(group))
         return trap(call, no_member);
     group_grown(group, process->member, call->memory_bytes);
-    return done_with(call, group_send(group, process->member, to, &message) == 0);
+    if (group_send(group, process->member, to, &message) != 0)
+        return done_with(call, 0);
+    tell_threads(call, group);
+    return done_with(call, 1);
 }
 
 enum faaslet_verdict
@@ -231,6 +248,7 @@ weft_group_take(struct faaslet_call *call)
     group_read(group, process->member, head_bytes, to, wanted);
     process->received = 0;
     (void)group_drop(group, process->member);
+    tell_threads(call, group);
     return FAASLET_CALL_DONE;
 }
 
@@ -254,29 +272,38 @@ end_waiting(struct faaslet_call *call, struct group *group)
     }
 }
 
+/* The group of one that waits, also where it has ended: it may have by its own deadlock. */
+static struct group *
+group_of_waiting(struct faaslet_call *call, enum faaslet_verdict *verdict)
+{
+    const struct hostcall_process *process = wasi_process(call);
+
+    if (process->group != NULL &&
+        group_presence(process->group->group, process->member) == GROUP_ENTERED)
+        return process->group->group;
+    return group_of(call, verdict);
+}
+
 enum faaslet_verdict
 weft_group_wait(struct faaslet_call *call)
 {
-    uint32_t bytes = wasi_arg(call, 1);
+    uint32_t bytes = wasi_arg(call, 1), word_at = wasi_arg(call, 2);
     const struct group_wait wait = {
         .what = faaslet_call_view(call, wasi_arg(call, 0), bytes),
         .bytes = bytes,
-        .is_alone = call->faaslet == NULL || faaslet_thread(call->faaslet, 1) == NULL,
+        .is_alone = is_alone(call),
     };
-    const struct hostcall_process *process = wasi_process(call);
+    const uint32_t *word = faaslet_call_view(call, word_at, sizeof(*word));
     enum faaslet_verdict verdict;
-    struct group *group;
+    struct group *group = group_of_waiting(call, &verdict);
 
-    /* It looks even where the group has ended: by its own deadlock, perhaps. */
-    if (process->group == NULL ||
-        group_presence(process->group->group, process->member) != GROUP_ENTERED) {
-        (void)group_of(call, &verdict);
+    if (group == NULL)
         return verdict;
-    }
-    if (wait.what == NULL)
+    if (wait.what == NULL || word == NULL || word_at % sizeof(*word) != 0)
         return trap_bounds(call);
-    group = process->group->group;
-    if (group_wait(group, process->member, &wait))
+    /* Another thread, which told before this began to wait, counted before it did. */
+    if (__atomic_load_n(word, __ATOMIC_SEQ_CST) != wasi_arg(call, 3) ||
+        group_wait(group, wasi_process(call)->member, &wait))
         return end_waiting(call, group);
     call->wait->deadline_ns = CLOCK_NEVER_NS;
     call->wait->fd_count = 0;

@@ -10,6 +10,7 @@
 #define OUT_2 GUEST_RESULT_2 /* and the second of them */
 #define FAR   GUEST_MEMORY_BYTES
 #define HEAD  2048u
+#define WORD  4096u /* what threads count, 0 */
 
 struct pair {
     struct group *group;
@@ -146,7 +147,7 @@ test_who_is_in_no_group_hears_so_and_can_do_nothing(void **state)
     assert_int_equal(guest->verdict, FAASLET_CALL_DONE);
     assert_int_equal(send_one(guest, 0), -1);
     assert_trap(guest, "in no group");
-    (void)CALL(guest, "wait", 0, 0);
+    (void)CALL(guest, "wait", 0, 0, WORD, 0);
     assert_trap(guest, "in no group");
     assert_int_equal(CALL(guest, "is_near", 0), 1);
     assert_int_equal(CALL(guest, "is_near", 1), 0);
@@ -265,7 +266,7 @@ test_who_finds_no_room_waits_until_there_is_some(void **state)
     while (CALL(guest, "send", 1, 0, 48, 0, 4000) == 1)
         ;
     assert_int_equal(guest->args[0], 0);
-    (void)CALL(guest, "wait", 0, 0);
+    (void)CALL(guest, "wait", 0, 0, WORD, 0);
     assert_int_equal(guest->verdict, FAASLET_CALL_PENDING);
     assert_true(guest->wait.deadline_ns == CLOCK_NEVER_NS);
     assert_int_equal(CALL(pair->guests[1], "receive", OUT, HEAD, 48, OUT_2), 1);
@@ -283,13 +284,36 @@ test_a_wait_is_pending_until_a_message_comes(void **state)
     struct guest *guest = pair->guests[1];
 
     enter_both(pair);
-    (void)CALL(guest, "wait", FAR, 1);
+    (void)CALL(guest, "wait", FAR, 1, WORD, 0);
     assert_out_of_bounds(guest);
-    (void)CALL(guest, "wait", HEAD, 4);
+    (void)CALL(guest, "wait", HEAD, 4, WORD, 0);
     assert_int_equal(guest->verdict, FAASLET_CALL_PENDING);
     (void)guest_again(guest);
     assert_int_equal(guest->verdict, FAASLET_CALL_PENDING);
     assert_int_equal(send_one(pair->guests[0], 1), 1);
+    assert_int_equal(pair->woken[1], 1);
+    (void)guest_again(guest);
+    assert_int_equal(guest->verdict, FAASLET_CALL_DONE);
+}
+
+static void
+test_who_has_not_seen_what_another_thread_did_does_not_wait(void **state)
+{
+    struct pair *pair = *state;
+    struct guest *guest = pair->guests[1];
+
+    enter_both(pair);
+    (void)CALL(guest, "wait", HEAD, 4, WORD, 1);
+    assert_int_equal(guest->verdict, FAASLET_CALL_DONE);
+    (void)CALL(guest, "wait", HEAD, 4, WORD + 2, 0);
+    assert_out_of_bounds(guest);
+    (void)CALL(guest, "wait", HEAD, 4, FAR, 0);
+    assert_out_of_bounds(guest);
+    (void)CALL(guest, "wait", HEAD, 4, WORD, 0);
+    assert_int_equal(guest->verdict, FAASLET_CALL_PENDING);
+    guest->memory[WORD] = 1;
+    group_poke(pair->group, 1);
+    group_poke(pair->group, 1);
     assert_int_equal(pair->woken[1], 1);
     (void)guest_again(guest);
     assert_int_equal(guest->verdict, FAASLET_CALL_DONE);
@@ -303,9 +327,9 @@ test_a_deadlock_is_the_trap_of_one_and_the_end_of_all(void **state)
     struct group_end end;
 
     enter_both(pair);
-    (void)CALL(pair->guests[0], "wait", HEAD, bytes);
+    (void)CALL(pair->guests[0], "wait", HEAD, bytes, WORD, 0);
     assert_int_equal(pair->guests[0]->verdict, FAASLET_CALL_PENDING);
-    (void)CALL(pair->guests[1], "wait", HEAD, 0);
+    (void)CALL(pair->guests[1], "wait", HEAD, 0, WORD, 0);
     assert_trap(pair->guests[1], "deadlock");
     assert_int_equal(pair->woken[0], 1);
     (void)guest_again(pair->guests[0]);
@@ -442,6 +466,7 @@ main(void)
         PAIR_TEST(test_more_than_a_message_has_is_not_received),
         PAIR_TEST(test_who_finds_no_room_waits_until_there_is_some),
         PAIR_TEST(test_a_wait_is_pending_until_a_message_comes),
+        PAIR_TEST(test_who_has_not_seen_what_another_thread_did_does_not_wait),
         PAIR_TEST(test_a_deadlock_is_the_trap_of_one_and_the_end_of_all),
         PAIR_TEST(test_an_abort_ends_all),
         PAIR_TEST(test_memory_of_another_is_copied_wherever_it_is),

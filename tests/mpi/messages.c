@@ -101,6 +101,7 @@ check_order(void)
         CHECK(got == 2 * i && status.MPI_TAG == 0 && status.MPI_SOURCE == last);
     }
     OK(MPI_Waitall(6, requests, MPI_STATUSES_IGNORE));
+    OK(MPI_Barrier(MPI_COMM_WORLD));
 }
 
 static void
@@ -118,6 +119,7 @@ check_everyone(void)
     }
     CHECK(rank != 0 || seen == size * (size - 1) / 2);
     OK(MPI_Wait(&request, MPI_STATUS_IGNORE));
+    OK(MPI_Barrier(MPI_COMM_WORLD));
 }
 
 static void

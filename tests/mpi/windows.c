@@ -74,6 +74,7 @@ check_types(void)
         CHECK(base[1 + 2 * i] == 100 * ((rank + size - 1) % size) + 3 * i);
         CHECK(base[2 + 2 * i] == 0);
     }
+    OK(MPI_Win_fence(0, win));
     OK(MPI_Accumulate(values, 1, third, next, 1, 1, second, MPI_SUM, win));
     OK(MPI_Win_fence(0, win));
     CHECK(base[3] == 2 * (100 * ((rank + size - 1) % size) + 3));
