@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -342,7 +342,49 @@ test_what_is_posted_gets_what_is_sent_in_order(void **state)
     }
 }
 
-/* What is there before anybody asks for it, by probes of all kinds. */
+/* Receives whatever is there, found by a probe of one of three kinds. */
+static void
+probe_and_receive(int kind, unsigned char *buffer, MPI_Status *status)
+{
+    MPI_Message message;
+    int flag = 0;
+
+    while (kind == 0 && !flag)
+        OK(MPI_Improbe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_WORLD, &flag, &message, status));
+    if (kind == 1)
+        OK(MPI_Mprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_WORLD, &message, status));
+    if (kind != 2) {
+        OK(MPI_Mrecv(buffer, BYTES_MAX, MPI_BYTE, &message, status));
+        return;
+    }
+    OK(MPI_Probe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_WORLD, status));
+    OK(MPI_Recv(buffer, BYTES_MAX, MPI_BYTE, status->MPI_SOURCE, status->MPI_TAG, MPI_COMM_WORLD,
+                status));
+}
+
+static void
+probe_for_mine(void)
+{
+    static int last[8][5]; /* number, by source and tag */
+    int seen = 0;
+
+    (void)memset(last, -1, sizeof(last));
+    for (int i = 0; i < plan_count; i++) {
+        unsigned char *buffer;
+        const struct plan *plan;
+        MPI_Status status;
+
+        if (plans[i].to != rank)
+            continue;
+        buffer = calloc(BYTES_MAX, 2);
+        probe_and_receive(seen++ % 3, buffer, &status);
+        plan = check_body(buffer, false, &status);
+        CHECK(last[plan->from][plan->tag] < plan->number);
+        last[plan->from][plan->tag] = plan->number;
+        free(buffer);
+    }
+}
+
 static void
 probe_all(void)
 {
@@ -352,42 +394,15 @@ probe_all(void)
     begin(MPI_THREAD_SINGLE);
     comms[0] = MPI_COMM_WORLD;
     for (int round = 0; round < ROUNDS; round++) {
-        static int last[8][5]; /* number, by source and tag */
-        unsigned char *buffer;
-        int count, mine = 0;
+        int count;
 
         make_plans();
-        (void)memset(last, -1, sizeof(last));
         for (int i = 0; i < plan_count; i++) {
             plans[i].comm = 0;
             plans[i].mode = plans[i].mode % 2 == 0 ? 3 : 6;
-            mine += plans[i].to == rank;
         }
         count = send_all(requests, bodies);
-        for (int i = 0; i < mine; i++) {
-            MPI_Message message;
-            MPI_Status status;
-            const struct plan *plan;
-            int flag = 0;
-
-            buffer = calloc(BYTES_MAX, 2);
-            while (i % 3 == 0 && !flag)
-                OK(MPI_Improbe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_WORLD, &flag, &message,
-                               &status));
-            if (i % 3 == 1)
-                OK(MPI_Mprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_WORLD, &message, &status));
-            if (i % 3 == 2) {
-                OK(MPI_Probe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_WORLD, &status));
-                OK(MPI_Recv(buffer, BYTES_MAX, MPI_BYTE, status.MPI_SOURCE, status.MPI_TAG,
-                            MPI_COMM_WORLD, &status));
-            } else {
-                OK(MPI_Mrecv(buffer, BYTES_MAX, MPI_BYTE, &message, &status));
-            }
-            plan = check_body(buffer, false, &status);
-            CHECK(last[plan->from][plan->tag] < plan->number);
-            last[plan->from][plan->tag] = plan->number;
-            free(buffer);
-        }
+        probe_for_mine();
         end_sends(count, requests, bodies);
         OK(MPI_Barrier(MPI_COMM_WORLD));
     }
@@ -698,122 +713,49 @@ test_messages_of_other_parts_come_in_order(void **state)
     run_with(2, say_and_run);
 }
 
-/* --------------------------------------------------------------------------- threads */
-
-#define THREADS   4
-#define EXCHANGES 200
-
-static void *
-exchange_in_thread(void *argument)
-{
-    static const int counts[] = {1, 200, 300, 5000};
-    int tag = (int)(intptr_t)argument, next = (rank + 1) % size, last = (rank + size - 1) % size;
-    int *out = calloc(5000, sizeof(*out)), *in = calloc(5000, sizeof(*in));
-
-    for (int i = 0; i < EXCHANGES; i++) {
-        int count = counts[(i + tag) % 4];
-        MPI_Request request;
-        MPI_Status status;
-
-        out[0] = out[count - 1] = i * THREADS + tag;
-        OK(MPI_Irecv(in, count, MPI_INT, last, tag, MPI_COMM_WORLD, &request));
-        OK(i % 2 == 0 ? MPI_Send(out, count, MPI_INT, next, tag, MPI_COMM_WORLD)
-                      : MPI_Ssend(out, count, MPI_INT, next, tag, MPI_COMM_WORLD));
-        if (i % 3 == 0) {
-            int flag = 0;
-
-            while (!flag)
-                OK(MPI_Test(&request, &flag, &status));
-        } else {
-            OK(MPI_Wait(&request, &status));
-        }
-        CHECK(in[0] == i * THREADS + tag && in[count - 1] == in[0] && status.MPI_TAG == tag);
-    }
-    free(out);
-    free(in);
-    return NULL;
-}
-
+/* While some wait for room there is some again, and the next one may not go before them. */
 static void
-exchange_in_threads(void)
+send_after_a_queue(void)
 {
-    pthread_t threads[THREADS];
+    enum { COUNT = 60, INTS = 200, SAID_LATE = 400 };
+    static int out[COUNT][INTS], in[INTS];
+    static unsigned char body[800];
+    MPI_Request requests[COUNT];
 
-    begin(MPI_THREAD_MULTIPLE);
-    for (int i = 0; i < THREADS; i++)
-        CHECK(pthread_create(&threads[i], NULL, exchange_in_thread, (void *)(intptr_t)i) == 0);
-    for (int i = 0; i < THREADS; i++)
-        CHECK(pthread_join(threads[i], NULL) == 0);
-    OK(MPI_Finalize());
-}
-
-static void
-test_threads_wait_for_messages_of_their_own(void **state)
-{
-    (void)state;
-    run_with(1, exchange_in_threads);
-    run_with(2, exchange_in_threads);
-    run_with(3, exchange_in_threads);
-}
-
-static int
-query(void *extra, MPI_Status *status)
-{
-    (void)extra;
-    status->MPI_TAG = 12;
-    return MPI_SUCCESS;
-}
-
-static int
-release(void *extra)
-{
-    ++*(int *)extra;
-    return MPI_ERR_OTHER;
-}
-
-static int
-ignore(void *extra, int is_complete)
-{
-    (void)extra;
-    (void)is_complete;
-    return MPI_SUCCESS;
-}
-
-static void *
-complete(void *argument)
-{
-    OK(MPI_Grequest_complete(*(MPI_Request *)argument));
-    return NULL;
-}
-
-static void
-await_thread(void)
-{
-    int freed = 0;
-
-    begin(MPI_THREAD_MULTIPLE);
+    begin(MPI_THREAD_SINGLE);
+    mpi_message_handle(MPI_MESSAGE_OTHER + 7, hear);
     OK(MPI_Barrier(MPI_COMM_WORLD));
-    for (int i = 0; i < 200; i++) {
-        MPI_Request request, copy;
-        MPI_Status status;
-        pthread_t thread;
-
-        OK(MPI_Grequest_start(query, release, ignore, &freed, &request));
-        copy = request;
-        CHECK(pthread_create(&thread, NULL, complete, &copy) == 0);
-        CHECK(MPI_Wait(&request, &status) == MPI_ERR_OTHER); /* what release says */
-        CHECK(freed == i + 1 && status.MPI_TAG == 12 && request == MPI_REQUEST_NULL);
-        CHECK(pthread_join(thread, NULL) == 0);
+    for (int i = 0; i < COUNT && rank == 0; i++) {
+        out[i][0] = i;
+        if (i < COUNT - 1)
+            OK(MPI_Isend(out[i], INTS, MPI_INT, 1, 0, MPI_COMM_WORLD, &requests[i]));
+        if (i == COUNT - 2)
+            (void)usleep(100000);
     }
+    if (rank == 0) {
+        OK(MPI_Send(out[COUNT - 1], INTS, MPI_INT, 1, 0, MPI_COMM_WORLD));
+        OK(MPI_Waitall(COUNT - 1, requests, MPI_STATUSES_IGNORE));
+    }
+    for (int i = 0; i < COUNT && rank == 1; i++) {
+        OK(MPI_Recv(in, INTS, MPI_INT, 0, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE));
+        CHECK(in[0] == i);
+    }
+    for (uint32_t i = 0; i < SAID_LATE && rank == 0; i++) {
+        (void)memcpy(body, &i, sizeof(i));
+        if (i == SAID_LATE - 1)
+            (void)usleep(100000);
+        OK(mpi_message_say(1, MPI_MESSAGE_OTHER + 7, body, 4 + i));
+    }
+    while (rank == 1 && heard < SAID_LATE)
+        mpi_pause(NULL, "test");
     OK(MPI_Finalize());
 }
 
 static void
-test_another_thread_completes_what_is_waited_for(void **state)
+test_nothing_goes_before_what_waits_for_room(void **state)
 {
     (void)state;
-    run_with(1, await_thread);
-    run_with(2, await_thread);
+    run_with(2, send_after_a_queue);
 }
 
 /* ----------------------------------------------------------------------------- misuse */
@@ -896,6 +838,35 @@ test_an_error_of_one_of_many_is_in_its_status(void **state)
     run_with(1, fail_in_status);
 }
 
+/* Three bytes are no integer and no half of one. */
+static void
+receive_torn(void)
+{
+    char out[3] = {1, 2, 3};
+    int in[8], next, last;
+    MPI_Datatype type;
+    MPI_Request request;
+
+    begin(MPI_THREAD_SINGLE);
+    next = (rank + 1) % size;
+    last = (rank + size - 1) % size;
+    OK(MPI_Type_vector(2, 1, 2, MPI_INT, &type));
+    OK(MPI_Type_commit(&type));
+    OK(MPI_Isend(out, 3, MPI_CHAR, next, 0, MPI_COMM_WORLD, &request));
+    CHECK(MPI_Recv(in, 1, type, last, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE) == MPI_ERR_TYPE);
+    OK(MPI_Wait(&request, MPI_STATUS_IGNORE));
+    OK(MPI_Type_free(&type));
+    OK(MPI_Finalize());
+}
+
+static void
+test_a_message_that_ends_within_an_element_is_of_another_type(void **state)
+{
+    (void)state;
+    run_with(1, receive_torn);
+    run_with(2, receive_torn);
+}
+
 static void
 wait_in_task_body(void)
 {
@@ -943,10 +914,10 @@ main(void)
         cmocka_unit_test(test_a_send_is_cancelled_or_received),
         cmocka_unit_test(test_what_waits_for_room_is_cancelled_too),
         cmocka_unit_test(test_messages_of_other_parts_come_in_order),
-        cmocka_unit_test(test_threads_wait_for_messages_of_their_own),
-        cmocka_unit_test(test_another_thread_completes_what_is_waited_for),
+        cmocka_unit_test(test_nothing_goes_before_what_waits_for_room),
         cmocka_unit_test(test_requests_are_looked_at_without_an_end),
         cmocka_unit_test(test_an_error_of_one_of_many_is_in_its_status),
+        cmocka_unit_test(test_a_message_that_ends_within_an_element_is_of_another_type),
         cmocka_unit_test(test_a_wait_within_progress_ends_the_world),
     };
 

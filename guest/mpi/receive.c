@@ -9,6 +9,13 @@
 
 #define FETCH_BYTES 16384u /* at a time, of what is to be unpacked */
 
+/* The data ends within an element of a type that is unpacked, so it was sent as another one. */
+static bool
+is_torn(const struct mpi_type *type, uint64_t bytes)
+{
+    return !type->is_dense && type->element != NULL && bytes % (uint64_t)type->element->size != 0;
+}
+
 /* What the receive says of the message: the bytes that it takes of it. */
 static uint64_t
 accept(struct mpi_transfer *receive, const struct mpi_message_head *head)
@@ -20,7 +27,9 @@ accept(struct mpi_transfer *receive, const struct mpi_message_head *head)
     request->source = head->source;
     request->tag = head->tag;
     request->bytes = (int64_t)bytes;
-    request->error = head->bytes <= room ? MPI_SUCCESS : MPI_ERR_TRUNCATE;
+    request->error = head->bytes > room                         ? MPI_ERR_TRUNCATE
+                     : is_torn(receive->part.type, head->bytes) ? MPI_ERR_TYPE
+                                                                : MPI_SUCCESS;
     return bytes;
 }
 
