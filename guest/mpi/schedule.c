@@ -316,7 +316,7 @@ mpi_schedule_memory(struct mpi_schedule *schedule, uint64_t bytes)
     uint64_t whole = (bytes + 15) & ~(uint64_t)15;
     void *memory;
 
-    if (whole > BYTES_INSIDE - schedule->used)
+    if (bytes > BYTES_INSIDE || whole > BYTES_INSIDE - schedule->used)
         return memory_block(schedule, bytes);
     memory = schedule->memory + schedule->used;
     schedule->used += (uint32_t)whole;

@@ -181,6 +181,7 @@ slice_group(struct slice *slice)
     return group;
 }
 
+/* A slice without dimensions is a point, as MPI_Cart_create makes it: the first member's. */
 static int
 cart_sub(struct mpi_comm *comm, const int *remain, MPI_Comm *out)
 {
@@ -190,7 +191,7 @@ cart_sub(struct mpi_comm *comm, const int *remain, MPI_Comm *out)
     struct slice slice;
     int err = slice_find(comm, remain, &slice);
 
-    if (err == MPI_SUCCESS) {
+    if (err == MPI_SUCCESS && (slice.dims > 0 || comm->rank == 0)) {
         group = slice_group(&slice);
         if (group != NULL)
             grid = mpi_topology_grid(slice.dims, slice.values, slice.values + dims, group->rank);
