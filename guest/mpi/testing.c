@@ -3,7 +3,6 @@
  * net for tests: members are forked processes. Each has an inbox in memory that all share, a ring
  * of bytes under a lock; memory of others is read and written by the kernel (process_vm_readv).
  */
-#define _GNU_SOURCE
 #include "testing.h"
 
 #include <errno.h>
