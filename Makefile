@@ -121,19 +121,19 @@ $(B)/sysroot/include/mpi.h: guest/mpi/mpi.h | $(B)/sysroot/stamp
 all: $(B)/sysroot/lib/libmpi.a $(B)/sysroot/include/mpi.h
 
 # The library for this machine, for its own tests: processes are its members (guest/mpi/testing.h).
-MPI_NATIVE := $(patsubst guest/mpi/%.c,$(B)/obj/mpi/%.o,$(filter-out %_test.c %/net.c %/type_testing.c,$(wildcard guest/mpi/*.c)))
+# Those of datatypes do without the rest (guest/mpi/type_testing.h).
+MPI_NATIVE := $(filter-out %_test.c %/net.c %/type_testing.c,$(wildcard guest/mpi/*.c))
+MPI_TYPES  := $(filter-out %_test.c,$(wildcard guest/mpi/type*.c guest/mpi/op*.c)) \
+              $(patsubst %,guest/mpi/%.c,external32 handle pack place)
+MPI_TYPE_TESTS := $(patsubst guest/mpi/%.c,$(B)/test/mpi/%,$(shell grep -l type_testing.h guest/mpi/*_test.c))
+mpi_objects = $(patsubst guest/mpi/%.c,$(B)/obj/mpi/%.o,$1)
 $(B)/obj/mpi/%.o: guest/mpi/%.c
 	@mkdir -p $(@D)
 	clang-19 $(filter-out -I%,$(CPPFLAGS)) $(CFLAGS) -Iguest/mpi -c $< -o $@
-$(B)/test/mpi/%: $(B)/obj/mpi/%.o $(MPI_NATIVE)
+$(MPI_TYPE_TESTS): $(B)/test/mpi/%: $(B)/obj/mpi/%.o $(call mpi_objects,$(MPI_TYPES))
 	@mkdir -p $(@D)
 	clang-19 $(LDFLAGS) $^ -lcmocka -lm -o $@
-
-# Datatypes and operators are tested without the rest (guest/mpi/type_testing.h).
-MPI_TYPES := $(patsubst guest/mpi/%.c,$(B)/obj/mpi/%.o,$(filter-out %_test.c,$(wildcard \
-    $(addprefix guest/mpi/,type*.c op.c op_table.c pack.c place.c external32.c handle.c))))
-MPI_TYPE_TESTS := $(addprefix $(B)/test/mpi/,type_test op_test pack_test)
-$(MPI_TYPE_TESTS): $(B)/test/mpi/%: $(B)/obj/mpi/%.o $(MPI_TYPES)
+$(filter-out $(MPI_TYPE_TESTS),$(filter $(B)/test/mpi/%,$(TESTS))): $(B)/test/mpi/%: $(B)/obj/mpi/%.o $(call mpi_objects,$(MPI_NATIVE))
 	@mkdir -p $(@D)
 	clang-19 $(LDFLAGS) $^ -lcmocka -lm -o $@
 

@@ -41,7 +41,7 @@ init(struct mpi_comm *comm, MPI_Comm handle, uint32_t context, struct mpi_group 
                               .size = group->size,
                               .group = group,
                               .errhandler = &mpi_errors_are_fatal};
-    (void)strcpy(comm->name, name);
+    (void)memcpy(comm->name, name, strlen(name) + 1);
     mpi_handle_define(MPI_KIND_COMM, handle, comm);
 }
 

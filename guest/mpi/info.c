@@ -46,7 +46,7 @@ set(struct mpi_info *info, const char *key, const char *value)
         return MPI_ERR_NO_MEM;
     }
     if (*at == NULL) {
-        (void)strcpy(pair->key, key);
+        (void)memcpy(pair->key, key, strlen(key) + 1);
         *at = pair;
         info->count++;
     }
@@ -291,7 +291,7 @@ PMPI_Info_get_nthkey(MPI_Info info, int n, char *key)
     if (err == 0) {
         for (pair = i->first; n > 0; n--)
             pair = pair->next;
-        (void)strcpy(key, pair->key);
+        (void)memcpy(key, pair->key, strlen(pair->key) + 1);
     }
     return mpi_leave(NULL, "MPI_Info_get_nthkey", err);
 }

@@ -3,7 +3,6 @@
  * net for tests: members are forked processes. Each has an inbox in memory that all share, a ring
  * of bytes under a lock; memory of others is read and written by the kernel (process_vm_readv).
  */
-#define _GNU_SOURCE
 #include "testing.h"
 
 #include <errno.h>
@@ -318,7 +317,7 @@ mpi_net_share(uint64_t key, uint64_t bytes)
     CHECK(at != MAP_FAILED);
     (void)atomic_fetch_add(&((struct shared *)at)->holders, 1);
     ((struct shared *)at)->bytes = bytes;
-    (void)strcpy(((struct shared *)at)->name, name);
+    (void)memcpy(((struct shared *)at)->name, name, sizeof(name));
     return (uint8_t *)at + SHARE_HEAD;
 }
 

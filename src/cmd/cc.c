@@ -49,8 +49,9 @@ static const char *const target_flags[] = {
  * program's data. What the linker warns of is a call with another type than the function's,
  * which traps when it is made. */
 static const char *const link_flags[] = {
-    "-Wl,--fatal-warnings", "-Wl,--stack-first", "-Wl,-z,stack-size=1048576",
-    "-Wl,--table-base=2", /* MPI_COMM_DUP_FN and others are 1, and no function is */
+    "-Wl,--fatal-warnings",
+    "-Wl,--stack-first",
+    "-Wl,-z,stack-size=1048576",
 };
 
 /* The largest memory that has no address of 2^32 behind it; and what a host needs that starts
@@ -383,7 +384,7 @@ link_objects(const struct driver *driver)
     if (driver->has_openmp && !driver->is_partial)
         add(&command, "-lomp");
     if (driver->has_mpi && !driver->is_partial)
-        add(&command, driver->mpi[0] != '\0' ? driver->mpi : "-lmpi");
+        add(&command, driver->mpi[0] != '\0' ? driver->mpi : "-lmpi"); /* which is not found */
     if (driver->library[0] != '\0')
         add(&command, driver->library);
     add(&command, "-o");

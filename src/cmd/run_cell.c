@@ -250,10 +250,13 @@ on_end(void *context, const struct cell_end *end)
     (void)pthread_mutex_unlock(&run->lock);
 }
 
+/* Of a deadlock all hear: one has to tell of it. */
 static bool
-has_ended(struct run *run)
+is_to_be_cancelled(struct run *run)
 {
-    return run->group != NULL && group_ended(run->group, NULL) != GROUP_GOES_ON;
+    enum group_end_kind kind = run->group != NULL ? group_ended(run->group, NULL) : GROUP_GOES_ON;
+
+    return kind != GROUP_GOES_ON && kind != GROUP_DEADLOCK;
 }
 
 /* With the group all its ranks end, also those that compute. */
@@ -264,7 +267,7 @@ await_end(struct run *run)
 
     (void)pthread_mutex_lock(&run->lock);
     while (run->over < run->count) {
-        if (is_cancelled || !has_ended(run)) {
+        if (is_cancelled || !is_to_be_cancelled(run)) {
             (void)pthread_cond_wait(&run->told, &run->lock);
             continue;
         }

@@ -201,18 +201,28 @@ are_all_stuck(const struct group *group)
            atomic_load(&group->left) < group->count;
 }
 
+/* The one by whom it is told: me, or where it has left the next that waits. */
+static uint32_t
+note_stuck(struct group *group, uint32_t me)
+{
+    for (uint32_t i = 0; i < group->count; i++)
+        group->members[i].was_stuck = group_presence(group, i) != GROUP_LEFT;
+    while (!group->members[me].was_stuck)
+        me = (me + 1) % group->count;
+    return me;
+}
+
 void
 group_count_idle(struct group *group, uint32_t me)
 {
-    const struct group_end end = {.kind = GROUP_DEADLOCK, .member = me, .code = EDEADLK};
+    struct group_end end = {.kind = GROUP_DEADLOCK, .code = EDEADLK};
     bool is_first = false;
 
     if (atomic_fetch_add(&group->idle, 1) + 1 != (int32_t)group->count)
         return;
     (void)pthread_mutex_lock(&group->lock);
     if (group->end.kind == GROUP_GOES_ON && are_all_stuck(group)) {
-        for (uint32_t i = 0; i < group->count; i++)
-            group->members[i].was_stuck = group_presence(group, i) != GROUP_LEFT;
+        end.member = note_stuck(group, me);
         is_first = finish(group, &end, deadlock_text, strlen(deadlock_text));
     }
     (void)pthread_mutex_unlock(&group->lock);

@@ -93,6 +93,10 @@ struct group_wait {
     bool is_alone; /* all of the member waits: no other thread of it could go on */
 };
 
+/* Whether there is nothing, and the member may look again for a moment. group_wait does so itself
+ * for one that is alone; others are not to be held up by it. */
+bool group_may_look(const struct group *group, uint32_t me);
+
 /* True: there is a message, or room that it found missing, or the group has ended. Else, after
  * it has looked for a moment where it may, the member waits: its owner's wake comes. Called again,
  * it waits on. May end the group (deadlock), and returns true then. */

@@ -50,6 +50,12 @@ may_spin(const struct group *group, uint32_t me)
     return group->owner.may_spin != NULL && group->owner.may_spin(group->owner.context, me);
 }
 
+bool
+group_may_look(const struct group *group, uint32_t me)
+{
+    return !is_ready(group, &group->members[me]) && may_spin(group, me);
+}
+
 /* Looks for a moment, and no longer than it may. */
 static void
 spin(const struct group *group, uint32_t me)
@@ -107,7 +113,8 @@ group_wait(struct group *group, uint32_t me, const struct group_wait *wait)
     struct member *member = &group->members[me];
 
     if (!is_ready(group, member) && atomic_load(&member->waiting) == WAITING_NOT) {
-        spin(group, me);
+        if (wait->is_alone)
+            spin(group, me);
         if (!is_ready(group, member))
             begin_waiting(group, me, wait);
     }

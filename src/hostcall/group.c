@@ -284,6 +284,29 @@ group_of_waiting(struct faaslet_call *call, enum faaslet_verdict *verdict)
     return group_of(call, verdict);
 }
 
+static enum faaslet_verdict
+pend_until(struct faaslet_call *call, uint64_t deadline_ns)
+{
+    call->wait->deadline_ns = deadline_ns;
+    call->wait->fd_count = 0;
+    return FAASLET_CALL_PENDING;
+}
+
+/* Of several threads one looks between others' calls of the host, which are one at a time. The
+ * time is kept inverted, as it could look like a host address. */
+static bool
+looks_on(struct faaslet_call *call, const struct group *group)
+{
+    uint64_t now_ns;
+
+    if (is_alone(call) || !group_may_look(group, wasi_process(call)->member))
+        return false;
+    now_ns = clock_now_ns();
+    if (call->scratch[0] == 0)
+        call->scratch[0] = ~(now_ns + GROUP_SPIN_NS);
+    return now_ns < ~call->scratch[0];
+}
+
 enum faaslet_verdict
 weft_group_wait(struct faaslet_call *call)
 {
@@ -302,12 +325,12 @@ weft_group_wait(struct faaslet_call *call)
     if (wait.what == NULL || word == NULL || word_at % sizeof(*word) != 0)
         return trap_bounds(call);
     /* Another thread, which told before this began to wait, counted before it did. */
-    if (__atomic_load_n(word, __ATOMIC_SEQ_CST) != wasi_arg(call, 3) ||
-        group_wait(group, wasi_process(call)->member, &wait))
+    if (__atomic_load_n(word, __ATOMIC_SEQ_CST) != wasi_arg(call, 3))
         return end_waiting(call, group);
-    call->wait->deadline_ns = CLOCK_NEVER_NS;
-    call->wait->fd_count = 0;
-    return FAASLET_CALL_PENDING;
+    if (looks_on(call, group))
+        return pend_until(call, 0);
+    return group_wait(group, wasi_process(call)->member, &wait) ? end_waiting(call, group)
+                                                                : pend_until(call, CLOCK_NEVER_NS);
 }
 
 /* --------------------------------------------------------------------------------- copies */
@@ -320,9 +343,7 @@ copied(struct faaslet_call *call, int err)
     case 0:
         return FAASLET_CALL_DONE;
     case -EAGAIN:
-        call->wait->deadline_ns = 0;
-        call->wait->fd_count = 0;
-        return FAASLET_CALL_PENDING;
+        return pend_until(call, 0);
     case -EFAULT:
         return trap_bounds(call);
     default:

@@ -237,12 +237,12 @@ hostcall_process_can_move(const struct hostcall_process *process, struct diag *d
 
 /* --------------------------------------------------------------- freeze and thaw */
 
-static int
-process_freeze(void *object, struct buffer *out)
+static void
+header_of(const struct hostcall_process *process, struct frozen_process *header)
 {
-    const struct hostcall_process *process = object;
     const struct buffer *streams = process->streams;
-    struct frozen_process header = {
+
+    *header = (struct frozen_process){
         .magic = PROCESS_MAGIC,
         .arg_count = process->args.count,
         .arg_bytes = process->args.bytes.count,
@@ -267,7 +267,16 @@ process_freeze(void *object, struct buffer *out)
         .member = process->member,
         .received = process->received,
     };
+}
 
+static int
+process_freeze(void *object, struct buffer *out)
+{
+    const struct hostcall_process *process = object;
+    const struct buffer *streams = process->streams;
+    struct frozen_process header;
+
+    header_of(process, &header);
     buffer_append(out, &header, sizeof(header));
     files_text_freeze(&process->args.bytes, out);
     files_text_freeze(&process->env.bytes, out);
@@ -383,6 +392,31 @@ is_memory_valid(const struct hostcall_process *process)
     return true;
 }
 
+/* What of the record is no text. */
+static int
+header_read(const struct frozen_process *header, struct hostcall_process *process)
+{
+    if (header->magic != PROCESS_MAGIC || header->input_at > header->stream_bytes[0] ||
+        header->pointer > UINT32_MAX || header->processors > INT32_MAX ||
+        header->member >= GROUP_MEMBERS_MAX || header->received > GROUP_MESSAGE_BYTES_MAX + 1)
+        return -EINVAL;
+    process->starts = header->starts;
+    process->output_max = header->output_max;
+    process->output_bytes = header->output_bytes;
+    process->input_at = header->input_at;
+    process->call = header->call;
+    process->deadline_ns = ~header->left;
+    process->pointer = (uint32_t)header->pointer;
+    process->processors = (uint32_t)header->processors;
+    process->chain = chain_find(header->chain);
+    process->group = member_group_find(header->group);
+    process->member = (uint32_t)header->member;
+    process->received = (uint32_t)header->received;
+    if (process->group != NULL && process->member >= group_count(process->group->group))
+        return -EINVAL;
+    return 0;
+}
+
 static int
 process_read(const uint8_t *bytes, size_t count, const struct hostcall_process *fresh,
              struct hostcall_process *process)
@@ -396,22 +430,9 @@ process_read(const uint8_t *bytes, size_t count, const struct hostcall_process *
     if (count < sizeof(header))
         return -EINVAL;
     (void)memcpy(&header, bytes, sizeof(header));
-    if (header.magic != PROCESS_MAGIC || header.input_at > header.stream_bytes[0] ||
-        header.pointer > UINT32_MAX || header.processors > INT32_MAX ||
-        header.member >= GROUP_MEMBERS_MAX || header.received > GROUP_MESSAGE_BYTES_MAX + 1)
-        return -EINVAL;
-    process->starts = header.starts;
-    process->output_max = header.output_max;
-    process->output_bytes = header.output_bytes;
-    process->input_at = header.input_at;
-    process->call = header.call;
-    process->deadline_ns = ~header.left;
-    process->pointer = (uint32_t)header.pointer;
-    process->processors = (uint32_t)header.processors;
-    process->chain = chain_find(header.chain);
-    process->group = member_group_find(header.group);
-    process->member = (uint32_t)header.member;
-    process->received = (uint32_t)header.received;
+    err = header_read(&header, process);
+    if (err != 0)
+        return err;
     err = fresh != NULL ? texts_skip(&header, &reading) : texts_read(&header, &reading, process);
     if (err == 0)
         err = device_thaw(&reading, header.device_calls, &process->device);

@@ -32,7 +32,6 @@ check_duplicates(void)
 {
     MPI_Comm copy, later;
     MPI_Request request;
-    MPI_Info info;
     char text[MPI_MAX_OBJECT_NAME];
     int number;
 
@@ -52,7 +51,20 @@ check_duplicates(void)
     OK(MPI_Comm_get_name(MPI_COMM_WORLD, text, &number));
     CHECK(strcmp(text, "MPI_COMM_WORLD") == 0);
     OK(MPI_Comm_free(&later));
+    OK(MPI_Comm_free(&copy));
+    CHECK(copy == MPI_COMM_NULL);
+}
 
+static void
+check_hints(void)
+{
+    MPI_Comm copy, later;
+    MPI_Request request;
+    MPI_Info info;
+    char text[MPI_MAX_OBJECT_NAME];
+    int number;
+
+    OK(MPI_Comm_dup(MPI_COMM_WORLD, &copy));
     OK(MPI_Info_create(&info));
     OK(MPI_Info_set(info, "colour", "green"));
     OK(MPI_Comm_dup_with_info(copy, info, &later));
@@ -69,7 +81,6 @@ check_duplicates(void)
     OK(MPI_Info_free(&info));
     OK(MPI_Comm_free(&later));
     OK(MPI_Comm_free(&copy));
-    CHECK(copy == MPI_COMM_NULL);
 }
 
 static void
@@ -137,7 +148,6 @@ static void
 check_wrong(void)
 {
     MPI_Comm made, gone;
-    MPI_Group all, none = MPI_GROUP_EMPTY;
     MPI_Request request;
     char text[MPI_MAX_OBJECT_NAME];
     int number;
@@ -158,6 +168,19 @@ check_wrong(void)
     REFUSED(MPI_Comm_idup_with_info(MPI_COMM_SELF, (MPI_Info)MPI_COMM_SELF, &made, &request),
             MPI_ERR_INFO);
     REFUSED(MPI_Comm_compare(MPI_COMM_WORLD, gone, &number), MPI_ERR_COMM);
+    REFUSED(MPI_Comm_remote_size(MPI_COMM_WORLD, &number), MPI_ERR_COMM);
+    REFUSED(MPI_Comm_get_name(gone, text, &number), MPI_ERR_COMM);
+    REFUSED(MPI_Comm_get_info(gone, (MPI_Info *)&made), MPI_ERR_COMM);
+    REFUSED(MPI_Comm_set_name(MPI_COMM_WORLD, NULL), MPI_ERR_ARG);
+    REFUSED(MPI_Comm_set_info(MPI_COMM_WORLD, (MPI_Info)MPI_COMM_SELF), MPI_ERR_INFO);
+}
+
+static void
+check_wrong_groups(void)
+{
+    MPI_Comm made;
+    MPI_Group all, none = MPI_GROUP_EMPTY;
+
     REFUSED(MPI_Comm_split(MPI_COMM_WORLD, -3, 0, &made), MPI_ERR_ARG);
     REFUSED(MPI_Comm_split_type(MPI_COMM_WORLD, 4711, 0, MPI_INFO_NULL, &made), MPI_ERR_ARG);
     REFUSED(MPI_Comm_create(MPI_COMM_WORLD, MPI_GROUP_NULL, &made), MPI_ERR_GROUP);
@@ -166,13 +189,8 @@ check_wrong(void)
         REFUSED(MPI_Comm_create(MPI_COMM_SELF, all, &made), MPI_ERR_GROUP);
     REFUSED(MPI_Comm_create_group(MPI_COMM_SELF, none, -1, &made), MPI_ERR_TAG);
     OK(MPI_Group_free(&all));
-    REFUSED(MPI_Comm_remote_size(MPI_COMM_WORLD, &number), MPI_ERR_COMM);
     REFUSED(MPI_Comm_remote_group(MPI_COMM_WORLD, &all), MPI_ERR_COMM);
     REFUSED(MPI_Comm_group(MPI_COMM_NULL, &all), MPI_ERR_COMM);
-    REFUSED(MPI_Comm_set_name(MPI_COMM_WORLD, NULL), MPI_ERR_ARG);
-    REFUSED(MPI_Comm_get_name(gone, text, &number), MPI_ERR_COMM);
-    REFUSED(MPI_Comm_set_info(MPI_COMM_WORLD, (MPI_Info)MPI_COMM_SELF), MPI_ERR_INFO);
-    REFUSED(MPI_Comm_get_info(gone, (MPI_Info *)&made), MPI_ERR_COMM);
     REFUSED(MPI_Intercomm_merge(MPI_COMM_WORLD, 0, &made), MPI_ERR_COMM);
     REFUSED(MPI_Intercomm_create(MPI_COMM_SELF, 3, MPI_COMM_WORLD, 0, 0, &made), MPI_ERR_RANK);
     REFUSED(MPI_Intercomm_create(MPI_COMM_SELF, 0, MPI_COMM_WORLD, 0, -1, &made), MPI_ERR_TAG);
@@ -293,9 +311,11 @@ main(int argc, char **argv)
     ring(MPI_COMM_WORLD);
     ring(MPI_COMM_SELF);
     check_duplicates();
+    check_hints();
     check_groups();
     check_splits();
     check_wrong();
+    check_wrong_groups();
     if (size > 1)
         check_inter();
     return end();

@@ -274,6 +274,15 @@ check_waits(void)
     OK(MPI_Get_count(&statuses[1], MPI_INT, &count)); /* an empty one */
     CHECK(count == 0 && statuses[1].MPI_SOURCE == MPI_ANY_SOURCE);
     OK(MPI_Waitall(4, sends, MPI_STATUSES_IGNORE));
+}
+
+static void
+check_nothing_to_wait_for(void)
+{
+    int index, flag, count, indices[4];
+    MPI_Request sends[4] = {MPI_REQUEST_NULL, MPI_REQUEST_NULL, MPI_REQUEST_NULL, MPI_REQUEST_NULL};
+    MPI_Status statuses[4], status;
+
     OK(MPI_Waitany(4, sends, &index, &status));
     CHECK(index == MPI_UNDEFINED);
     OK(MPI_Waitsome(4, sends, &count, indices, statuses));
@@ -321,6 +330,14 @@ check_persistent(void)
     }
     OK(MPI_Buffer_detach(&buffer, &bytes));
     free(buffer);
+}
+
+static void
+check_wrong_persistent(void)
+{
+    int out[1];
+    MPI_Request requests[1] = {MPI_REQUEST_NULL};
+
     REFUSED(MPI_Startall(1, requests), MPI_ERR_REQUEST);
     REFUSED(MPI_Request_free(requests), MPI_ERR_REQUEST);
     REFUSED(MPI_Send_init(out, 1, MPI_INT, size, 0, MPI_COMM_WORLD, requests), MPI_ERR_RANK);
@@ -518,7 +535,9 @@ main(int argc, char **argv)
     check_exchange();
     check_probes();
     check_waits();
+    check_nothing_to_wait_for();
     check_persistent();
+    check_wrong_persistent();
     check_cancel();
     check_freed();
     check_statuses();

@@ -54,6 +54,66 @@ end_in_one(const char *how)
         (void)mpi_net_enter(&me, &count);
 }
 
+/* Who sleeps comes back. */
+static int
+end_after_sleep(void)
+{
+    if (me == 0) {
+        (void)usleep(100000);
+        for (uint32_t to = 1; to < count; to++)
+            (void)mpi_net_send(to, NULL, 0, NULL, 0);
+    } else {
+        hear_one("one that sleeps");
+    }
+    mpi_net_leave();
+    return 0;
+}
+
+static int
+end_by_stdin(void)
+{
+    int c;
+
+    (void)setvbuf(stdin, NULL, _IONBF, 0);
+    c = getchar();
+    mpi_net_leave();
+    if (me == 0 || c != EOF)
+        printf("%u read %d\n", me, c);
+    return 0;
+}
+
+static int
+end_after_leaving(const char *how)
+{
+    mpi_net_leave();
+    if (strcmp(how, "left") == 0)
+        (void)mpi_net_send(0, NULL, 0, NULL, 0);
+    else if (strcmp(how, "late-trap") == 0 && me == count - 1)
+        divide();
+    return strcmp(how, "code") == 0 && me == count - 1 ? 5 : 0;
+}
+
+/* The last is about to: the others wait, or compute. */
+static int
+end_by_last(const char *how, bool others_compute)
+{
+    if (strncmp(how, "far", 3) == 0) { /* that one is there */
+        if (me == 0)
+            (void)mpi_net_send(count - 1, NULL, 0, NULL, 0);
+        else
+            hear_one("that it is there");
+    }
+    if (me == count - 1) {
+        if (strcmp(how, "return") == 0)
+            return 0;
+        end_in_one(how);
+    }
+    while (others_compute) /* it is ended where it computes */
+        zero = zero + 1;
+    hear_one("MPI_Recv from 1");
+    return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -61,58 +121,15 @@ main(int argc, char **argv)
 
     if (strcmp(how, "none") == 0)
         return 0;
-    if (strcmp(how, "stdin") == 0)
-        (void)setvbuf(stdin, NULL, _IONBF, 0);
     (void)mpi_net_enter(&me, &count);
     if (strcmp(how, "deadlock") == 0)
         hear_one(me == 0 ? "MPI_Recv from 1" : "MPI_Barrier");
-    if (strcmp(how, "sleep") == 0) { /* who sleeps comes back */
-        if (me == 0) {
-            (void)usleep(100000);
-            for (uint32_t to = 1; to < count; to++)
-                (void)mpi_net_send(to, NULL, 0, NULL, 0);
-        } else {
-            hear_one("one that sleeps");
-        }
-        mpi_net_leave();
-        return 0;
-    }
-    if (strcmp(how, "code") == 0) {
-        mpi_net_leave();
-        return me == count - 1 ? 5 : 0;
-    }
-    if (strcmp(how, "late-trap") == 0) {
-        mpi_net_leave();
-        if (me == count - 1)
-            divide();
-        return 0;
-    }
-    if (strcmp(how, "left") == 0) {
-        mpi_net_leave();
-        (void)mpi_net_send(0, NULL, 0, NULL, 0);
-    }
-    if (strcmp(how, "one-leaves") == 0 && me == 0) {
-        mpi_net_leave();
-        return 0;
-    }
-    if (strcmp(how, "stdin") == 0) {
-        int c = getchar();
-
-        mpi_net_leave();
-        if (me == 0)
-            printf("0 read %d\n", c);
-        else if (c != EOF)
-            printf("%u read %d\n", me, c);
-        return 0;
-    }
-    if (me == count - 1) {
-        if (strcmp(how, "return") == 0)
-            return 0;
-        end_in_one(how);
-    } else if (strcmp(how, "spin") == 0 || argc > 2) {
-        for (;;) /* it is ended where it computes */
-            zero = zero + 1;
-    }
-    hear_one("MPI_Recv from 1");
-    return 0;
+    if (strcmp(how, "sleep") == 0)
+        return end_after_sleep();
+    if (strcmp(how, "stdin") == 0)
+        return end_by_stdin();
+    if (strcmp(how, "code") == 0 || strcmp(how, "late-trap") == 0 || strcmp(how, "left") == 0 ||
+        (strcmp(how, "one-leaves") == 0 && me == 0))
+        return end_after_leaving(how);
+    return end_by_last(how, argc > 2);
 }

@@ -18,9 +18,10 @@ struct head {
     uint64_t address;
 };
 
-static uint32_t me, count, rounds;
-static uint32_t *heard; /* of each: messages */
-static uint32_t small_heard, copied_heard;
+static uint32_t me, count, all_heard, copied, places_said;
+static uint32_t *heard, *said; /* of each: messages */
+static unsigned char **places;
+static unsigned seed;
 static unsigned char body[4096], got[4096], copy[LARGE];
 
 static unsigned char
@@ -63,7 +64,7 @@ hear_all(void)
         mpi_net_take(got, bytes);
         check(bytes == (head.kind == SMALL ? head.bytes : 0), "of another length");
         if (head.kind == COPIED) {
-            copied_heard++;
+            copied++;
             continue;
         }
         check(head.number == heard[from]++, "not in order");
@@ -71,7 +72,7 @@ hear_all(void)
             check(got[i] == fill_of(from, head.number), "not what was sent");
         if (head.kind == PLACE)
             use_place(from, &head);
-        small_heard++;
+        all_heard++;
     }
 }
 
@@ -87,46 +88,54 @@ say(uint32_t to, const struct head *head, const void *bytes)
     }
 }
 
+/* A large thing of this member, kept until the end. */
+static void
+offer_place(struct head *head, uint32_t bytes)
+{
+    unsigned char *place = malloc(bytes + 4);
+
+    check(place != NULL, "no memory");
+    memset(place, fill_of(me, head->number), bytes);
+    head->kind = PLACE;
+    head->bytes = bytes;
+    head->address = (uintptr_t)place;
+    places[places_said++] = place;
+}
+
+static void
+say_one(uint32_t to)
+{
+    struct head head = {SMALL, said[to]++, 0, 0};
+
+    seed = seed * 1103515245u + 12345u;
+    if ((seed >> 16) % 8 == 0) {
+        offer_place(&head, (seed >> 8) % (LARGE - 4));
+    } else {
+        head.bytes = (seed >> 8) % (4096 - (uint32_t)sizeof(head));
+        memset(body, fill_of(me, head.number), head.bytes);
+    }
+    say(to, &head, body);
+    if ((seed >> 20) % 4 == 0)
+        hear_all();
+}
+
 int
 main(int argc, char **argv)
 {
-    unsigned char **places;
-    uint32_t places_said = 0, *said;
-    unsigned seed;
+    uint32_t rounds = argc > 1 ? (uint32_t)atoi(argv[1]) : 200;
 
-    rounds = argc > 1 ? (uint32_t)atoi(argv[1]) : 200;
     (void)mpi_net_enter(&me, &count);
     heard = calloc(count, sizeof(*heard));
     said = calloc(count, sizeof(*said));
     places = calloc((size_t)rounds * count, sizeof(*places));
     seed = me + 1;
     for (uint32_t i = 0; i < rounds; i++)
-        for (uint32_t to = 0; to < count; to++) {
-            struct head head = {SMALL, said[to]++, 0, 0};
-
-            seed = seed * 1103515245u + 12345u;
-            if ((seed >> 16) % 8 == 0) {
-                unsigned char *place;
-
-                head.kind = PLACE;
-                head.bytes = (seed >> 8) % (LARGE - 4);
-                place = malloc(head.bytes + 4);
-                memset(place, fill_of(me, head.number), head.bytes);
-                head.address = (uintptr_t)place;
-                places[places_said++] = place;
-            } else {
-                head.bytes = (seed >> 8) % (4096 - (uint32_t)sizeof(head));
-                memset(body, fill_of(me, head.number), head.bytes);
-            }
-            say(to, &head, body);
-            if ((seed >> 20) % 4 == 0)
-                hear_all();
-        }
-    for (hear_all(); small_heard < rounds * count || copied_heard < places_said; hear_all())
+        for (uint32_t to = 0; to < count; to++)
+            say_one(to);
+    for (hear_all(); all_heard < rounds * count || copied < places_said; hear_all())
         mpi_net_wait("the last messages");
     for (uint32_t i = 0; i < places_said; i++)
         free(places[i]);
-    /* Nobody leaves before all have heard all: then each has been answered by all. */
     mpi_net_leave();
     if (me == 0)
         printf("ok\n");

@@ -94,7 +94,7 @@ check_wrong_groups(MPI_Group all)
 static void
 check_info(void)
 {
-    char value[16], key[MPI_MAX_INFO_KEY + 8], *large = malloc(MPI_MAX_INFO_VAL + 8);
+    char value[16], key[MPI_MAX_INFO_KEY + 1];
     MPI_Info info, copy;
     int is_set, number;
 
@@ -121,7 +121,18 @@ check_info(void)
     CHECK(is_set && strcmp(value, "one") == 0);
     OK(MPI_Info_free(&copy));
     CHECK(copy == MPI_INFO_NULL);
+    OK(MPI_Info_free(&info));
+}
 
+static void
+check_wrong_info(void)
+{
+    char value[16], key[MPI_MAX_INFO_KEY + 8], *large = malloc(MPI_MAX_INFO_VAL + 8);
+    MPI_Info info, copy = MPI_INFO_NULL;
+    int is_set, number = 16;
+
+    OK(MPI_Info_create(&info));
+    OK(MPI_Info_set(info, "second", "2"));
     REFUSED(MPI_Info_delete(info, "first"), MPI_ERR_INFO_NOKEY);
     REFUSED(MPI_Info_get_nthkey(info, 1, key), MPI_ERR_ARG);
     memset(key, 'k', sizeof(key));
@@ -384,6 +395,7 @@ main(int argc, char **argv)
     check_wrong_groups(all);
     OK(MPI_Group_free(&all));
     check_info();
+    check_wrong_info();
     check_attributes();
     check_old_attributes();
     check_predefined();

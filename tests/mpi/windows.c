@@ -56,10 +56,6 @@ check_types(void)
     MPI_Win win;
     MPI_Datatype second, third, pair;
     int *base = make(&win), next = (rank + 1) % size, values[30];
-    struct {
-        double value;
-        int where;
-    } largest = {rank, rank}, before;
 
     for (int i = 0; i < 30; i++)
         values[i] = 100 * rank + i;
@@ -82,17 +78,31 @@ check_types(void)
     OK(MPI_Get(values, 1, third, next, 1, 1, second, win));
     OK(MPI_Win_fence(0, win));
     CHECK(values[3] == 2 * (100 * rank + 3) && values[4] == 0);
-
-    OK(MPI_Accumulate(&largest, 1, MPI_DOUBLE_INT, 0, 32, 1, MPI_DOUBLE_INT, MPI_MAXLOC, win));
-    OK(MPI_Win_fence(0, win));
-    OK(MPI_Get(&before, 1, MPI_DOUBLE_INT, 0, 32, 1, MPI_DOUBLE_INT, win));
-    OK(MPI_Win_fence(0, win));
-    CHECK(before.value == size - 1 && before.where == (size == 1 ? 0 : size - 1));
     OK(MPI_Type_contiguous(2, MPI_INT, &pair));
     REFUSED(MPI_Put(values, 1, pair, next, 0, 1, pair, win), MPI_ERR_TYPE); /* not committed */
     OK(MPI_Type_free(&pair));
     OK(MPI_Type_free(&second));
     OK(MPI_Type_free(&third));
+    OK(MPI_Win_free(&win));
+}
+
+/* Elements with gaps. */
+static void
+check_pairs(void)
+{
+    MPI_Win win;
+    struct {
+        double value;
+        int where;
+    } largest = {rank, rank}, before;
+
+    (void)make(&win);
+    OK(MPI_Win_fence(0, win));
+    OK(MPI_Accumulate(&largest, 1, MPI_DOUBLE_INT, 0, 32, 1, MPI_DOUBLE_INT, MPI_MAXLOC, win));
+    OK(MPI_Win_fence(0, win));
+    OK(MPI_Get(&before, 1, MPI_DOUBLE_INT, 0, 32, 1, MPI_DOUBLE_INT, win));
+    OK(MPI_Win_fence(0, win));
+    CHECK(before.value == size - 1 && before.where == (size == 1 ? 0 : size - 1));
     OK(MPI_Win_fence(0, win));
     OK(MPI_Win_free(&win));
 }
@@ -181,8 +191,9 @@ static void
 check_updates(void)
 {
     MPI_Win win;
-    int *base = make(&win), mine[3] = {1, rank, 7}, before[3], zero = 0, old;
-    MPI_Request requests[4];
+    int mine[3] = {1, rank, 7}, before[3], zero = 0, old;
+
+    (void)make(&win);
 
     OK(MPI_Win_lock_all(0, win));
     OK(MPI_Get_accumulate(mine, 3, MPI_INT, before, 3, MPI_INT, 0, 0, 3, MPI_INT, MPI_SUM, win));
@@ -200,7 +211,18 @@ check_updates(void)
     }
     OK(MPI_Fetch_and_op(&zero, &old, MPI_INT, 0, 9, MPI_REPLACE, win));
     CHECK(old == rank + 1);
+    OK(MPI_Win_unlock_all(win));
+    OK(MPI_Win_free(&win));
+}
 
+static void
+check_requests(void)
+{
+    MPI_Win win;
+    int *base = make(&win), mine[1] = {1}, before[1], old;
+    MPI_Request requests[4];
+
+    OK(MPI_Win_lock_all(0, win));
     OK(MPI_Rput(mine, 1, MPI_INT, rank, 20, 1, MPI_INT, win, &requests[0]));
     OK(MPI_Rget(&old, 1, MPI_INT, rank, 21, 1, MPI_INT, win, &requests[1]));
     OK(MPI_Raccumulate(mine, 1, MPI_INT, rank, 22, 1, MPI_INT, MPI_MAX, win, &requests[2]));
@@ -294,12 +316,9 @@ count_up(MPI_Win *win, int *code, ...)
 static void
 check_object(void)
 {
-    MPI_Errhandler handler, now;
-    MPI_Info info;
     MPI_Win win;
     MPI_Aint *bytes;
-    int memory[4], *value, *base, is_set, key, length;
-    char name[MPI_MAX_OBJECT_NAME];
+    int memory[4], *value, *base, is_set, key;
 
     OK(MPI_Win_create(memory, sizeof(memory), 2, MPI_INFO_NULL, MPI_COMM_WORLD, &win));
     OK(MPI_Win_set_errhandler(win, MPI_ERRORS_RETURN));
@@ -324,6 +343,18 @@ check_object(void)
     REFUSED(MPI_Win_get_attr(win, key, &value, &is_set), MPI_ERR_KEYVAL);
     REFUSED(MPI_Win_free_keyval(&key), MPI_ERR_KEYVAL);
     REFUSED(MPI_Win_create_keyval(NULL, NULL, NULL, NULL), MPI_ERR_ARG);
+    OK(MPI_Win_free(&win));
+}
+
+static void
+check_names(void)
+{
+    MPI_Win win;
+    MPI_Info info;
+    int memory[4], is_set, length;
+    char name[MPI_MAX_OBJECT_NAME];
+
+    OK(MPI_Win_create(memory, sizeof(memory), 2, MPI_INFO_NULL, MPI_COMM_WORLD, &win));
     OK(MPI_Win_set_name(win, "ours"));
     OK(MPI_Win_get_name(win, name, &length));
     CHECK(strcmp(name, "ours") == 0 && length == 4);
@@ -335,7 +366,17 @@ check_object(void)
     OK(MPI_Info_get(info, "no_locks", 10, name, &is_set));
     CHECK(is_set && strcmp(name, "true") == 0);
     OK(MPI_Info_free(&info));
+    OK(MPI_Win_free(&win));
+}
 
+static void
+check_handlers(void)
+{
+    MPI_Errhandler handler, now;
+    MPI_Win win;
+    int memory[4];
+
+    OK(MPI_Win_create(memory, sizeof(memory), 2, MPI_INFO_NULL, MPI_COMM_WORLD, &win));
     OK(MPI_Win_create_errhandler(count_up, &handler));
     OK(MPI_Win_set_errhandler(win, handler));
     CHECK(MPI_Win_wait(win) == MPI_ERR_OTHER);
@@ -351,17 +392,12 @@ check_object(void)
 }
 
 static void
-check_wrong(void)
+check_wrong_access(void)
 {
-    MPI_Win win, gone;
-    MPI_Aint bytes;
-    MPI_Errhandler handler;
-    MPI_Group group;
-    MPI_Info info;
-    int *base = make(&win), value = 0, number;
-    char name[MPI_MAX_OBJECT_NAME];
+    MPI_Win win;
+    int value = 0, number;
 
-    (void)base;
+    (void)make(&win);
     REFUSED(MPI_Put(&value, 1, MPI_INT, 0, 0, 1, MPI_INT, win), MPI_ERR_RMA_SYNC);
     OK(MPI_Win_fence(0, win));
     REFUSED(MPI_Win_fence(1 << 30, win), MPI_ERR_ASSERT);
@@ -377,6 +413,21 @@ check_wrong(void)
     REFUSED(MPI_Fetch_and_op(&value, &number, MPI_DOUBLE, 0, 0, MPI_BOR, win), MPI_ERR_OP);
     REFUSED(MPI_Compare_and_swap(&value, &value, &number, MPI_INT, size, 0, win), MPI_ERR_RANK);
     OK(MPI_Win_fence(0, win));
+    OK(MPI_Win_free(&win));
+}
+
+static void
+check_wrong(void)
+{
+    MPI_Win win, gone;
+    MPI_Aint bytes;
+    MPI_Errhandler handler;
+    MPI_Group group;
+    MPI_Info info;
+    int number, value = 0;
+    char name[MPI_MAX_OBJECT_NAME];
+
+    (void)make(&win);
     gone = win;
     OK(MPI_Win_free(&win));
     REFUSED(MPI_Win_free(&win), MPI_ERR_WIN);
@@ -401,12 +452,17 @@ main(int argc, char **argv)
     begin(&argc, &argv);
     check_fence();
     check_types();
+    check_pairs();
     check_post();
     check_locks();
     check_updates();
+    check_requests();
     check_shared();
     check_dynamic();
     check_object();
+    check_names();
+    check_handlers();
+    check_wrong_access();
     check_wrong();
     return end();
 }
