@@ -114,12 +114,12 @@ struct packed {
 static bool
 packed_memory(struct mpi_schedule *schedule, int size, struct packed *packed)
 {
-    packed->counts = mpi_schedule_memory(schedule, 2 * (uint64_t)size * sizeof(int));
-    if (packed->counts == NULL)
+    packed->counts = mpi_schedule_memory(schedule, (uint64_t)size * sizeof(int));
+    packed->offsets = mpi_schedule_memory(schedule, (uint64_t)size * sizeof(MPI_Aint));
+    if (packed->counts == NULL || packed->offsets == NULL)
         return false;
-    packed->offsets = packed->counts + size;
-    packed->side = mpi_side_v(NULL, packed->counts, packed->offsets, MPI_BYTE);
-    packed->side.type = mpi_type_byte();
+    packed->side = (struct mpi_side){
+        .counts = packed->counts, .long_offsets = packed->offsets, .type = mpi_block_type()};
     return true;
 }
 
