@@ -119,7 +119,7 @@ packed_memory(struct mpi_schedule *schedule, int size, struct packed *packed)
     if (packed->counts == NULL || packed->offsets == NULL)
         return false;
     packed->side = (struct mpi_side){
-        .counts = packed->counts, .long_offsets = packed->offsets, .type = mpi_block_type()};
+        .counts = packed->counts, .long_offsets = packed->offsets, .type = mpi_type_byte()};
     return true;
 }
 
