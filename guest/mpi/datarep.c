@@ -359,7 +359,7 @@ PMPI_Register_datarep(const char *name, MPI_Datarep_conversion_function *read_fu
         made->write = write_function;
         made->extent = extent_function;
         made->extra = extra_state;
-        (void)strcpy(made->name, name);
+        (void)memcpy(made->name, name, strlen(name) + 1);
         native.next = made;
     }
     return mpi_file_leave(NULL, "MPI_Register_datarep", err);

@@ -201,19 +201,13 @@ test_modes_say_what_may_be_done(void **state)
 
 /* Each member has its own eight ints. */
 static void
-forms_body(void)
+write_forms(MPI_File file, MPI_Offset mine, const int *out)
 {
-    MPI_File file;
     MPI_Status status;
     MPI_Request request;
-    MPI_Offset at, mine;
-    int out[8], in[8];
+    MPI_Offset at;
+    int in;
 
-    begin();
-    file = make(BOTH);
-    mine = rank * (MPI_Offset)sizeof(out);
-    for (int i = 0; i < 8; i++)
-        out[i] = 100 * rank + i;
     OK(MPI_File_write_at_all(file, mine, out, 2, MPI_INT, &status));
     check_count(&status, MPI_INT, 2);
     OK(MPI_File_seek(file, mine + 8, MPI_SEEK_SET));
@@ -223,7 +217,7 @@ forms_body(void)
     check_count(&status, MPI_INT, 1);
     OK(MPI_File_write_all_begin(file, out + 4, 2, MPI_INT));
     REFUSED(MPI_File_write_all_begin(file, out + 4, 2, MPI_INT), MPI_ERR_OTHER);
-    REFUSED(MPI_File_read_all_end(file, in, &status), MPI_ERR_OTHER);
+    REFUSED(MPI_File_read_all_end(file, &in, &status), MPI_ERR_OTHER);
     REFUSED(MPI_File_close(&file), MPI_ERR_OTHER);
     OK(MPI_File_write_all_end(file, out + 4, &status));
     check_count(&status, MPI_INT, 2);
@@ -232,10 +226,23 @@ forms_body(void)
     CHECK(at == mine + 24);
     OK(MPI_File_iwrite_at(file, mine + 24, out + 6, 2, MPI_INT, &request));
     OK(MPI_Wait(&request, MPI_STATUS_IGNORE));
-    OK(MPI_File_sync(file));
+}
 
-    memset(in, 0xff, sizeof(in));
+static void
+read_forms(MPI_File file, MPI_Offset mine, const int *out)
+{
+    MPI_Status status;
+    MPI_Request request;
+    int in[8];
+
     OK(MPI_File_read_at_all(file, mine, in, 8, MPI_INT, &status));
+    CHECK(memcmp(in, out, sizeof(in)) == 0);
+    memset(in, 0xff, sizeof(in));
+    OK(MPI_File_iread_at_all(file, mine, in, 4, MPI_INT, &request));
+    OK(MPI_Wait(&request, &status));
+    check_count(&status, MPI_INT, 4);
+    OK(MPI_File_read_at_all_begin(file, mine + 16, in + 4, 4, MPI_INT));
+    OK(MPI_File_read_at_all_end(file, in + 4, &status));
     CHECK(memcmp(in, out, sizeof(in)) == 0);
     OK(MPI_File_seek(file, -(MPI_Offset)sizeof(int), MPI_SEEK_END));
     memset(in, 0xff, sizeof(in));
@@ -244,6 +251,23 @@ forms_body(void)
     CHECK(in[0] == 100 * (size - 1) + 7 && in[1] == -1);
     OK(MPI_File_read_all(file, in, 1, MPI_INT, &status));
     check_count(&status, MPI_INT, 0);
+}
+
+static void
+forms_body(void)
+{
+    MPI_File file;
+    MPI_Offset mine;
+    int out[8];
+
+    begin();
+    file = make(BOTH);
+    mine = rank * (MPI_Offset)sizeof(out);
+    for (int i = 0; i < 8; i++)
+        out[i] = 100 * rank + i;
+    write_forms(file, mine, out);
+    OK(MPI_File_sync(file));
+    read_forms(file, mine, out);
     OK(MPI_File_close(&file));
     OK(MPI_Finalize());
 }
@@ -290,6 +314,19 @@ test_the_shared_pointer_gives_each_place_once(void **state)
     run(shared_body);
 }
 
+static void
+append(MPI_Offset end)
+{
+    MPI_File file = make(MPI_MODE_WRONLY | MPI_MODE_APPEND);
+    MPI_Offset at;
+
+    OK(MPI_File_get_position(file, &at));
+    CHECK(at == end);
+    OK(MPI_File_get_position_shared(file, &at));
+    CHECK(at == end);
+    OK(MPI_File_close(&file));
+}
+
 /* Member r writes r + 1 ints; they lie in the order of ranks. */
 static void
 ordered_body(void)
@@ -326,12 +363,7 @@ ordered_body(void)
     CHECK(MPI_File_seek_shared(file, rank, MPI_SEEK_SET) ==
           (size > 1 ? MPI_ERR_NOT_SAME : MPI_SUCCESS));
     OK(MPI_File_close(&file));
-    file = make(MPI_MODE_WRONLY | MPI_MODE_APPEND);
-    OK(MPI_File_get_position(file, &at));
-    CHECK(at == 2 * total * (MPI_Offset)sizeof(int));
-    OK(MPI_File_get_position_shared(file, &at));
-    CHECK(at == 2 * total * (MPI_Offset)sizeof(int));
-    OK(MPI_File_close(&file));
+    append(2 * total * (MPI_Offset)sizeof(int));
     OK(MPI_Finalize());
 }
 

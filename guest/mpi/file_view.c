@@ -97,8 +97,8 @@ mpi_file_view_end(const struct mpi_file *file, int64_t *units)
 /* ---------------------------------------------------------------------------- set */
 
 struct order {
-    int64_t end;
-    bool is_broken;
+    int64_t start, end; /* of the last run */
+    bool may_overlap, is_broken;
 };
 
 static bool
@@ -106,19 +106,21 @@ check_run(void *context, int64_t offset, uint64_t bytes)
 {
     struct order *order = context;
 
-    order->is_broken = offset < order->end;
+    order->is_broken = offset < (order->may_overlap ? order->start : order->end);
+    order->start = offset;
     order->end = offset + (int64_t)bytes;
     return !order->is_broken;
 }
 
-/* 13.3: displacements are not negative, and never go back. Reading may see a byte twice; that is
- * no use to anybody, so it is refused as well. MPI_ERR_IO is what other libraries say of it. */
+/* 13.3: displacements are not negative and do not go back; a byte is there twice only in a file
+ * that is not written. MPI_ERR_IO is what other libraries say of it. */
 static int
-check_tile(const struct mpi_type *tile, int64_t unit)
+check_tile(const struct mpi_file *file, const struct mpi_file_view *view)
 {
-    struct order order = {0};
+    const struct mpi_type *tile = view->tile;
+    struct order order = {.may_overlap = (file->amode & MPI_MODE_RDONLY) != 0};
 
-    if (unit <= 0 || tile->size % unit != 0 || (tile->size > 0 && tile->extent <= 0))
+    if (view->unit <= 0 || tile->size % view->unit != 0 || (tile->size > 0 && tile->extent <= 0))
         return MPI_ERR_ARG;
     if (tile->size > 0)
         mpi_type_runs(tile, 1, 0, (uint64_t)tile->size, check_run, &order);
@@ -150,7 +152,7 @@ make_view(MPI_Datatype etype, MPI_Datatype filetype, const char *datarep,
     if (view->unit < 0)
         return MPI_ERR_CONVERSION;
     err = mpi_datarep_type(view->datarep, view->filetype, &view->tile);
-    return err == 0 ? check_tile(view->tile, view->unit) : err;
+    return err;
 }
 
 static int
@@ -230,6 +232,8 @@ PMPI_File_set_view(MPI_File fh, MPI_Offset disp, MPI_Datatype etype, MPI_Datatyp
         err = mpi_info_find(info, &hints);
     if (err == 0)
         err = make_view(etype, filetype, datarep, &view);
+    if (err == 0)
+        err = check_tile(file, &view);
     err = set_view(file, &view, err, hints);
     return mpi_file_leave(file, "MPI_File_set_view", err);
 }
@@ -266,7 +270,7 @@ PMPI_File_get_view(MPI_File fh, MPI_Offset *disp, MPI_Datatype *etype, MPI_Datat
         err = give_type(file->view.filetype, filetype);
     if (err == 0) {
         *disp = file->view.displacement;
-        (void)strcpy(datarep, mpi_datarep_name(file->view.datarep));
+        (void)strncpy(datarep, mpi_datarep_name(file->view.datarep), MPI_MAX_DATAREP_STRING);
     }
     return mpi_file_leave(file, "MPI_File_get_view", err);
 }

@@ -79,6 +79,24 @@ share_of(int block)
 
 /* ----------------------------------------------------------------------------- tiles */
 
+/* As they are. */
+static void
+check_all(MPI_File file, int count)
+{
+    int *all = malloc((size_t)count * sizeof(*all));
+    MPI_Status status;
+
+    CHECK(all != NULL);
+    OK(MPI_File_set_view(file, 12, MPI_INT, MPI_INT, "internal", MPI_INFO_NULL));
+    OK(MPI_File_read_at(file, 0, all, count, MPI_INT, &status));
+    check_count(&status, MPI_INT, count);
+    for (int i = 0; i < count; i++)
+        CHECK(all[i] == i);
+    free(all);
+    OK(MPI_Barrier(MPI_COMM_WORLD));
+    OK(MPI_File_set_size(file, 0));
+}
+
 /* All ints of the file are their own place: written through views of all members, read through
  * them and as they are, from memory that has holes of its own. */
 static void
@@ -87,7 +105,7 @@ interleave(MPI_File file, int block, int rounds)
     MPI_Datatype type = share_of(block), pair;
     MPI_Offset disp = 12 + rank * block * INT_BYTES, at;
     MPI_Status status;
-    int count = block * rounds, *wide = malloc(2 * (size_t)count * sizeof(*wide)), *all;
+    int count = block * rounds, *wide = malloc(2 * (size_t)count * sizeof(*wide));
 
     CHECK(wide != NULL);
     OK(MPI_Type_create_resized(MPI_INT, 0, 2 * sizeof(int), &pair));
@@ -117,17 +135,6 @@ interleave(MPI_File file, int block, int rounds)
     OK(MPI_File_get_position(file, &at));
     CHECK(at == count);
     free(wide);
-
-    all = malloc((size_t)count * (size_t)size * sizeof(*all));
-    CHECK(all != NULL);
-    OK(MPI_File_set_view(file, 12, MPI_INT, MPI_INT, "internal", MPI_INFO_NULL));
-    OK(MPI_File_read_at(file, 0, all, count * size, MPI_INT, &status));
-    check_count(&status, MPI_INT, count * size);
-    for (int i = 0; i < count * size; i++)
-        CHECK(all[i] == i);
-    free(all);
-    OK(MPI_Barrier(MPI_COMM_WORLD));
-    OK(MPI_File_set_size(file, 0));
     OK(MPI_Type_free(&pair));
     OK(MPI_Type_free(&type));
 }
@@ -137,11 +144,18 @@ interleave_body(void)
 {
     MPI_File file = begin();
 
-    interleave(file, 1, 3);
-    interleave(file, 1, 20000); /* many small runs, several windows */
-    interleave(file, 7, 5000);
-    interleave(file, 20000, 3); /* long ones */
-    interleave(file, 300000, 2);
+    static const struct {
+        int block, rounds;
+    } cases[] = {
+        {1, 3},      {1, 20000}, /* many small runs, several windows */
+        {7, 5000},   {20000, 3}, /* long ones */
+        {300000, 2},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        interleave(file, cases[i].block, cases[i].rounds);
+        check_all(file, cases[i].block * cases[i].rounds * size);
+    }
     end(&file);
 }
 
@@ -188,14 +202,12 @@ test_a_matrix_is_written_by_parts(void **state)
 }
 
 static void
-query_body(void)
+check_told(MPI_File file, MPI_Datatype type)
 {
-    MPI_File file = begin();
-    MPI_Datatype type = share_of(2), back, etype, filetype, none, two;
+    MPI_Datatype etype, filetype;
     MPI_Aint lb, extent;
     MPI_Offset disp;
     char datarep[MPI_MAX_DATAREP_STRING];
-    int lengths[2] = {1, 1}, descending[2] = {1, 0}, value = 0;
 
     OK(MPI_File_get_view(file, &disp, &etype, &filetype, datarep));
     CHECK(disp == 0 && etype == MPI_BYTE && filetype == MPI_BYTE && !strcmp(datarep, "native"));
@@ -205,32 +217,61 @@ query_body(void)
     OK(MPI_Type_get_extent(filetype, &lb, &extent));
     CHECK(extent == 2 * size * INT_BYTES);
     OK(MPI_Type_free(&filetype));
+}
+
+#define VIEW(disp, etype, filetype, datarep) \
+    MPI_File_set_view(file, disp, etype, filetype, datarep, MPI_INFO_NULL)
+
+static void
+check_refused(MPI_File file, MPI_Datatype type)
+{
+    MPI_Datatype back, two;
+    int lengths[2] = {1, 1}, descending[2] = {1, 0}, value = 0;
+
     OK(MPI_Type_indexed(2, lengths, descending, MPI_INT, &back));
     OK(MPI_Type_commit(&back));
     OK(MPI_Type_contiguous(2, MPI_INT, &two));
-    REFUSED(MPI_File_set_view(file, 0, MPI_INT, back, "native", MPI_INFO_NULL), MPI_ERR_IO);
-    REFUSED(MPI_File_set_view(file, 0, MPI_INT, two, "native", MPI_INFO_NULL), MPI_ERR_TYPE);
-    REFUSED(MPI_File_set_view(file, 0, MPI_DATATYPE_NULL, type, "native", MPI_INFO_NULL),
-            MPI_ERR_TYPE);
-    REFUSED(MPI_File_set_view(file, -7, MPI_INT, type, "native", MPI_INFO_NULL), MPI_ERR_ARG);
-    REFUSED(
-        MPI_File_set_view(file, MPI_DISPLACEMENT_CURRENT, MPI_INT, type, "native", MPI_INFO_NULL),
-        MPI_ERR_ARG);
-    REFUSED(MPI_File_set_view(file, 0, MPI_INT, MPI_BYTE, "native", MPI_INFO_NULL), MPI_ERR_ARG);
-    REFUSED(MPI_File_set_view(file, 0, MPI_INT, type, "unheard of", MPI_INFO_NULL),
-            MPI_ERR_UNSUPPORTED_DATAREP);
-    CHECK(MPI_File_set_view(file, 0, rank == 0 ? MPI_BYTE : MPI_INT, MPI_INT, "native",
-                            MPI_INFO_NULL) == (size > 1 ? MPI_ERR_NOT_SAME : MPI_SUCCESS));
-    OK(MPI_File_set_view(file, 4, MPI_INT, type, "native", MPI_INFO_NULL));
+    REFUSED(VIEW(0, MPI_INT, back, "native"), MPI_ERR_IO);
+    REFUSED(VIEW(0, MPI_INT, two, "native"), MPI_ERR_TYPE); /* not committed */
+    REFUSED(VIEW(0, MPI_DATATYPE_NULL, type, "native"), MPI_ERR_TYPE);
+    REFUSED(VIEW(-7, MPI_INT, type, "native"), MPI_ERR_ARG);
+    REFUSED(VIEW(MPI_DISPLACEMENT_CURRENT, MPI_INT, type, "native"), MPI_ERR_ARG);
+    REFUSED(VIEW(0, MPI_INT, MPI_BYTE, "native"), MPI_ERR_ARG);
+    REFUSED(VIEW(0, MPI_INT, type, "unheard of"), MPI_ERR_UNSUPPORTED_DATAREP);
+    REFUSED(VIEW(0, rank == 0 ? MPI_BYTE : MPI_INT, MPI_INT, "native"),
+            size > 1 ? MPI_ERR_NOT_SAME : MPI_SUCCESS);
+    OK(VIEW(4, MPI_INT, type, "native"));
     REFUSED(MPI_File_write(file, &value, 1, MPI_BYTE, MPI_STATUS_IGNORE), MPI_ERR_ARG);
-    OK(MPI_Type_contiguous(0, MPI_INT, &none));
-    OK(MPI_Type_commit(&none));
-    OK(MPI_File_set_view(file, 0, MPI_INT, none, "native", MPI_INFO_NULL));
-    REFUSED(MPI_File_write(file, &value, 1, MPI_INT, MPI_STATUS_IGNORE), MPI_ERR_ARG);
-    OK(MPI_File_write(file, &value, 0, MPI_INT, MPI_STATUS_IGNORE));
-    OK(MPI_Type_free(&none));
     OK(MPI_Type_free(&two));
     OK(MPI_Type_free(&back));
+}
+
+static void
+check_empty(MPI_File file)
+{
+    MPI_Datatype none;
+    MPI_Status status;
+    int value = 0;
+
+    OK(MPI_Type_contiguous(0, MPI_INT, &none));
+    OK(MPI_Type_commit(&none));
+    OK(VIEW(0, MPI_INT, none, "native"));
+    REFUSED(MPI_File_write(file, &value, 1, MPI_INT, &status), MPI_ERR_ARG);
+    OK(MPI_File_write(file, &value, 0, MPI_INT, &status));
+    OK(MPI_File_read(file, &value, 1, MPI_INT, &status));
+    check_count(&status, MPI_INT, 0);
+    OK(MPI_Type_free(&none));
+}
+
+static void
+query_body(void)
+{
+    MPI_File file = begin();
+    MPI_Datatype type = share_of(2);
+
+    check_told(file, type);
+    check_refused(file, type);
+    check_empty(file);
     OK(MPI_Type_free(&type));
     end(&file);
 }
