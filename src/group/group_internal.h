@@ -45,7 +45,7 @@ struct ring {
     _Atomic uint64_t wants[WANT_WORDS];
 };
 
-enum { WAITING_NOT, WAITING, WAITING_COUNTED };
+enum { WAITING_NOT, WAITING, WAITING_COUNTED, WAITING_ENDS };
 
 #define GUARD_AWAY 0x80000000u /* beside how many copy */
 

@@ -103,14 +103,15 @@ world_destroy(struct world *world)
     free(world);
 }
 
-/* As a Faaslet does it: told to wait, the thread sleeps until its owner hears of it. */
+/* As a Faaslet does it: told to wait, the thread sleeps until its owner hears of it. It may also be
+ * called again for nothing, while somebody just wakes it. */
 static void
 await(struct world *world, uint32_t me, const char *what)
 {
     const struct group_wait wait = {what, (uint32_t)strlen(what), true};
     struct runner *runner = &world->runners[me];
 
-    while (!group_wait(world->group, me, &wait)) {
+    while (!group_wait(world->group, me, &wait) && !group_wait(world->group, me, &wait)) {
         (void)pthread_mutex_lock(&runner->lock);
         while (!runner->is_woken)
             (void)pthread_cond_wait(&runner->woken, &runner->lock);

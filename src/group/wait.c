@@ -9,19 +9,22 @@
 
 #define LOOKS_PER_TIME 32u /* at the clock, and at the owner's wish */
 
-/* Of those that end its waiting at one time, one does, and takes it out of the count where it is in
- * there. */
+/* Of those that end its waiting at one time, one does. It does not wait anew before it is out of
+ * the count, else it were counted twice. */
 static bool
 end_waiting(struct group *group, struct member *member)
 {
-    uint32_t waiting;
+    uint32_t waiting = atomic_load(&member->waiting);
 
-    if (atomic_load(&member->waiting) == WAITING_NOT)
-        return false;
-    waiting = atomic_exchange(&member->waiting, WAITING_NOT);
-    if (waiting == WAITING_COUNTED)
-        (void)atomic_fetch_sub(&group->idle, 1);
-    return waiting != WAITING_NOT;
+    while (waiting == WAITING || waiting == WAITING_COUNTED) {
+        if (!atomic_compare_exchange_weak(&member->waiting, &waiting, WAITING_ENDS))
+            continue;
+        if (waiting == WAITING_COUNTED)
+            (void)atomic_fetch_sub(&group->idle, 1);
+        atomic_store(&member->waiting, WAITING_NOT);
+        return true;
+    }
+    return false;
 }
 
 void
@@ -94,6 +97,7 @@ static void
 begin_waiting(struct group *group, uint32_t me, const struct group_wait *wait)
 {
     struct member *member = &group->members[me];
+    uint32_t counted = WAITING_COUNTED;
 
     note_what(member, wait);
     if (!wait->is_alone) {
@@ -103,7 +107,7 @@ begin_waiting(struct group *group, uint32_t me, const struct group_wait *wait)
     atomic_store(&member->waiting, WAITING_COUNTED);
     if (!is_ready(group, member))
         group_count_idle(group, me);
-    else if (atomic_exchange(&member->waiting, WAITING_NOT) == WAITING_NOT)
+    else if (!atomic_compare_exchange_strong(&member->waiting, &counted, WAITING_NOT))
         (void)atomic_fetch_add(&group->idle, 1); /* who woke it took out what was never in */
 }
 
@@ -118,7 +122,7 @@ group_wait(struct group *group, uint32_t me, const struct group_wait *wait)
         if (!is_ready(group, member))
             begin_waiting(group, me, wait);
     }
-    if (!is_ready(group, member))
+    if (!is_ready(group, member) && atomic_load(&member->waiting) != WAITING_ENDS)
         return false;
     (void)end_waiting(group, member);
     atomic_store(&member->has_room, 0);
