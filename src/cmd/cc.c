@@ -49,9 +49,8 @@ static const char *const target_flags[] = {
  * program's data. What the linker warns of is a call with another type than the function's,
  * which traps when it is made. */
 static const char *const link_flags[] = {
-    "-Wl,--fatal-warnings",
-    "-Wl,--stack-first",
-    "-Wl,-z,stack-size=1048576",
+    "-Wl,--fatal-warnings", "-Wl,--stack-first", "-Wl,-z,stack-size=1048576",
+    "-Wl,--table-base=2", /* MPI_COMM_DUP_FN and others are 1, and no function is */
 };
 
 /* The largest memory that has no address of 2^32 behind it; and what a host needs that starts
