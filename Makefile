@@ -28,7 +28,8 @@ SOURCES  := $(filter-out %_test.c src/cmd/%,$(wildcard $(ROOMS:%=src/%/*.c)) $(w
 OBJECTS  := $(patsubst src/%,$(B)/obj/%.o,$(SOURCES))
 PROGRAMS := $(B)/weft $(B)/weft-compiler $(B)/weft-cell
 TESTS    := $(patsubst src/%.c,$(B)/test/%,$(wildcard src/*/*_test.c)) \
-            $(patsubst tests/%.c,$(B)/test/tests/%,$(wildcard tests/*_test.c))
+            $(patsubst tests/%.c,$(B)/test/tests/%,$(wildcard tests/*_test.c)) \
+            $(patsubst guest/mpi/%.c,$(B)/test/mpi/%,$(wildcard guest/mpi/*_test.c))
 
 .PHONY: all
 all: $(PROGRAMS)
@@ -105,6 +106,36 @@ $(B)/sysroot/lib/libweft.a: $(GUEST_OBJECTS)
 	@rm -f $@
 	llvm-ar-19 rcs $@ $^
 all: $(B)/sysroot/stamp $(GUEST_HEADERS:%=$(B)/sysroot/include/%) $(B)/sysroot/lib/libweft.a
+
+# MPI: the library, its header and what it stands on (guest/mpi/net.h).
+MPI_OBJECTS := $(patsubst guest/mpi/%.c,$(B)/guest/mpi/%.o,$(filter-out %_test.c %testing.c,$(wildcard guest/mpi/*.c)))
+$(B)/guest/mpi/%.o: guest/mpi/%.c $(wildcard guest/mpi/*.h) $(B)/sysroot/stamp
+	@mkdir -p $(@D)
+	clang-19 --target=wasm32-wasi --sysroot=$(B)/sysroot -pthread -O2 -Wall -Wextra -Wshadow \
+	    -Wmissing-prototypes $(if $(CI),-Werror) -c $< -o $@
+$(B)/sysroot/lib/libmpi.a: $(MPI_OBJECTS)
+	@rm -f $@
+	llvm-ar-19 rcs $@ $^
+$(B)/sysroot/include/mpi.h: guest/mpi/mpi.h | $(B)/sysroot/stamp
+	cp $< $@
+all: $(B)/sysroot/lib/libmpi.a $(B)/sysroot/include/mpi.h
+
+# The library for this machine, for its own tests: processes are its members (guest/mpi/testing.h).
+# Those of datatypes do without the rest (guest/mpi/type_testing.h).
+MPI_NATIVE := $(filter-out %_test.c %/net.c %/type_testing.c,$(wildcard guest/mpi/*.c))
+MPI_TYPES  := $(filter-out %_test.c,$(wildcard guest/mpi/type*.c guest/mpi/op*.c)) \
+              $(patsubst %,guest/mpi/%.c,external32 handle pack place)
+MPI_TYPE_TESTS := $(patsubst guest/mpi/%.c,$(B)/test/mpi/%,$(shell grep -l type_testing.h guest/mpi/*_test.c))
+mpi_objects = $(patsubst guest/mpi/%.c,$(B)/obj/mpi/%.o,$1)
+$(B)/obj/mpi/%.o: guest/mpi/%.c
+	@mkdir -p $(@D)
+	clang-19 $(filter-out -I%,$(CPPFLAGS)) $(CFLAGS) -Iguest/mpi -c $< -o $@
+$(MPI_TYPE_TESTS): $(B)/test/mpi/%: $(B)/obj/mpi/%.o $(call mpi_objects,$(MPI_TYPES))
+	@mkdir -p $(@D)
+	clang-19 $(LDFLAGS) $^ -lcmocka -lm -o $@
+$(filter-out $(MPI_TYPE_TESTS),$(filter $(B)/test/mpi/%,$(TESTS))): $(B)/test/mpi/%: $(B)/obj/mpi/%.o $(call mpi_objects,$(MPI_NATIVE))
+	@mkdir -p $(@D)
+	clang-19 $(LDFLAGS) $^ -lcmocka -lm -o $@
 
 # What weft new starts from.
 $(B)/share/templates: $(wildcard guest/templates/*/*)

@@ -15,7 +15,7 @@ STEP_TIDY     := "tidy=make -s tidy" "tidy-test=make -s tidy-test" "run-tests=to
 STEP_FETCH    := "fetch=tests/programs/fetch" "javascript@300=tests/programs/fetch && make -s javascript"
 STEP_UNITS    := $(TESTS)
 STEP_CLI      := "cli=tests/cli/run $(B)" "sdk=tests/sdk/run $(B)" "examples=tests/examples $(B)" \
-                 "threads@900=tests/threads/run $(B)"
+                 "threads@900=tests/threads/run $(B)" "mpi@600=tests/mpi/run $(B)"
 STEP_CLUSTER  := "cluster@900=tests/cluster/run $(B)" "state@300=tests/state/run $(B)" \
                  "history@120=make -s check-history"
 STEP_WASI     := "wasi=make -s check-wasi"
@@ -45,6 +45,7 @@ MOVED         := WEFT_STRESS=move=1
 moved_test     = "$(notdir $1)-moved=$(MOVED) $1"
 STEP_MOVED    := "cli-moved=$(MOVED) tests/cli/run $(B)" \
                  "threads-moved@1200=WEFT_STRESS=move=10 tests/threads/run $(B)" \
+                 "mpi-moved@900=WEFT_STRESS=move=3 tests/mpi/run $(B)" \
                  "cluster-moved@900=$(MOVED) tests/cluster/run $(B) deploy failures calls chain" \
                  "state-moved@600=$(MOVED) tests/state/run $(B)" "wasi-moved=$(MOVED) make -s check-wasi" \
                  $(call spec_step,spec-moved,,$(MOVED)) \
@@ -67,7 +68,7 @@ check-stress: all tests $(B)/spec-run bench-compute-build
 check-san:
 	@$(MAKE) -s SAN=$(CHECK_SAN) tests
 	@tools/run-tests --logs build/check/san $(TESTS:$(B)/%=build/san-address-undefined/%)
-TSAN_TESTS := $(addprefix build/san-thread/test/,mem/mem_share_test mem/mem_bytes_test \
+TSAN_TESTS := $(addprefix build/san-thread/test/,mem/mem_share_test mem/mem_bytes_test group/group_test \
                 faaslet/faaslet_share_test cell/cell_test cell/serve_test \
                 cell/serve_chain_test net/net_test net/turn_test net/session_test net/stranger_test \
                 rpc/client_test worker/chain_test \

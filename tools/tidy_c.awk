@@ -116,7 +116,7 @@ function check_function(line) {
 function finish_file() {
     if (file == "")
         return
-    if (file_lines > 1000)
+    if (file_lines > 1000 && file != "guest/mpi/mpi.h") # its functions are the standard's
         print file ":" file_lines ": file has " file_lines " lines: 1000 is the end"
     if (is_door && file_lines > 400)
         print file ":" file_lines ": door has " file_lines " lines: 400 is the end"

@@ -34,6 +34,13 @@ cell_here(void)
     return cell_of_thread;
 }
 
+bool
+cell_is_idle(const struct cell *cell)
+{
+    return atomic_load_explicit(&cell->queue.count, memory_order_relaxed) == 0 &&
+           cell->executor_count > 1;
+}
+
 /* ----------------------------------------------------------------------- executors */
 
 static void
@@ -90,7 +97,7 @@ wait_for(struct cell *cell, struct task *task, const struct faaslet_wait *wait)
         is_last = thread_is_deadlocked(cell, first);
     }
     if (task->state == TASK_WAITING) {
-        if (!first->has_threads)
+        if (!first->has_threads && !first->keeps_seat)
             list_append(&cell->waiting, &task->link);
         cell_feed(cell);
     }

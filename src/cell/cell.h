@@ -136,6 +136,9 @@ struct cell_call {
      * value of its first argument; "": at a snapshot point. Copied. What ends before it
      * comes there is CELL_FAILED (-ENOENT), and message says how. NULL: to run. */
     const char *save_at;
+    /* It is never parked: others know where its memory is. There are to be slots for all of those
+     * (slots_max). */
+    bool keeps_seat;
     cell_end_fn on_end;
     void *context;
 };
@@ -155,6 +158,11 @@ void cell_lend_end(struct cell *cell);
 /* What a pending host function waits for may have happened: it is called again.
  * Never lost: a call that is just running goes on once more. -ESRCH: over. */
 int cell_wake(struct cell *cell, uint64_t id);
+
+/* Whether no call is queued, and there is more than one executor: one whose call is about to wait
+ * may as well look again for a moment at what it waits for. True or false by the next moment;
+ * cheap. */
+bool cell_is_idle(const struct cell *cell);
 
 /* Ends a call soon, as CELL_CANCELLED. -ESRCH: over. */
 int cell_cancel(struct cell *cell, uint64_t id) MUST_CHECK;

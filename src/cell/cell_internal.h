@@ -50,6 +50,7 @@ struct ending {
 
 struct list {
     struct link *first, *last;
+    _Atomic size_t count; /* written under the lock, read by anybody */
 };
 
 struct link {
@@ -87,6 +88,7 @@ struct task {
     uint64_t args[CELL_RESULTS_MAX];
     size_t slot_count, result_slots;
     char *save_at; /* owned; or NULL */
+    bool keeps_seat;
     uint64_t memory_bytes;
     cell_end_fn on_end;
     void *context;

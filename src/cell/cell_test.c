@@ -260,6 +260,72 @@ test_going_on_after_being_parked_is_no_start(void **state)
     world_fini(&w);
 }
 
+/* On one slot, which stays with the first although it waits: the second waits for its end. */
+static void
+test_who_keeps_its_seat_is_never_parked(void **state)
+{
+    _Atomic bool may_go[2] = {false, true};
+    struct answer answers[2];
+    struct cell_usage usage;
+    uint64_t ids[2];
+    struct world w;
+
+    (void)state;
+    world_init(&w, 2, 1);
+    for (uint64_t i = 0; i < 2; i++) {
+        answer_init(&answers[i]);
+        ids[i] = start(&w,
+                       (struct cell_call){.entry = "wait",
+                                          .args = (uint64_t[]){i},
+                                          .slot_count = 1,
+                                          .result_slots = 1,
+                                          .process = &may_go[i],
+                                          .keeps_seat = true},
+                       &answers[i]);
+    }
+    (void)usleep(50000);
+    cell_usage(w.cell, &usage);
+    assert_int_equal(usage.parked, 0);
+    assert_int_equal(answer_count(&answers[1]), 0);
+    atomic_store(&may_go[0], true);
+    (void)cell_wake(w.cell, ids[0]);
+    for (uint64_t i = 0; i < 2; i++) {
+        answer_wait(&answers[i], 1);
+        assert_int_equal(answers[i].result, 1000 + i);
+    }
+    world_fini(&w);
+}
+
+static void
+test_a_cell_is_idle_while_nothing_is_queued_and_others_could_run(void **state)
+{
+    _Atomic bool may_go = false;
+    struct answer answer;
+    struct world w;
+    uint64_t id;
+
+    (void)state;
+    world_init(&w, 2, 4);
+    assert_true(cell_is_idle(w.cell));
+    answer_init(&answer);
+    id = start(&w,
+               (struct cell_call){.entry = "wait",
+                                  .args = (uint64_t[]){1},
+                                  .slot_count = 1,
+                                  .result_slots = 1,
+                                  .process = &may_go},
+               &answer);
+    while (!cell_is_idle(w.cell)) /* it was taken, and waits */
+        (void)sched_yield();
+    atomic_store(&may_go, true);
+    (void)cell_wake(w.cell, id);
+    answer_wait(&answer, 1);
+    world_fini(&w);
+    world_init(&w, 1, 4);
+    assert_false(cell_is_idle(w.cell));
+    world_fini(&w);
+}
+
 static _Atomic unsigned leaves;
 static _Atomic bool may_leave;
 
@@ -735,6 +801,8 @@ main(void)
         cmocka_unit_test(test_many_calls_on_few_slots_all_give_their_results),
         cmocka_unit_test(test_more_calls_wait_than_there_are_slots_and_all_are_woken),
         cmocka_unit_test(test_going_on_after_being_parked_is_no_start),
+        cmocka_unit_test(test_who_keeps_its_seat_is_never_parked),
+        cmocka_unit_test(test_a_cell_is_idle_while_nothing_is_queued_and_others_could_run),
         cmocka_unit_test(test_who_has_returned_waits_until_it_may_leave),
         cmocka_unit_test(test_computing_guests_do_not_keep_others_from_running),
         cmocka_unit_test(test_every_end_is_told),

@@ -13,9 +13,19 @@
 
 #define TABLE_MIN 64u
 
+/* With the lock, which those who change it have: no other writer, so no other operation. */
+static void
+count(struct list *list, size_t more)
+{
+    size_t before = atomic_load_explicit(&list->count, memory_order_relaxed);
+
+    atomic_store_explicit(&list->count, before + more, memory_order_relaxed);
+}
+
 void
 list_append(struct list *list, struct link *link)
 {
+    count(list, 1);
     *link = (struct link){.previous = list->last, .list = list};
     if (list->last != NULL)
         list->last->next = link;
@@ -27,6 +37,7 @@ list_append(struct list *list, struct link *link)
 void
 list_prepend(struct list *list, struct link *link)
 {
+    count(list, 1);
     *link = (struct link){.next = list->first, .list = list};
     if (list->first != NULL)
         list->first->previous = link;
@@ -42,6 +53,7 @@ list_remove(struct link *link)
 
     if (list == NULL)
         return;
+    count(list, (size_t)-1);
     if (link->previous != NULL)
         link->previous->next = link->next;
     else
@@ -252,6 +264,7 @@ task_create(struct cell_function *function, const struct cell_call *call)
     task->slot_count = call->slot_count;
     task->result_slots = call->result_slots;
     task->process = call->process;
+    task->keeps_seat = call->keeps_seat;
     task->on_end = call->on_end;
     task->context = call->context;
     return task;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * weft cc, weft c++: clang for guests.
+ * weft cc, weft c++: clang for guests. weft mpicc, weft mpicxx: the same with MPI.
  *
  * Loops are left to the image compiler, which knows the processor: the guest
  * compiler must not vectorise, unroll or strength-reduce them first
@@ -26,7 +26,9 @@
 extern char **environ;
 
 static const char help[] =
-    "usage: weft cc [clang's options] FILES      (weft c++ for C++)\n\n"
+    "usage: weft cc [clang's options] FILES      (weft c++ for C++)\n"
+    "       weft mpicc [clang's options] FILES   (weft mpicxx for C++): MPI programs, which\n"
+    "                                            weft run --mpi N runs\n\n"
     "Compiles and links C for Weft: clang-19 with the right target, sysroot and flags.\n"
     "All of clang's options work, among them -pthread, -fopenmp and -fno-exceptions.\n"
     "-Wl,-z,stack-size=BYTES is the stack's size (default 1 MiB), -Wl,--max-memory=BYTES\n"
@@ -47,9 +49,8 @@ static const char *const target_flags[] = {
  * program's data. What the linker warns of is a call with another type than the function's,
  * which traps when it is made. */
 static const char *const link_flags[] = {
-    "-Wl,--fatal-warnings",
-    "-Wl,--stack-first",
-    "-Wl,-z,stack-size=1048576",
+    "-Wl,--fatal-warnings", "-Wl,--stack-first", "-Wl,-z,stack-size=1048576",
+    "-Wl,--table-base=2", /* MPI_COMM_DUP_FN and others are 1, and no function is */
 };
 
 /* The largest memory that has no address of 2^32 behind it; and what a host needs that starts
@@ -84,8 +85,9 @@ struct driver {
     char sysroot[PATH_BYTES]; /* "--sysroot=..." */
     char library[PATH_BYTES]; /* libweft.a of it, or empty: a sysroot that has none */
     char threads[PATH_BYTES]; /* weft-pthread.o of it */
+    char mpi[PATH_BYTES];     /* libmpi.a of it */
     enum { EXCEPTIONS_OF_LANGUAGE, EXCEPTIONS_ON, EXCEPTIONS_OFF } exceptions;
-    bool has_threads, has_openmp;
+    bool has_threads, has_openmp, has_mpi;
     bool has_cxx;           /* of the sources one is C++, or all are */
     bool is_partial;        /* -r: an object comes out */
     char directory[64];     /* for objects; empty until needed */
@@ -380,6 +382,8 @@ link_objects(const struct driver *driver)
         add(&command, driver->threads);
     if (driver->has_openmp && !driver->is_partial)
         add(&command, "-lomp");
+    if (driver->has_mpi && !driver->is_partial)
+        add(&command, driver->mpi[0] != '\0' ? driver->mpi : "-lmpi"); /* which is not found */
     if (driver->library[0] != '\0')
         add(&command, driver->library);
     add(&command, "-o");
@@ -427,7 +431,8 @@ cmd_cc(int argc, char **argv)
     static struct driver driver; /* large */
     int code;
 
-    driver.is_cxx = strcmp(argv[0], "c++") == 0;
+    driver.is_cxx = strcmp(argv[0], "c++") == 0 || strcmp(argv[0], "mpicxx") == 0;
+    driver.has_mpi = strncmp(argv[0], "mpi", 3) == 0;
     driver.has_cxx = driver.is_cxx;
     driver.clang = driver.is_cxx ? CLANG_CXX : CLANG_C;
     if (argc < 2 || (argc == 2 && strcmp(argv[1], "--help") == 0))
@@ -436,6 +441,7 @@ cmd_cc(int argc, char **argv)
     find_sysroot(&driver);
     find_file(&driver, "libweft.a", driver.library);
     find_file(&driver, "wasm32-wasi/weft-pthread.o", driver.threads);
+    find_file(&driver, "libmpi.a", driver.mpi);
     sort_arguments(&driver, argc, argv);
     if (driver.sources.count > ARRAY_COUNT(driver.source_places))
         return cmd_usage("cc", "more than %zu source files", ARRAY_COUNT(driver.source_places));

@@ -44,6 +44,8 @@ static const struct command commands[] = {
     {"compile", cmd_compile, "compile a module to a native image"},
     {"cc", cmd_cc, "compile C for Weft (clang's options)"},
     {"c++", cmd_cc, "compile C++ for Weft (clang's options)"},
+    {"mpicc", cmd_cc, "compile MPI programs in C for Weft"},
+    {"mpicxx", cmd_cc, "compile MPI programs in C++ for Weft"},
     {"inspect", cmd_inspect, "show a module's imports, exports, features and limits"},
     {"doctor", cmd_doctor, "check what this machine offers"},
 };

@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "cmd/run_internal.h"
 #include "cmd/values.h"
+#include "group/group.h"
 
 #define CPU_TICK_NS     10000000u
 #define CPU_PERCENT_MAX 100000u
@@ -33,6 +34,7 @@ static const char help[] =
     "  --cpu-time SEC       end it after so many seconds of processor time\n"
     "  --files N            limit the files that it has open at one time\n"
     "  --threads N          limit its threads (default 64, at most 4096)\n"
+    "  --mpi N              run N ranks of it, an MPI world (at most 4096)\n"
     "  --output SIZE        end it when it writes more than this to standard output and error\n"
     "  --save FILE          stop at its snapshot point (weft_snapshot) and keep it in FILE\n"
     "  --save-at CALL[:ARG] stop at this host call instead, e.g. fd_read:0, the first read of\n"
@@ -54,6 +56,7 @@ enum {
     OPTION_OUTPUT,
     OPTION_FILES,
     OPTION_THREADS,
+    OPTION_MPI,
     OPTION_SAVE,
     OPTION_SAVE_AT,
     OPTION_FROM,
@@ -180,6 +183,10 @@ set_limit(struct run_command *command, int option, const char *value)
         return set_seconds(value, &command->cpu_ns);
     case OPTION_FILES:
         return set_count(value, &command->files);
+    case OPTION_MPI:
+        if (!set_count(value, &command->ranks))
+            command->ranks = UINT32_MAX; /* which check refuses */
+        return true;
     case OPTION_THREADS:
         return set_count(value, &command->threads) && command->threads <= FAASLET_THREADS_MAX;
     default: /* OPTION_OUTPUT */
@@ -201,6 +208,7 @@ set_option(struct run_command *command, int option, char *value, struct diag *di
     case OPTION_CPU_TIME:
     case OPTION_FILES:
     case OPTION_THREADS:
+    case OPTION_MPI:
     case OPTION_OUTPUT:
         return set_limit(command, option, value);
     case OPTION_SAVE:
@@ -237,6 +245,11 @@ check(struct run_command *command)
         return cmd_usage("run", "--save-at needs --save") + 1;
     if (command->from != NULL && (command->invoke != NULL || command->save != NULL))
         return cmd_usage("run", "--from goes with neither --invoke nor --save") + 1;
+    if (command->ranks > GROUP_MEMBERS_MAX)
+        return cmd_usage("run", "--mpi takes a number of ranks, 1 to %u", GROUP_MEMBERS_MAX) + 1;
+    if (command->ranks != 0 && (command->invoke != NULL || command->save != NULL ||
+                                command->from != NULL || command->is_jailed))
+        return cmd_usage("run", "--mpi goes with none of --invoke, --save, --from and --jail") + 1;
     if (command->is_jailed &&
         (command->invoke != NULL || command->save != NULL || command->is_profiled))
         return cmd_usage("run", "--jail goes with none of --invoke, --save and --perf") + 1;
@@ -258,6 +271,7 @@ static const struct option options[] = {
     {"cpu-time", required_argument, NULL, OPTION_CPU_TIME},
     {"files", required_argument, NULL, OPTION_FILES},
     {"threads", required_argument, NULL, OPTION_THREADS},
+    {"mpi", required_argument, NULL, OPTION_MPI},
     {"output", required_argument, NULL, OPTION_OUTPUT},
     {"save", required_argument, NULL, OPTION_SAVE},
     {"save-at", required_argument, NULL, OPTION_SAVE_AT},
@@ -418,8 +432,9 @@ count_processors(const struct run_command *command)
     return command->threads;
 }
 
-static int
-create_process(struct run_command *command, struct diag *diag)
+int
+run_create_process(const struct run_command *command, const struct run_member *member,
+                   struct hostcall_process **out, struct diag *diag)
 {
     const struct hostcall_config config = {
         .args = (const char *const *)command->args,
@@ -428,13 +443,15 @@ create_process(struct run_command *command, struct diag *diag)
         .env_count = command->environment_count,
         .directories = command->directories,
         .directory_count = command->directory_count,
-        .stdio = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO},
+        .stdio = {member->number == 0 ? STDIN_FILENO : -1, STDOUT_FILENO, STDERR_FILENO},
         .output_max = command->output_bytes,
         .files_max = command->files,
         .processors = count_processors(command),
+        .group = member->group,
+        .member = member->number,
     };
 
-    return hostcall_process_create(&config, &command->process, diag);
+    return hostcall_process_create(&config, out, diag);
 }
 
 static int
@@ -463,18 +480,24 @@ run_alone(struct run_command *command, struct faaslet_image *image,
 static int
 run_image(struct run_command *command, struct faaslet_image *image, int *code, struct diag *diag)
 {
+    const struct run_member alone = {NULL, 0};
     struct faaslet_config config = {.resolve = hostcall_resolve,
                                     .ops = &hostcall_process_ops,
                                     .stack_bytes = command->stack_bytes,
                                     .memory_bytes_max = command->memory_bytes,
                                     .cpu_ns_max = command->cpu_ns,
                                     .threads_max = command->threads};
-    int err = create_process(command, diag);
+    int err;
 
-    config.process = command->process;
-    if (err == 0)
-        err = run_is_threaded(image) ? run_threaded(command, image, &config, code, diag)
-                                     : run_alone(command, image, &config, code, diag);
+    if (run_needs_cell(command, image)) {
+        err = run_in_cell(command, image, &config, code, diag);
+    } else {
+        err = run_create_process(command, &alone, &command->process, diag);
+        config.process = command->process;
+        if (err == 0)
+            err = run_alone(command, image, &config, code, diag);
+    }
+    buffer_fini(&command->story);
     hostcall_process_destroy(command->process);
     hostcall_process_destroy(command->restarted);
     return err;

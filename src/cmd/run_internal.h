@@ -25,6 +25,7 @@ struct run_command {
     uint64_t output_bytes;
     uint32_t files;          /* 0: no limit */
     uint32_t threads;        /* 0: the default */
+    uint32_t ranks;          /* of --mpi; 0: none was said */
     const char *save, *from; /* files, or NULL */
     char *save_at;           /* CALL, or NULL */
     const char *save_arg;    /* its first argument, or NULL */
@@ -37,6 +38,9 @@ struct run_command {
     size_t arg_count;
     struct hostcall_process *process, *restarted; /* owned */
     uint64_t loaded_ns, created_ns, ended_ns;
+    bool has_rank; /* what is told is of this one of several */
+    uint32_t rank;
+    struct buffer story; /* owned; lines for people beside the outcome */
 };
 
 /* The exit code; tells of it on standard error. */
@@ -50,10 +54,19 @@ int run_report_from(const struct run_command *command, const struct faaslet_outc
 /* In a confined process of its own. */
 int run_jailed(struct run_command *command, int image_fd, int *code, struct diag *diag) MUST_CHECK;
 
-/* Whether it may have several threads: those run in a cell in this process. */
-bool run_is_threaded(const struct faaslet_image *image);
-int run_threaded(struct run_command *command, struct faaslet_image *image,
-                 const struct faaslet_config *config, int *code, struct diag *diag) MUST_CHECK;
+/* Whether it may have several threads, or is a rank of a world: those run in a cell in this
+ * process. */
+bool run_needs_cell(const struct run_command *command, const struct faaslet_image *image);
+int run_in_cell(struct run_command *command, struct faaslet_image *image,
+                const struct faaslet_config *config, int *code, struct diag *diag) MUST_CHECK;
+
+/* A record of its own; group NULL: in none. Members but the first have no standard input. */
+struct run_member {
+    const struct hostcall_group *group;
+    uint32_t number;
+};
+int run_create_process(const struct run_command *command, const struct run_member *member,
+                       struct hostcall_process **out, struct diag *diag) MUST_CHECK;
 
 /* What is called without --invoke; with it, what is called before, or NULL. -ENOENT. */
 int run_choose_entry(const struct run_command *command, const struct faaslet *faaslet,

@@ -81,6 +81,18 @@ list_refused(uint32_t refused, struct buffer *text)
             buffer_append_format(text, "%s%s", text->count > 0 ? ", " : "", limits[i].text);
 }
 
+/* Of a rank, which it was, and why. */
+static void
+append_rank(const struct run_command *command, struct buffer *text)
+{
+    if (command->has_rank)
+        buffer_append_format(text, ",\"rank\":%u", command->rank);
+    if (command->story.count == 0)
+        return;
+    buffer_append_format(text, ",\"reason\":");
+    cmd_json_string(text, (const char *)command->story.bytes, command->story.count);
+}
+
 static void
 report_json(const struct run_command *command, const struct faaslet_outcome *outcome,
             uint32_t refused, const char *backtrace)
@@ -103,6 +115,7 @@ report_json(const struct run_command *command, const struct faaslet_outcome *out
         (double)(command->created_ns - command->loaded_ns) / 1e6,
         (double)(command->ended_ns - command->created_ns) / 1e6, faaslet_stress_moves());
     cmd_json_string(&text, backtrace, strlen(backtrace));
+    append_rank(command, &text);
     buffer_append_format(&text, "}\n");
     (void)fwrite(text.bytes, 1, text.count, stderr);
     buffer_fini(&text);
@@ -113,13 +126,22 @@ static void
 report_text(const struct run_command *command, const struct faaslet_outcome *outcome,
             uint32_t refused, const char *backtrace)
 {
+    bool has_trapped = outcome->kind == FAASLET_TRAP || outcome->kind == FAASLET_KILLED;
     struct buffer text = {0};
+    char who[32] = "";
 
-    if (outcome->kind == FAASLET_TRAP || outcome->kind == FAASLET_KILLED) {
+    if (command->has_rank)
+        (void)snprintf(who, sizeof(who), "rank %u: ", command->rank);
+    if (has_trapped) {
         describe(outcome, &text);
-        (void)fprintf(stderr, "weft: %s: %.*s\n%s", command->path, (int)text.count, text.bytes,
-                      backtrace);
+        (void)fprintf(stderr, "weft: %s: %s%.*s\n%s", command->path, who, (int)text.count,
+                      text.bytes, backtrace);
     }
+    if (command->story.count > 0 && has_trapped)
+        (void)fprintf(stderr, "%.*s", (int)command->story.count, command->story.bytes);
+    else if (command->story.count > 0)
+        (void)fprintf(stderr, "weft: %s: %s%.*s", command->path, who, (int)command->story.count,
+                      command->story.bytes);
     if (exit_code(outcome) != CMD_EXIT_OK && refused != 0) {
         text.count = 0;
         list_refused(refused, &text);

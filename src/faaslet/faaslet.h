@@ -39,6 +39,7 @@
 /* How the record of host functions (open files and the like) goes with a frozen
  * Faaslet. freeze appends plain data without pointers; thaw makes a new record. */
 struct buffer;
+struct faaslet;
 struct faaslet_process_ops {
     int (*freeze)(void *process, struct buffer *out);
     int (*thaw)(const uint8_t *bytes, size_t count, void **out);
@@ -47,6 +48,12 @@ struct faaslet_process_ops {
      * streams, random state) is taken from `fresh`, a record that the caller keeps.
      * NULL where a record has no such thing. */
     int (*restart)(const uint8_t *bytes, size_t count, const void *fresh, void **out);
+    /* Others may know where linear memory is (faaslet_memory). It is going to be somewhere else,
+     * within this host thread's next steps (stress mode): they are kept off it when this returns;
+     * and it has come to a new place, or stayed, with this record or one thawed from it. NULL:
+     * nobody knows. */
+    void (*away)(void *process);
+    void (*settle)(void *process, const struct faaslet *faaslet);
 };
 
 /* ---------------------------------------------------------------------- threads
@@ -312,6 +319,9 @@ void faaslet_process_set(struct faaslet *faaslet, void *process);
 
 /* Of its linear memory now; 0 where it has none, or several instances. */
 uint64_t faaslet_memory_bytes(const struct faaslet *faaslet);
+
+/* Where it is; the same until the Faaslet is moved, reset or destroyed. NULL likewise. */
+uint8_t *faaslet_memory(const struct faaslet *faaslet);
 
 /* Processor time that ticks have charged to it since it began (faaslet_thread_tick). */
 uint64_t faaslet_cpu_ns(const struct faaslet *faaslet);

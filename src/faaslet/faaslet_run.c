@@ -607,6 +607,17 @@ faaslet_memory_bytes(const struct faaslet *faaslet)
     return memory == NULL ? 0 : pages_of(memory) * ABI_PAGE_BYTES;
 }
 
+uint8_t *
+faaslet_memory(const struct faaslet *faaslet)
+{
+    const struct abi_memory *memory;
+
+    if (faaslet->mode == ABI_LINKED)
+        return NULL;
+    memory = memory_of(faaslet, context_at(faaslet, faaslet->instances[0]->context));
+    return memory == NULL ? NULL : base_of(faaslet, memory);
+}
+
 uint64_t
 faaslet_cpu_ns(const struct faaslet *faaslet)
 {

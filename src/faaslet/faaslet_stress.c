@@ -257,6 +257,21 @@ move_all(struct faaslet *faaslet)
     return true;
 }
 
+/* With nobody else at its memory meanwhile. */
+static bool
+move_unseen(struct faaslet *faaslet)
+{
+    const struct faaslet_process_ops *ops = faaslet->config.ops;
+    bool is_seen = ops != NULL && ops->away != NULL && faaslet->config.process != NULL, is_done;
+
+    if (is_seen)
+        ops->away(faaslet->config.process);
+    is_done = move_all(faaslet);
+    if (is_seen)
+        ops->settle(faaslet->config.process, faaslet);
+    return is_done;
+}
+
 /* ------------------------------------------------------------------ several threads */
 
 static void
@@ -330,7 +345,7 @@ move_with_others(struct space *space, const struct faaslet *me)
         return false;
     is_done = others_stand(space, me);
     if (is_done) {
-        is_done = move_all(space->threads[0]);
+        is_done = move_unseen(space->threads[0]);
         (void)pthread_mutex_unlock(&space->lock);
     }
     others_go_on(space, me);
@@ -342,7 +357,7 @@ void
 stress_move(struct faaslet *faaslet)
 {
     bool is_done = thread_count(faaslet) > 1 ? move_with_others(faaslet->space, faaslet)
-                                             : move_all(first_of(faaslet));
+                                             : move_unseen(first_of(faaslet));
 
     if (!is_done) {
         (void)atomic_fetch_add(&moves_skipped, 1);

@@ -4,8 +4,6 @@
  * hostcall_chain; here are only numbers, and guest memory.
  */
 #include <errno.h>
-#include <pthread.h>
-#include <sys/random.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -15,51 +13,24 @@
 #define POLL_AT_ONCE  256u
 #define AWAIT_ALL     1u
 
-/* -------------------------------------------------------------------- registration */
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct hostcall_chain *registered; /* under the lock */
-
-/* By chance, so that a record that is thawed elsewhere does not find somebody else. */
 int
 hostcall_chain_register(struct hostcall_chain *chain)
 {
-    uint64_t number;
-
-    if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
-        return -EIO;
-    (void)pthread_mutex_lock(&lock);
-    chain->number = number | UINT64_C(1) << 63;
-    chain->next = registered;
-    registered = chain;
-    (void)pthread_mutex_unlock(&lock);
-    return 0;
+    return registry_add(&chain->registered, HOSTCALL_REGISTERED_CHAIN);
 }
 
 void
 hostcall_chain_unregister(struct hostcall_chain *chain)
 {
-    (void)pthread_mutex_lock(&lock);
-    for (struct hostcall_chain **at = &registered; *at != NULL; at = &(*at)->next)
-        if (*at == chain) {
-            *at = chain->next;
-            break;
-        }
-    (void)pthread_mutex_unlock(&lock);
+    registry_remove(&chain->registered);
 }
 
 const struct hostcall_chain *
 chain_find(uint64_t number)
 {
-    const struct hostcall_chain *chain;
+    struct hostcall_registered *found = registry_find(number, HOSTCALL_REGISTERED_CHAIN);
 
-    if (number == 0)
-        return NULL;
-    (void)pthread_mutex_lock(&lock);
-    for (chain = registered; chain != NULL && chain->number != number; chain = chain->next)
-        ;
-    (void)pthread_mutex_unlock(&lock);
-    return chain;
+    return found == NULL ? NULL : HOSTCALL_OF(found, struct hostcall_chain);
 }
 
 /* ------------------------------------------------------------------------ starting */

@@ -10,6 +10,9 @@
  * its own layouts. Every function checks guest pointers before anything else,
  * never waits (faaslet.h: PENDING), and keeps nothing on a stack in between.
  *
+ * Module "weft_group": the host's side of MPI (guest/mpi/net.h is the guest's): messages to the
+ * other members of a group, their memory, waiting, the end.
+ *
  * Module "wasi": thread-spawn, of wasi-threads. Host functions are called one at a time for each
  * process (faaslet.h), so a record needs no lock; but another thread of the process may have run
  * between a PENDING and the call that is made again, so what was looked at is looked at again.
@@ -107,18 +110,42 @@ struct hostcall_chain_ops {
     int (*forget)(void *context, uint64_t call, uint64_t handle);
 };
 
-/* A record names it by a number, so that it freezes to plain data; thawed in a process
- * where no such is registered, it can start no calls. */
+/* What records name by a number, so that they freeze to plain data. Written by registration. */
+enum hostcall_registered_kind { HOSTCALL_REGISTERED_CHAIN = 1, HOSTCALL_REGISTERED_GROUP };
+struct hostcall_registered {
+    uint64_t number;
+    enum hostcall_registered_kind kind;
+    struct hostcall_registered *next;
+};
+
+/* Thawed in a process where it is not registered, a record can start no calls. */
 struct hostcall_chain {
     const struct hostcall_chain_ops *ops;
     void *context;
-    struct state *state;         /* of the guests that have this; borrowed; NULL: none */
-    uint64_t number;             /* register writes it */
-    struct hostcall_chain *next; /* of the registered ones */
+    struct state *state; /* of the guests that have this; borrowed; NULL: none */
+    struct hostcall_registered registered;
 };
 int hostcall_chain_register(struct hostcall_chain *chain) MUST_CHECK;
 /* No record with it exists any more. One that is not registered is fine. */
 void hostcall_chain_unregister(struct hostcall_chain *chain);
+
+/* -------------------------------------------------------------------------- groups */
+
+struct group;
+
+/* The group of which guests are members (weft_group). Thawed in a process where it is not
+ * registered, a record is in no group.
+ *
+ * Who runs a member (config.group and .member) tells the group when its call is over, while its
+ * Faaslet is still there (group_gone): others may be copying its memory. A member of several maps
+ * no state (-ENOTSUP), and one that has mapped some cannot enter: its memory could be absent where
+ * others copy it. */
+struct hostcall_group {
+    struct group *group; /* borrowed */
+    struct hostcall_registered registered;
+};
+int hostcall_group_register(struct hostcall_group *group) MUST_CHECK;
+void hostcall_group_unregister(struct hostcall_group *group);
 
 /* ------------------------------------------------------------------------- records */
 
@@ -152,6 +179,8 @@ struct hostcall_config {
     uint32_t processors;                /* that it is told of; 0: those of the calling thread */
     const struct hostcall_chain *chain; /* registered, borrowed; NULL: it can start none */
     bool has_device; /* /dev/weft and /state, as the next descriptors after the sockets */
+    const struct hostcall_group *group; /* registered, borrowed; NULL: it is in none */
+    uint32_t member;                    /* of the group: its number there */
 };
 
 struct hostcall_process;
@@ -186,7 +215,8 @@ int hostcall_process_touch(struct hostcall_process *process, const struct mem_sh
 int hostcall_process_leave(struct hostcall_process *process) MUST_CHECK;
 
 /* Whether it can be started from a frozen copy of it in another process: -ENOTSUP, and
- * diag names the descriptor that cannot go there (a pipe, a socket). */
+ * diag names the descriptor that cannot go there (a pipe, a socket), or says that it is a member
+ * of a group. */
 int hostcall_process_can_move(const struct hostcall_process *process, struct diag *diag) MUST_CHECK;
 
 /* For faaslet_config: the import resolver, and how a process record freezes. */

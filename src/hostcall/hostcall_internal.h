@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 
 #include "files/files.h"
+#include "group/group.h"
 #include "hostcall/hostcall.h"
 #include "state/state.h"
 
@@ -98,6 +99,9 @@ struct hostcall_process {
     uint32_t pointer;
     uint32_t processors;                /* 0: what the host has */
     const struct hostcall_chain *chain; /* registered; NULL: none */
+    const struct hostcall_group *group; /* likewise */
+    uint32_t member;
+    uint32_t received; /* of the group's message that is to be taken: bytes of its head, and 1 */
     struct hostcall_device device;
     struct hostcall_keys keys;
     struct hostcall_map *maps; /* owned */
@@ -125,8 +129,19 @@ int state_maps_thaw(struct hostcall_reading *reading, uint64_t count,
 int state_ask(struct faaslet_call *call, const struct state_request *request,
               struct state_result *result) MUST_CHECK;
 
-/* The registered one of this number, or NULL. */
+int registry_add(struct hostcall_registered *entry, enum hostcall_registered_kind kind) MUST_CHECK;
+void registry_remove(struct hostcall_registered *entry); /* one that is not there is fine */
+/* The registered one of this number and kind, or NULL. */
+struct hostcall_registered *registry_find(uint64_t number, enum hostcall_registered_kind kind);
+/* Of what it is a part of. */
+#define HOSTCALL_OF(entry, type) ((type *)(void *)((char *)(entry) - offsetof(type, registered)))
 const struct hostcall_chain *chain_find(uint64_t number);
+const struct hostcall_group *member_group_find(uint64_t number);
+
+/* Whether it is in a group with others: its memory may be copied by them. */
+bool member_has_others(const struct hostcall_process *process);
+void member_away(void *process);
+void member_settle(void *process, const struct faaslet *faaslet);
 
 /* The next record of frozen bytes, copied. False: there is not so much. */
 bool hostcall_take(struct hostcall_reading *reading, void *to, size_t bytes) MUST_CHECK;
@@ -643,5 +658,20 @@ enum faaslet_verdict weft_state_unlock(struct faaslet_call *call);
 enum faaslet_verdict weft_state_append(struct faaslet_call *call);
 enum faaslet_verdict weft_state_read(struct faaslet_call *call);
 enum faaslet_verdict weft_state_trim(struct faaslet_call *call);
+
+enum faaslet_verdict weft_group_enter(struct faaslet_call *call);
+enum faaslet_verdict weft_group_leave(struct faaslet_call *call);
+enum faaslet_verdict weft_group_abort(struct faaslet_call *call);
+enum faaslet_verdict weft_group_send(struct faaslet_call *call);
+enum faaslet_verdict weft_group_receive(struct faaslet_call *call);
+enum faaslet_verdict weft_group_take(struct faaslet_call *call);
+enum faaslet_verdict weft_group_wait(struct faaslet_call *call);
+enum faaslet_verdict weft_group_get(struct faaslet_call *call);
+enum faaslet_verdict weft_group_put(struct faaslet_call *call);
+enum faaslet_verdict weft_group_change(struct faaslet_call *call);
+enum faaslet_verdict weft_group_share(struct faaslet_call *call);
+enum faaslet_verdict weft_group_unshare(struct faaslet_call *call);
+enum faaslet_verdict weft_group_is_near(struct faaslet_call *call);
+enum faaslet_verdict weft_group_time(struct faaslet_call *call);
 
 #endif

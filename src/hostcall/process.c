@@ -13,7 +13,7 @@
 #define TEXT_BYTES_MAX    (64u << 20) /* of any text in a frozen record */
 #define NAME_COUNT        3u          /* function, tenant, version */
 #define LIST_FIRST        8u
-#define PROCESS_MAGIC     0x37524c50u /* "PLR7" */
+#define PROCESS_MAGIC     0x38524c50u /* "PLR8" */
 
 struct frozen_process {
     uint64_t magic, arg_count, arg_bytes, env_count, env_bytes;
@@ -22,6 +22,7 @@ struct frozen_process {
     uint64_t name_bytes, call, left, chain, pointer; /* left: the deadline, inverted: a time
                                                       * could look like a host address */
     uint64_t device_calls, maps, keys, made_bytes, processors;
+    uint64_t group, member, received;
 };
 
 void *
@@ -159,6 +160,8 @@ take_identity(struct hostcall_process *process, const struct hostcall_config *co
     process->pointer = config->pointer;
     process->processors = config->processors <= INT32_MAX ? config->processors : INT32_MAX;
     process->chain = config->chain;
+    process->group = config->group;
+    process->member = config->member;
     buffer_append(&process->streams[0], config->input, config->input_bytes);
     return process->streams[0].err != 0 ? process->streams[0].err
                                         : strings_copy(names, ARRAY_COUNT(names), &process->names);
@@ -215,6 +218,8 @@ hostcall_process_can_move(const struct hostcall_process *process, struct diag *d
 {
     const struct files_table *files = &process->files;
 
+    if (process->group != NULL)
+        return diag_set(diag, -ENOTSUP, "it is a member of a group, which is in this process");
     for (uint32_t i = 3; i < files->entry_count; i++) {
         const struct files_entry *entry = files_table_get(files, i);
 
@@ -232,12 +237,12 @@ hostcall_process_can_move(const struct hostcall_process *process, struct diag *d
 
 /* --------------------------------------------------------------- freeze and thaw */
 
-static int
-process_freeze(void *object, struct buffer *out)
+static void
+header_of(const struct hostcall_process *process, struct frozen_process *header)
 {
-    const struct hostcall_process *process = object;
     const struct buffer *streams = process->streams;
-    struct frozen_process header = {
+
+    *header = (struct frozen_process){
         .magic = PROCESS_MAGIC,
         .arg_count = process->args.count,
         .arg_bytes = process->args.bytes.count,
@@ -251,15 +256,27 @@ process_freeze(void *object, struct buffer *out)
         .name_bytes = process->names.bytes.count,
         .call = process->call,
         .left = ~process->deadline_ns,
-        .chain = process->chain != NULL ? process->chain->number : 0,
+        .chain = process->chain != NULL ? process->chain->registered.number : 0,
         .pointer = process->pointer,
         .device_calls = process->device.count,
         .maps = process->map_count,
         .keys = process->keys.count,
         .made_bytes = process->keys.made.count,
         .processors = process->processors,
+        .group = process->group != NULL ? process->group->registered.number : 0,
+        .member = process->member,
+        .received = process->received,
     };
+}
 
+static int
+process_freeze(void *object, struct buffer *out)
+{
+    const struct hostcall_process *process = object;
+    const struct buffer *streams = process->streams;
+    struct frozen_process header;
+
+    header_of(process, &header);
     buffer_append(out, &header, sizeof(header));
     files_text_freeze(&process->args.bytes, out);
     files_text_freeze(&process->env.bytes, out);
@@ -375,6 +392,31 @@ is_memory_valid(const struct hostcall_process *process)
     return true;
 }
 
+/* What of the record is no text. */
+static int
+header_read(const struct frozen_process *header, struct hostcall_process *process)
+{
+    if (header->magic != PROCESS_MAGIC || header->input_at > header->stream_bytes[0] ||
+        header->pointer > UINT32_MAX || header->processors > INT32_MAX ||
+        header->member >= GROUP_MEMBERS_MAX || header->received > GROUP_MESSAGE_BYTES_MAX + 1)
+        return -EINVAL;
+    process->starts = header->starts;
+    process->output_max = header->output_max;
+    process->output_bytes = header->output_bytes;
+    process->input_at = header->input_at;
+    process->call = header->call;
+    process->deadline_ns = ~header->left;
+    process->pointer = (uint32_t)header->pointer;
+    process->processors = (uint32_t)header->processors;
+    process->chain = chain_find(header->chain);
+    process->group = member_group_find(header->group);
+    process->member = (uint32_t)header->member;
+    process->received = (uint32_t)header->received;
+    if (process->group != NULL && process->member >= group_count(process->group->group))
+        return -EINVAL;
+    return 0;
+}
+
 static int
 process_read(const uint8_t *bytes, size_t count, const struct hostcall_process *fresh,
              struct hostcall_process *process)
@@ -388,18 +430,9 @@ process_read(const uint8_t *bytes, size_t count, const struct hostcall_process *
     if (count < sizeof(header))
         return -EINVAL;
     (void)memcpy(&header, bytes, sizeof(header));
-    if (header.magic != PROCESS_MAGIC || header.input_at > header.stream_bytes[0] ||
-        header.pointer > UINT32_MAX || header.processors > INT32_MAX)
-        return -EINVAL;
-    process->starts = header.starts;
-    process->output_max = header.output_max;
-    process->output_bytes = header.output_bytes;
-    process->input_at = header.input_at;
-    process->call = header.call;
-    process->deadline_ns = ~header.left;
-    process->pointer = (uint32_t)header.pointer;
-    process->processors = (uint32_t)header.processors;
-    process->chain = chain_find(header.chain);
+    err = header_read(&header, process);
+    if (err != 0)
+        return err;
     err = fresh != NULL ? texts_skip(&header, &reading) : texts_read(&header, &reading, process);
     if (err == 0)
         err = device_thaw(&reading, header.device_calls, &process->device);
@@ -486,6 +519,9 @@ take_fresh(const struct hostcall_process *fresh, struct hostcall_process *proces
     process->pointer = fresh->pointer;
     process->processors = fresh->processors;
     process->chain = fresh->chain;
+    process->group = fresh->group;
+    process->member = fresh->member;
+    process->received = 0;
     if (err == 0)
         err = take_strings(&fresh->env, &process->env);
     if (err == 0)
@@ -529,4 +565,6 @@ const struct faaslet_process_ops hostcall_process_ops = {
     .thaw = process_thaw,
     .destroy = process_destroy,
     .restart = process_restart,
+    .away = member_away,
+    .settle = member_settle,
 };

@@ -95,6 +95,16 @@ static const struct faaslet_host_function weft[] = {
     {"state_trim", "iI:i", weft_state_trim},
 };
 
+static const struct faaslet_host_function group[] = {
+    {"enter", "ii:i", weft_group_enter},       {"leave", ":", weft_group_leave},
+    {"abort", "iii:", weft_group_abort},       {"send", "iiiii:i", weft_group_send},
+    {"receive", "iiii:i", weft_group_receive}, {"take", "ii:", weft_group_take},
+    {"wait", "iiii:", weft_group_wait},        {"get", "iIiI:", weft_group_get},
+    {"put", "iIiI:", weft_group_put},          {"is_near", "i:i", weft_group_is_near},
+    {"time", ":F", weft_group_time},           {"change", "iIiiII:I", weft_group_change},
+    {"share", "II:i", weft_group_share},       {"unshare", "Ii:", weft_group_unshare},
+};
+
 /* wasi-threads. */
 static const struct faaslet_host_function threads[] = {
     {"thread-spawn", "i:i", wasi_thread_spawn},
@@ -108,6 +118,7 @@ static const struct module {
     {"wasi_snapshot_preview1", preview1, ARRAY_COUNT(preview1)},
     {"wasi_unstable", unstable, ARRAY_COUNT(unstable)},
     {"weft", weft, ARRAY_COUNT(weft)},
+    {"weft_group", group, ARRAY_COUNT(group)},
     {"wasi", threads, ARRAY_COUNT(threads)},
 };
 

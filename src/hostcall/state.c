@@ -537,6 +537,8 @@ weft_state_map(struct faaslet_call *call)
         err = wasi_check(call, to, sizeof(uint32_t));
     if (err == 0 && ((flags & ~FLAGS_ALL) != 0 || asking.request.offset % STATE_CHUNK_BYTES != 0))
         err = -EINVAL;
+    if (err == 0 && member_has_others(wasi_process(call)))
+        err = -ENOTSUP; /* they may copy any of its memory, which is to be there */
     if (err != 0)
         return done(&asking, err);
     err = told(state_map(asking.state, &asking.request, flags, asking.request.owner,

@@ -80,7 +80,7 @@ group_remove(const char *path)
 }
 
 void
-group_destroy(struct jail_group *group)
+group_close(struct jail_group *group)
 {
     char path[GROUP_PATH_MAX * 2];
 
@@ -112,8 +112,8 @@ make_folder(const char *path, struct diag *diag)
 }
 
 int
-group_create(const struct group_tree *tree, const char *name, struct jail_group *out,
-             struct diag *diag)
+group_open(const struct group_tree *tree, const char *name, struct jail_group *out,
+           struct diag *diag)
 {
     struct jail_group group = {.tree = *tree};
     char path[GROUP_PATH_MAX * 2];

@@ -116,7 +116,7 @@ test_version_2_limits_are_written_to_its_files(void **state)
                         "+cpu\n+memory\n+pids\n");
     assert_string_equal(get(tree.places[GROUP_CPU].path, "cgroup.subtree_control"),
                         "+cpu\n+memory\n+pids\n");
-    assert_int_equal(group_create(&tree, "one", &group, NULL), 0);
+    assert_int_equal(group_open(&tree, "one", &group, NULL), 0);
     assert_int_equal(group_limit(&group, &limits, NULL, NULL), 0);
     assert_string_equal(get(folder(&group, GROUP_CPU), "cpu.weight"), "300\n");
     assert_string_equal(get(folder(&group, GROUP_CPU), "cpu.max"), "150000 100000\n");
@@ -142,7 +142,7 @@ test_version_2_usage_is_read_from_its_files(void **state)
     (void)state;
     put_version_2("0::/\n");
     group_tree_find(fake, &tree);
-    assert_int_equal(group_create(&tree, "one", &group, NULL), 0);
+    assert_int_equal(group_open(&tree, "one", &group, NULL), 0);
 #define PUT(file, text) \
     ((void)snprintf(path, sizeof(path), "%s/%s", folder(&group, GROUP_CPU) + strlen(fake), file), \
      put(path, text))
@@ -239,7 +239,7 @@ test_version_1_limits_are_written_to_its_files(void **state)
     assert_string_equal(tree.places[GROUP_MEMORY].path + strlen(fake), "/cg/memory/mine/weft");
     /* Mounted together: one folder for both. */
     assert_string_equal(tree.places[GROUP_ACCOUNT].path, tree.places[GROUP_CPU].path);
-    assert_int_equal(group_create(&tree, "one", &group, NULL), 0);
+    assert_int_equal(group_open(&tree, "one", &group, NULL), 0);
     assert_int_equal(group_limit(&group, &limits, NULL, NULL), 0);
     assert_string_equal(get(folder(&group, GROUP_CPU), "cpu.shares"), "3072\n");
     assert_string_equal(get(folder(&group, GROUP_CPU), "cpu.cfs_period_us"), "100000\n");
@@ -267,7 +267,7 @@ test_limits_that_cannot_be_written_leave_the_old_ones(void **state)
     (void)state;
     put_version_2("0::/\n");
     group_tree_find(fake, &tree);
-    assert_int_equal(group_create(&tree, "one", &group, NULL), 0);
+    assert_int_equal(group_open(&tree, "one", &group, NULL), 0);
     assert_int_equal(group_limit(&group, &old, NULL, NULL), 0);
     for (; nth < 20; nth++) {
         struct diag diag;

@@ -65,7 +65,7 @@ start_group(struct jail *jail, const struct jail_config *config, struct diag *di
         if ((jail->features & ~group_tree_features(&tree) &
              (JAIL_CPU | JAIL_MEMORY | JAIL_PROCESSES)) != 0)
             return diag_set(diag, -EIO, "jail %s: the control groups are gone", config->name);
-        err = group_create(&tree, config->name, &jail->group, diag);
+        err = group_open(&tree, config->name, &jail->group, diag);
         if (err != 0)
             group_tree_leave(&tree);
     }
@@ -400,7 +400,7 @@ jail_destroy(struct jail *jail)
         reap(jail->pid, &info);
     }
     network_destroy(jail->network);
-    group_destroy(&jail->group);
+    group_close(&jail->group);
     file_close(&jail->pidfd);
     free(jail);
 }

@@ -66,10 +66,10 @@ void group_tree_leave(const struct group_tree *tree);
 uint32_t group_tree_features(const struct group_tree *tree);
 
 /* Makes the group of a jail, without limits. Nothing is left on failure. */
-int group_create(const struct group_tree *tree, const char *name, struct jail_group *out,
-                 struct diag *diag) MUST_CHECK;
+int group_open(const struct group_tree *tree, const char *name, struct jail_group *out,
+               struct diag *diag) MUST_CHECK;
 /* Kills what is in it and removes it; waits a short time for the kernel. */
-void group_destroy(struct jail_group *group);
+void group_close(struct jail_group *group);
 /* Writes all limits; the old ones are put back on failure (old may be NULL). */
 int group_limit(const struct jail_group *group, const struct jail_limits *limits,
                 const struct jail_limits *old, struct diag *diag) MUST_CHECK;

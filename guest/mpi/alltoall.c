@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * alltoall: MPI_Alltoall, MPI_Alltoallv, MPI_Alltoallw and their non-blocking forms (MPI 3.1, 5.8).
+ * Small blocks among many members go Bruck's way: in log2 of the members messages, each block on
+ * its way through others. All else goes straight, to one distance after the other, some at a time.
+ */
+#include "collective.h"
+
+#define BRUCK_BYTES   256 /* of a block */
+#define BRUCK_MEMBERS 8
+
+#define LARGE_BYTES  (32 * 1024) /* of a block */
+#define WINDOW       32          /* messages that are under way at once */
+#define WINDOW_LARGE 4
+
+/* ---------------------------------------------------------------------- algorithms */
+
+/* Members a window apart cannot wait for one another in a circle: the one that is least far has
+ * posted all that others need to come so far. */
+static void
+straight(struct mpi_schedule *schedule, const struct mpi_comm *comm, const struct mpi_side *send,
+         const struct mpi_side *receive, int window)
+{
+    int size = comm->size, rank = comm->rank, to, from;
+
+    mpi_write_copy(schedule, mpi_side_block(send, rank), mpi_side_block(receive, rank));
+    for (int i = 1; i < size; i++) {
+        from = (rank - i + size) % size;
+        to = (rank + i) % size;
+        mpi_write_receive_some(schedule, mpi_side_block(receive, from), from);
+        mpi_write_send_some(schedule, mpi_side_block(send, to), to);
+        if (i % window == 0)
+            mpi_schedule_round(schedule);
+    }
+    mpi_schedule_round(schedule);
+}
+
+/* The places below size with a bit set, as runs: calls for each with its length. */
+struct bruck {
+    struct mpi_schedule *schedule;
+    int size;
+    int64_t part;          /* bytes of a block */
+    struct mpi_block all;  /* the block at place i goes i members on */
+    struct mpi_block some; /* those that go now */
+    struct mpi_block come; /* and that come */
+};
+
+/* Collects the places that have the bit: into some; or puts what came for them back. Bytes. */
+static int64_t
+bruck_move(const struct bruck *bruck, int bit, bool is_back)
+{
+    int64_t at = 0;
+
+    for (int place = bit; place < bruck->size; place += 2 * bit) {
+        int places = bruck->size - place < bit ? bruck->size - place : bit;
+        int64_t bytes = bruck->part * places;
+        struct mpi_block part = mpi_block_part(bruck->all, bruck->part * place, bytes);
+
+        if (is_back)
+            mpi_write_copy(bruck->schedule, mpi_block_part(bruck->come, at, bytes), part);
+        else
+            mpi_write_copy(bruck->schedule, part, mpi_block_part(bruck->some, at, bytes));
+        at += bytes;
+    }
+    return at;
+}
+
+static void
+bruck_rounds(const struct bruck *bruck, int rank)
+{
+    for (int bit = 1; bit < bruck->size; bit *= 2) {
+        int64_t bytes = bruck_move(bruck, bit, false);
+
+        mpi_write_receive(bruck->schedule, mpi_block_part(bruck->come, 0, bytes),
+                          (rank - bit + bruck->size) % bruck->size);
+        mpi_write_send(bruck->schedule, mpi_block_part(bruck->some, 0, bytes),
+                       (rank + bit) % bruck->size);
+        mpi_schedule_round(bruck->schedule);
+        (void)bruck_move(bruck, bit, true);
+    }
+}
+
+static void
+bruck_write(struct mpi_schedule *schedule, const struct mpi_comm *comm, const struct mpi_side *send,
+            const struct mpi_side *receive)
+{
+    int size = comm->size, rank = comm->rank, more = size - rank;
+    int64_t part = mpi_block_bytes(mpi_side_blocks(send, 0, 1));
+    struct bruck bruck = {.schedule = schedule, .size = size, .part = part};
+
+    bruck.all = mpi_write_bytes(schedule, part * size);
+    bruck.some = mpi_write_bytes(schedule, part * size);
+    bruck.come = mpi_write_bytes(schedule, part * size);
+    mpi_write_copy(schedule, mpi_side_blocks(send, rank, more),
+                   mpi_block_part(bruck.all, 0, part * more));
+    mpi_write_copy(schedule, mpi_side_blocks(send, 0, rank),
+                   mpi_block_part(bruck.all, part * more, part * rank));
+    bruck_rounds(&bruck, rank);
+    for (int place = 0; place < size; place++)
+        mpi_write_copy(schedule, mpi_block_part(bruck.all, part * place, part),
+                       mpi_side_block(receive, (rank - place + size) % size));
+}
+
+/* ----------------------------------------------------------------------- arguments */
+
+/* In place: what is sent is what is in the receive buffer before, so it is packed away, each block
+ * as the receiver's type has it. */
+struct packed {
+    struct mpi_side side;
+    int *counts;
+    MPI_Aint *offsets;
+};
+
+static bool
+packed_memory(struct mpi_schedule *schedule, int size, struct packed *packed)
+{
+    packed->counts = mpi_schedule_memory(schedule, (uint64_t)size * sizeof(int));
+    packed->offsets = mpi_schedule_memory(schedule, (uint64_t)size * sizeof(MPI_Aint));
+    if (packed->counts == NULL || packed->offsets == NULL)
+        return false;
+    packed->side = (struct mpi_side){
+        .counts = packed->counts, .long_offsets = packed->offsets, .type = mpi_type_byte()};
+    return true;
+}
+
+/* False: no memory (a failure of the schedule). */
+static bool
+pack(struct mpi_schedule *schedule, const struct mpi_side *receive, int size, struct packed *packed)
+{
+    int64_t bytes = 0;
+    struct mpi_block all;
+
+    if (!packed_memory(schedule, size, packed))
+        return false;
+    for (int i = 0; i < size; i++) {
+        packed->counts[i] = (int)mpi_block_bytes(mpi_side_block(receive, i));
+        packed->offsets[i] = (MPI_Aint)bytes;
+        bytes += packed->counts[i];
+    }
+    all = mpi_write_bytes(schedule, bytes);
+    packed->side.buffer = all.buffer;
+    for (int i = 0; i < size; i++)
+        mpi_write_copy(schedule, mpi_side_block(receive, i),
+                       mpi_block_part(all, packed->offsets[i], packed->counts[i]));
+    return true;
+}
+
+static void
+inter_write(const struct mpi_collective *call, struct mpi_schedule *schedule,
+            const struct mpi_comm *comm)
+{
+    for (int i = 0; i < comm->remote->size; i++)
+        mpi_write_receive_some(schedule, mpi_side_block(&call->receive, i), i);
+    for (int i = 0; i < comm->remote->size; i++)
+        mpi_write_send_some(schedule, mpi_side_block(&call->send, i), i);
+}
+
+static void
+straight_write(const struct mpi_collective *call, struct mpi_schedule *schedule,
+               const struct mpi_comm *comm, int window)
+{
+    struct packed packed;
+
+    if (!mpi_is_in_place(&call->send))
+        straight(schedule, comm, &call->send, &call->receive, window);
+    else if (pack(schedule, &call->receive, comm->size, &packed))
+        straight(schedule, comm, &packed.side, &call->receive, window);
+}
+
+static void
+alltoallv_write(const struct mpi_collective *call, struct mpi_schedule *schedule,
+                const struct mpi_comm *comm)
+{
+    if (comm->remote != NULL)
+        inter_write(call, schedule, comm);
+    else
+        straight_write(call, schedule, comm, WINDOW);
+}
+
+static void
+alltoall_write(const struct mpi_collective *call, struct mpi_schedule *schedule,
+               const struct mpi_comm *comm)
+{
+    const struct mpi_side *send = mpi_is_in_place(&call->send) ? &call->receive : &call->send;
+    int64_t bytes = send->count * send->type->size;
+
+    if (comm->remote != NULL)
+        inter_write(call, schedule, comm);
+    else if (bytes > 0 && bytes <= BRUCK_BYTES && comm->size >= BRUCK_MEMBERS)
+        bruck_write(schedule, comm, send, &call->receive);
+    else if (bytes > 0)
+        straight_write(call, schedule, comm, bytes >= LARGE_BYTES ? WINDOW_LARGE : WINDOW);
+}
+
+static int
+alltoall_check(struct mpi_collective *call, const struct mpi_comm *comm)
+{
+    bool is_in_place = mpi_is_in_place(&call->send);
+    int err = mpi_not_in_place(&call->receive);
+
+    if (err == MPI_SUCCESS && is_in_place && comm->remote != NULL)
+        err = MPI_ERR_BUFFER;
+    if (err == MPI_SUCCESS)
+        err = mpi_sides_check(&call->receive, mpi_comm_peers(comm));
+    if (err == MPI_SUCCESS && !is_in_place)
+        err = mpi_sides_check(&call->send, mpi_comm_peers(comm));
+    if (err != MPI_SUCCESS || is_in_place)
+        return err;
+    return call->send.buffer == call->receive.buffer && comm->remote == NULL
+               ? mpi_not_aliased(mpi_side_block(&call->send, comm->rank),
+                                 mpi_side_block(&call->receive, comm->rank))
+               : MPI_SUCCESS;
+}
+
+static const struct mpi_collective_kind alltoall = {alltoall_check, alltoall_write};
+static const struct mpi_collective_kind alltoallv = {alltoall_check, alltoallv_write};
+
+int
+PMPI_Alltoall(const void *sendbuf, int sendcount, MPI_Datatype sendtype, void *recvbuf,
+              int recvcount, MPI_Datatype recvtype, MPI_Comm comm)
+{
+    struct mpi_collective call = {
+        .send = mpi_side(sendbuf, sendcount, sendtype),
+        .receive = mpi_side(recvbuf, recvcount, recvtype),
+    };
+
+    return mpi_collective_run(&call, &alltoall, comm, "MPI_Alltoall");
+}
+MPI_NAMES(Alltoall);
+
+int
+PMPI_Ialltoall(const void *sendbuf, int sendcount, MPI_Datatype sendtype, void *recvbuf,
+               int recvcount, MPI_Datatype recvtype, MPI_Comm comm, MPI_Request *request)
+{
+    struct mpi_collective call = {
+        .send = mpi_side(sendbuf, sendcount, sendtype),
+        .receive = mpi_side(recvbuf, recvcount, recvtype),
+    };
+
+    return mpi_collective_begin(&call, &alltoall, comm, request, "MPI_Ialltoall");
+}
+MPI_NAMES(Ialltoall);
+
+int
+PMPI_Alltoallv(const void *sendbuf, const int sendcounts[], const int sdispls[],
+               MPI_Datatype sendtype, void *recvbuf, const int recvcounts[], const int rdispls[],
+               MPI_Datatype recvtype, MPI_Comm comm)
+{
+    struct mpi_collective call = {
+        .send = mpi_side_v(sendbuf, sendcounts, sdispls, sendtype),
+        .receive = mpi_side_v(recvbuf, recvcounts, rdispls, recvtype),
+    };
+
+    return mpi_collective_run(&call, &alltoallv, comm, "MPI_Alltoallv");
+}
+MPI_NAMES(Alltoallv);
+
+int
+PMPI_Ialltoallv(const void *sendbuf, const int sendcounts[], const int sdispls[],
+                MPI_Datatype sendtype, void *recvbuf, const int recvcounts[], const int rdispls[],
+                MPI_Datatype recvtype, MPI_Comm comm, MPI_Request *request)
+{
+    struct mpi_collective call = {
+        .send = mpi_side_v(sendbuf, sendcounts, sdispls, sendtype),
+        .receive = mpi_side_v(recvbuf, recvcounts, rdispls, recvtype),
+    };
+
+    return mpi_collective_begin(&call, &alltoallv, comm, request, "MPI_Ialltoallv");
+}
+MPI_NAMES(Ialltoallv);
+
+int
+PMPI_Alltoallw(const void *sendbuf, const int sendcounts[], const int sdispls[],
+               const MPI_Datatype sendtypes[], void *recvbuf, const int recvcounts[],
+               const int rdispls[], const MPI_Datatype recvtypes[], MPI_Comm comm)
+{
+    struct mpi_collective call = {
+        .send = mpi_side_w(sendbuf, sendcounts, sdispls, sendtypes),
+        .receive = mpi_side_w(recvbuf, recvcounts, rdispls, recvtypes),
+    };
+
+    return mpi_collective_run(&call, &alltoallv, comm, "MPI_Alltoallw");
+}
+MPI_NAMES(Alltoallw);
+
+int
+PMPI_Ialltoallw(const void *sendbuf, const int sendcounts[], const int sdispls[],
+                const MPI_Datatype sendtypes[], void *recvbuf, const int recvcounts[],
+                const int rdispls[], const MPI_Datatype recvtypes[], MPI_Comm comm,
+                MPI_Request *request)
+{
+    struct mpi_collective call = {
+        .send = mpi_side_w(sendbuf, sendcounts, sdispls, sendtypes),
+        .receive = mpi_side_w(recvbuf, recvcounts, rdispls, recvtypes),
+    };
+
+    return mpi_collective_begin(&call, &alltoallv, comm, request, "MPI_Ialltoallw");
+}
+MPI_NAMES(Ialltoallw);
