@@ -4,7 +4,7 @@
 
 FUZZ_SECONDS ?= 30
 # State and Faaslets are only pretended (wasi_state.h).
-FUZZ_WASI_ROOMS   := base files hostcall
+FUZZ_WASI_ROOMS   := base files group hostcall
 FUZZ_WASI_FILES   := fuzz/wasi_fuzz.c \
                      $(filter-out %_test.c,$(wildcard $(FUZZ_WASI_ROOMS:%=src/%/*.c)))
 FUZZ_WASI_OBJECTS := $(FUZZ_WASI_FILES:%.c=$(B)/fuzz/obj/%.o) \
