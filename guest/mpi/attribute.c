@@ -13,7 +13,8 @@
 
 struct keyval {
     enum mpi_kind kind;
-    int number; /* 0: freed by the program */
+    int number;    /* its handle, as long as there are references */
+    bool is_freed; /* by the program: nothing more is set */
     uint32_t references;
     mpi_attribute_copy_fn copy;
     mpi_attribute_delete_fn delete;
@@ -40,8 +41,10 @@ find(enum mpi_kind kind, int number)
 static void
 put(struct keyval *keyval)
 {
-    if (--keyval->references == 0)
-        free(keyval);
+    if (--keyval->references > 0)
+        return;
+    mpi_handle_free(MPI_KIND_KEYVAL, (void *)(uintptr_t)(uint32_t)keyval->number);
+    free(keyval);
 }
 
 int
@@ -59,12 +62,12 @@ mpi_keyval_create(enum mpi_kind kind, mpi_attribute_copy_fn copy, mpi_attribute_
         free(made);
         return MPI_ERR_NO_MEM;
     }
-    *made = (struct keyval){kind, (int)(uintptr_t)handle, 1, copy, delete, extra};
+    *made = (struct keyval){kind, (int)(uintptr_t)handle, false, 1, copy, delete, extra};
     *keyval = made->number;
     return 0;
 }
 
-/* Attributes that are set keep it alive (6.7.2). */
+/* Attributes that are set keep it alive, and it can be named to get or delete them (6.7.2). */
 int
 mpi_keyval_free(enum mpi_kind kind, int *keyval)
 {
@@ -72,8 +75,10 @@ mpi_keyval_free(enum mpi_kind kind, int *keyval)
 
     if (found == NULL)
         return MPI_ERR_KEYVAL;
-    mpi_handle_free(MPI_KIND_KEYVAL, (void *)(uintptr_t)(uint32_t)*keyval);
-    put(found);
+    if (!found->is_freed) {
+        found->is_freed = true;
+        put(found);
+    }
     *keyval = MPI_KEYVAL_INVALID;
     return 0;
 }
@@ -135,7 +140,7 @@ mpi_attribute_set(enum mpi_kind kind, void *handle, struct mpi_attributes *attri
     struct mpi_attribute *old;
     int err;
 
-    if (key == NULL)
+    if (key == NULL || key->is_freed)
         return MPI_ERR_KEYVAL;
     old = *place_of(attributes, keyval);
     if (old == NULL)

@@ -108,8 +108,13 @@ int mpi_attribute_remove(enum mpi_kind kind, void *handle, struct mpi_attributes
                          int keyval);
 
 struct mpi_info;                                             /* (key, value) pairs in order */
+struct mpi_info *mpi_info_create(void);                      /* NULL: no memory */
 struct mpi_info *mpi_info_copy(const struct mpi_info *info); /* NULL of NULL; NULL: no memory */
 void mpi_info_destroy(struct mpi_info *info);                /* NULL is fine */
+/* What from (or NULL) says, too; into is the same as before after a failure, or has some of it.
+ * MPI_ERR_NO_MEM. */
+int mpi_info_merge(struct mpi_info *into, const struct mpi_info *from);
+int mpi_info_put(struct mpi_info *info, const char *key, const char *value); /* MPI_ERR_NO_MEM */
 /* NULL where the key is not there. */
 const char *mpi_info_value(const struct mpi_info *info, const char *key);
 /* A handle's: MPI_INFO_NULL is NULL and MPI_SUCCESS; MPI_ERR_INFO. */

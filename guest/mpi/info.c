@@ -32,8 +32,8 @@ place_of(struct mpi_info *info, const char *key)
     return at;
 }
 
-static int
-set(struct mpi_info *info, const char *key, const char *value)
+int
+mpi_info_put(struct mpi_info *info, const char *key, const char *value)
 {
     struct pair **at = place_of(info, key);
     char *text = strdup(value);
@@ -73,17 +73,31 @@ mpi_info_destroy(struct mpi_info *info)
 }
 
 struct mpi_info *
+mpi_info_create(void)
+{
+    return calloc(1, sizeof(struct mpi_info));
+}
+
+int
+mpi_info_merge(struct mpi_info *into, const struct mpi_info *from)
+{
+    const struct pair *pair = from != NULL ? from->first : NULL;
+    int err = 0;
+
+    for (; err == 0 && pair != NULL; pair = pair->next)
+        err = mpi_info_put(into, pair->key, pair->value);
+    return err;
+}
+
+struct mpi_info *
 mpi_info_copy(const struct mpi_info *info)
 {
-    struct mpi_info *copy = info != NULL ? calloc(1, sizeof(*copy)) : NULL;
+    struct mpi_info *copy = info != NULL ? mpi_info_create() : NULL;
 
-    if (copy == NULL)
+    if (copy != NULL && mpi_info_merge(copy, info) != 0) {
+        mpi_info_destroy(copy);
         return NULL;
-    for (const struct pair *pair = info->first; pair != NULL; pair = pair->next)
-        if (set(copy, pair->key, pair->value) != 0) {
-            mpi_info_destroy(copy);
-            return NULL;
-        }
+    }
     return copy;
 }
 
@@ -122,7 +136,7 @@ hand_out(struct mpi_info *info, MPI_Info *out)
 int
 mpi_info_export(const struct mpi_info *info, MPI_Info *out)
 {
-    return hand_out(info != NULL ? mpi_info_copy(info) : calloc(1, sizeof(*info)), out);
+    return hand_out(info != NULL ? mpi_info_copy(info) : mpi_info_create(), out);
 }
 
 /* An info object that is not MPI_INFO_NULL; key NULL: none is looked at. */
@@ -160,7 +174,7 @@ PMPI_Info_set(MPI_Info info, const char *key, const char *value)
     if (err == 0 && (value == NULL || strlen(value) > MPI_MAX_INFO_VAL))
         err = MPI_ERR_INFO_VALUE;
     if (err == 0)
-        err = set(i, key, value);
+        err = mpi_info_put(i, key, value);
     return mpi_leave(NULL, "MPI_Info_set", err);
 }
 MPI_NAMES(Info_set);

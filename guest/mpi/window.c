@@ -143,6 +143,31 @@ destroy(struct mpi_window *window)
     free(window);
 }
 
+/* What the program can ask for, as it is unless it says otherwise (11.2.7). NULL: no memory. */
+static struct mpi_info *
+hints_of(const struct mpi_info *hints)
+{
+    static const char *const defaults[][2] = {
+        {"no_locks", "false"},
+        {"accumulate_ordering", "rar,raw,war,waw"},
+        {"accumulate_ops", "same_op_no_op"},
+        {"same_size", "false"},
+        {"same_disp_unit", "false"},
+        {"alloc_shared_noncontig", "false"},
+    };
+    struct mpi_info *info = mpi_info_create();
+    int err = info != NULL ? 0 : MPI_ERR_NO_MEM;
+
+    for (size_t i = 0; err == 0 && i < sizeof(defaults) / sizeof(*defaults); i++)
+        err = mpi_info_put(info, defaults[i][0], defaults[i][1]);
+    if (err == 0)
+        err = mpi_info_merge(info, hints);
+    if (err == 0)
+        return info;
+    mpi_info_destroy(info);
+    return NULL;
+}
+
 static int
 prepare(struct mpi_comm *comm, const struct mpi_info *hints, int flavor, struct mpi_window **out)
 {
@@ -160,12 +185,12 @@ prepare(struct mpi_comm *comm, const struct mpi_info *hints, int flavor, struct 
     window->flavor = flavor;
     window->model = MPI_WIN_UNIFIED;
     window->errhandler = mpi_errhandler_get(&mpi_errors_are_fatal);
-    window->info = mpi_info_copy(hints);
+    window->info = hints_of(hints);
     window->handle = mpi_handle_make(MPI_KIND_WIN, window);
     window->next = windows;
     windows = window;
     *out = window;
-    return window->handle != NULL && (window->info != NULL || hints == NULL) ? 0 : MPI_ERR_NO_MEM;
+    return window->handle != NULL && window->info != NULL ? 0 : MPI_ERR_NO_MEM;
 }
 
 /* All have it before any of them uses it: what of it comes earlier would find no window. */
@@ -316,7 +341,10 @@ map_shared(struct mpi_window *window)
     if (window->shared == NULL)
         return MPI_ERR_RMA_SHARED;
     for (int rank = 0; rank < window->comm->size; rank++) {
-        window->peers[rank].base += (uintptr_t)window->shared;
+        if (window->peers[rank].size > 0)
+            window->peers[rank].base += (uintptr_t)window->shared;
+        else
+            window->peers[rank].base = 0;
         window->peers[rank].member = mpi_member(); /* it is in this one's memory, too */
     }
     window->base = (void *)(uintptr_t)window->peers[window->comm->rank].base;

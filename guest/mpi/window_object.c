@@ -62,21 +62,15 @@ int
 PMPI_Win_set_info(MPI_Win win, MPI_Info info)
 {
     struct mpi_window *window = NULL;
-    struct mpi_info *hints = NULL, *copy = NULL;
+    struct mpi_info *hints = NULL;
     int err;
 
     mpi_lock();
     err = mpi_window_find(win, &window);
     if (err == 0)
         err = mpi_info_find(info, &hints);
-    if (err == 0 && hints != NULL) {
-        copy = mpi_info_copy(hints);
-        err = copy != NULL ? 0 : MPI_ERR_NO_MEM;
-    }
-    if (err == 0) {
-        mpi_info_destroy(window->info);
-        window->info = copy;
-    }
+    if (err == 0)
+        err = mpi_info_merge(window->info, hints);
     return mpi_window_leave(window, "MPI_Win_set_info", err);
 }
 MPI_NAMES(Win_set_info);
