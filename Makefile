@@ -121,7 +121,8 @@ $(B)/sysroot/include/mpi.h: guest/mpi/mpi.h | $(B)/sysroot/stamp
 all: $(B)/sysroot/lib/libmpi.a $(B)/sysroot/include/mpi.h
 
 # The library for this machine, for its own tests: processes are its members (guest/mpi/testing.h).
-# Those of datatypes do without the rest (guest/mpi/type_testing.h).
+# Those of datatypes do without the rest (guest/mpi/type_testing.h). Callbacks of all kinds of objects
+# are called as one type of function, which is right where a handle is a pointer.
 MPI_NATIVE := $(filter-out %_test.c %/net.c %/type_testing.c,$(wildcard guest/mpi/*.c))
 MPI_TYPES  := $(filter-out %_test.c,$(wildcard guest/mpi/type*.c guest/mpi/op*.c)) \
               $(patsubst %,guest/mpi/%.c,external32 handle pack place)
@@ -129,7 +130,7 @@ MPI_TYPE_TESTS := $(patsubst guest/mpi/%.c,$(B)/test/mpi/%,$(shell grep -l type_
 mpi_objects = $(patsubst guest/mpi/%.c,$(B)/obj/mpi/%.o,$1)
 $(B)/obj/mpi/%.o: guest/mpi/%.c
 	@mkdir -p $(@D)
-	clang-19 $(filter-out -I%,$(CPPFLAGS)) $(CFLAGS) -Iguest/mpi -c $< -o $@
+	clang-19 $(filter-out -I%,$(CPPFLAGS)) $(CFLAGS) $(if $(SAN),-fno-sanitize=function) -Iguest/mpi -c $< -o $@
 $(MPI_TYPE_TESTS): $(B)/test/mpi/%: $(B)/obj/mpi/%.o $(call mpi_objects,$(MPI_TYPES))
 	@mkdir -p $(@D)
 	clang-19 $(LDFLAGS) $^ -lcmocka -lm -o $@
