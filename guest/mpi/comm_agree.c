@@ -3,13 +3,12 @@
  * How a new communicator's context becomes known. One member chooses it, unlike all others that
  * were ever chosen, and says it to all: there is nothing to negotiate.
  *
- *   intra: rank 0, along a binomial tree
+ *   intra: rank 0, as MPI_Bcast does
  *   inter: rank 0 of the group that has the first members; it tells the other group, whose rank 0
  *          tells the first group
  */
+#include "collective.h"
 #include "comm.h"
-
-#include <stdlib.h>
 
 static int
 choose(void *context)
@@ -21,19 +20,12 @@ choose(void *context)
 static void
 write_tree(struct mpi_schedule *schedule, struct mpi_comm *comm, uint32_t *context)
 {
-    struct mpi_type *bytes = mpi_type_byte();
-    int bit = 1;
+    const struct mpi_block block = {context, sizeof(*context), mpi_type_byte()};
 
     if (comm->rank == 0)
         mpi_schedule_call(schedule, choose, context);
-    while (bit < comm->size && (comm->rank & bit) == 0)
-        bit <<= 1;
-    if (comm->rank != 0)
-        mpi_schedule_receive(schedule, context, sizeof(*context), bytes, comm->rank - bit);
     mpi_schedule_round(schedule);
-    for (bit >>= 1; bit > 0; bit >>= 1)
-        if (comm->rank + bit < comm->size)
-            mpi_schedule_send(schedule, context, sizeof(*context), bytes, comm->rank + bit);
+    mpi_write_bcast(schedule, comm, block, 0);
 }
 
 /* The first: members are in one group or the other, so the first ones differ. */

@@ -44,7 +44,7 @@ set_hints(struct mpi_comm *copy, const struct mpi_comm *comm, const struct mpi_i
     return copy->info != NULL || from == NULL ? 0 : MPI_ERR_NO_MEM;
 }
 
-/* The steps: the copy's context, and that of its own group's communicator. */
+/* The steps by which the copy gets its context. */
 static struct mpi_schedule *
 write_contexts(struct mpi_comm *comm, struct mpi_comm *copy, const char *what)
 {
@@ -55,8 +55,7 @@ write_contexts(struct mpi_comm *comm, struct mpi_comm *copy, const char *what)
     return schedule;
 }
 
-/* The schedule is made, and with that its tag is drawn, even where there is no copy: all others
- * make one, and wait for us. */
+/* The schedule is made even where hints cannot be kept: all others make one, and wait for us. */
 static int
 dup(struct mpi_comm *comm, const struct mpi_info *hints, bool is_given, struct mpi_comm **out)
 {
@@ -182,6 +181,8 @@ idup(struct mpi_comm *comm, const struct mpi_info *hints, bool is_given, MPI_Com
     mpi_schedule_call(schedule, end_idup, state);
     if (err == 0)
         err = mpi_schedule_start(schedule, &made);
+    else
+        mpi_schedule_destroy(schedule);
     if (err == 0)
         err = mpi_request_export(made, request);
     if (err == 0)
