@@ -121,40 +121,33 @@ PMPI_Comm_dup_with_info(MPI_Comm comm, MPI_Info info, MPI_Comm *newcomm)
 }
 MPI_NAMES(Comm_dup_with_info);
 
-/* The copy of an inter-communicator has its own group's made of the old one's, whose context is
- * agreed on there: two schedules, and a request for the second one, which ends when both have. */
+/* The copy of an inter-communicator has one of its own group, too, with the context after its own:
+ * whoever chose it kept that free (comm_agree.c). */
 struct idup {
-    struct mpi_comm *comm, *copy;
-    struct mpi_request *local; /* NULL: over, or none */
+    struct mpi_comm *copy;
 };
 
-/* Waits for nobody who is not in the call, too: others of the group go on by themselves. */
 static int
 end_idup(void *context)
 {
     struct idup *idup = context;
-    int err = 0;
 
-    if (idup->local != NULL)
-        err = mpi_request_finish(idup->local);
+    if (idup->copy->local != NULL)
+        idup->copy->local->context = idup->copy->context + 2;
     mpi_comm_put(idup->copy);
-    return err;
+    return 0;
 }
 
 static int
-begin_local(struct idup *idup)
+begin_local(struct mpi_comm *comm, struct mpi_comm *copy)
 {
-    struct mpi_comm *local = idup->comm->local, *clone;
-    struct mpi_schedule *schedule;
-    int err = mpi_comm_create(0, mpi_group_get(local->group), NULL, local, &clone);
+    int err = mpi_comm_create(0, mpi_group_get(comm->group), NULL, comm, &copy->local);
 
     if (err != 0)
         return err;
-    mpi_handle_free(MPI_KIND_COMM, clone->handle);
-    clone->handle = NULL;
-    idup->copy->local = clone;
-    schedule = write_contexts(local, clone, "MPI_Comm_idup");
-    return schedule != NULL ? mpi_schedule_start(schedule, &idup->local) : MPI_ERR_NO_MEM;
+    mpi_handle_free(MPI_KIND_COMM, copy->local->handle);
+    copy->local->handle = NULL;
+    return 0;
 }
 
 static int
@@ -175,9 +168,9 @@ idup(struct mpi_comm *comm, const struct mpi_info *hints, bool is_given, MPI_Com
     state = schedule != NULL ? mpi_schedule_memory(schedule, sizeof(*state)) : NULL;
     if (state == NULL)
         return MPI_ERR_NO_MEM;
-    *state = (struct idup){.comm = comm, .copy = mpi_comm_get(copy)};
+    *state = (struct idup){mpi_comm_get(copy)};
     if (comm->remote != NULL)
-        err = begin_local(state);
+        err = begin_local(comm, copy);
     mpi_schedule_call(schedule, end_idup, state);
     if (err == 0)
         err = mpi_schedule_start(schedule, &made);
