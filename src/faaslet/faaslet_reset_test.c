@@ -6,10 +6,12 @@
 
 #include "base/fault.h"
 
-#define TICK_NS     UINT64_C(1000000)
-#define SPIN_ROUNDS UINT64_C(60000000)
-#define PARKED      64u
-#define BURNT_NS    (20 * TICK_NS)
+#define TICK_NS       UINT64_C(1000000)
+#define BRIEF_TICK_NS 20000 /* less than a move takes */
+#define MOVES_MAX     1000
+#define SPIN_ROUNDS   UINT64_C(60000000)
+#define PARKED        64u
+#define BURNT_NS      (20 * TICK_NS)
 
 /* spin mixes integers, floats and memory, in a loop without host calls. work waits
  * in its middle; snap is a snapshot point; bad traps; grow grows and fills. */
@@ -200,6 +202,28 @@ test_a_preempted_guest_goes_on_where_it_was_on_any_thread(void **state)
     }
     assert_int_equal(run.outcome.kind, FAASLET_DONE);
     assert_true(count > 3 && moved > 0);
+    assert_int_equal(faaslet_results(faaslet, 0, &result, 1), 0);
+    assert_int_equal(result, expected);
+    faaslet_destroy(faaslet);
+}
+
+/* In stress mode it moves before it begins, and a move may last longer than a quantum. */
+static void
+test_ticks_that_come_during_a_move_take_nothing_from_the_guest(void **state)
+{
+    struct faaslet *faaslet = start();
+    uint64_t expected = testing_result(faaslet, "spin", (uint64_t[]){1}, 1), result = 0;
+    struct faaslet_outcome outcome = {.kind = FAASLET_PREEMPTED};
+
+    (void)state;
+    faaslet_stress(1);
+    assert_int_equal(faaslet_thread_tick(BRIEF_TICK_NS), 0);
+    assert_int_equal(faaslet_invoke(faaslet, 0, "spin", (uint64_t[]){1}, 1), 0);
+    for (unsigned i = 0; i < MOVES_MAX && outcome.kind == FAASLET_PREEMPTED; i++)
+        faaslet_run(faaslet, CLOCK_NEVER_NS, &outcome);
+    assert_int_equal(faaslet_thread_tick(0), 0);
+    faaslet_stress(0);
+    assert_int_equal(outcome.kind, FAASLET_DONE);
     assert_int_equal(faaslet_results(faaslet, 0, &result, 1), 0);
     assert_int_equal(result, expected);
     faaslet_destroy(faaslet);
@@ -515,6 +539,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_preempted_guest_goes_on_where_it_was_on_any_thread),
+        cmocka_unit_test(test_ticks_that_come_during_a_move_take_nothing_from_the_guest),
         cmocka_unit_test(test_two_guests_share_a_thread),
         cmocka_unit_test(test_time_and_processor_time_end_a_guest_with_ticks_too),
         cmocka_unit_test(test_a_guest_is_not_charged_what_its_thread_used_before),

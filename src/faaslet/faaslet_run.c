@@ -531,6 +531,22 @@ set_call(struct faaslet *faaslet)
     faaslet->call.wait = &faaslet->outcome.wait;
 }
 
+/* Programs without host calls, as most of the specification's tests are, move between their calls.
+ * A move may last longer than a quantum: if its ticks ended this one, the guest would never run. */
+static void
+move_first(struct faaslet *faaslet)
+{
+    unsigned stop = STOP_PREEMPT, none = STOP_NONE;
+
+    if (stress_every == 0 || faaslet->stand.state != STATE_READY || faaslet->machine != NULL ||
+        !stress_is_due())
+        return;
+    stress_move(faaslet);
+    if (atomic_compare_exchange_strong(&faaslet->stop, &stop, STOP_NONE) &&
+        atomic_load(&faaslet->held) != 0)
+        (void)atomic_compare_exchange_strong(&faaslet->stop, &none, STOP_PREEMPT);
+}
+
 /* It is to stand still. */
 static bool
 is_held(struct faaslet *faaslet, struct faaslet_outcome *out)
@@ -568,11 +584,7 @@ faaslet_run(struct faaslet *faaslet, uint64_t deadline_ns, struct faaslet_outcom
     set_call(faaslet);
     runner_arm(runner, deadline_ns);
     runner_set_gs(faaslet->origin);
-    /* Programs without host calls, as most of the specification's tests are, move
-     * between their calls. */
-    if (stress_every != 0 && faaslet->stand.state == STATE_READY && faaslet->machine == NULL &&
-        stress_is_due())
-        stress_move(faaslet);
+    move_first(faaslet);
     run_until_said(faaslet);
     runner_disarm(runner);
     runner->current = outer;
