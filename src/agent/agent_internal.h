@@ -167,6 +167,7 @@ struct agent_run {
     struct agent_key key;
     uint32_t references; /* being known; its work */
     enum agent_run_state state;
+    bool is_doomed;  /* a world that has ended by one of its members */
     bool is_dropped; /* the planner does not want it any more: nothing is told */
     bool was_cold;
     uint32_t running; /* members that are not over */
@@ -288,6 +289,7 @@ struct agent {
     struct agent_member *members[AGENT_BUCKETS];
     uint32_t run_count, members_used, calls, unheard, uploads;
     uint64_t ended, end_bytes;
+    uint64_t next_world; /* the link's */
     struct agent_chain *chains[AGENT_BUCKETS];
     uint32_t chain_count;
     struct agent_chain *late;
@@ -365,6 +367,8 @@ void agent_run_release(struct agent *agent, struct agent_function *function,
 /* All whose key is not among these are ended, and not told. */
 void agent_run_keep(struct agent *agent, Rpc__HostRun *const *keep, size_t count);
 /* Nobody waits any more for what has not ended. */
+/* With the lock: its members that run end soon. */
+void agent_run_cancel(struct agent_run *run);
 void agent_run_give_up(struct agent *agent);
 /* Tells all ends that were not told on this connection. */
 void agent_run_tell_all(struct agent *agent);

@@ -94,14 +94,16 @@ replace_text(char **text, const char *with)
     *text = with != NULL && with[0] != '\0' ? rpc_text(with) : NULL;
 }
 
-/* Of two that are as bad, the first that came stays. */
+/* Of two that are as bad, the first that came stays; and that of a world by which all others
+ * ended. */
 static void
 merge_kind(struct agent_run *run, const struct worker_end *end)
 {
     Rpc__HostEnd *sum = &run->end;
     Rpc__HostEndKind kind = kinds[end->kind];
 
-    if (run->has_end && rank_of(kind, end->exit_code) <= rank_of(sum->kind, sum->exit_code))
+    if (run->has_end && !end->is_world_end &&
+        (run->is_doomed || rank_of(kind, end->exit_code) <= rank_of(sum->kind, sum->exit_code)))
         return;
     run->has_end = true;
     sum->kind = kind;
@@ -409,6 +411,10 @@ end_member(struct agent_member *member, const struct worker_end *end)
         *at = member->by_id;
     }
     merge(run, end);
+    if (end->is_world_end) {
+        run->is_doomed = true;
+        agent_run_cancel(run);
+    }
     if (run->key.members > 1) {
         buffer_append(&member->output, output.data, output.len);
         buffer_append(&member->log, log.data, log.len);

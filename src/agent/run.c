@@ -135,9 +135,8 @@ call_member(struct agent *agent, struct agent_function *function, struct agent_m
     return err;
 }
 
-/* With the lock. */
-static void
-cancel_members(struct agent_run *run)
+void
+agent_run_cancel(struct agent_run *run)
 {
     for (uint32_t i = 0; i < run->key.members; i++)
         if (run->members[i].is_listed && !run->members[i].is_over)
@@ -155,10 +154,22 @@ fail_members(struct agent_run *run, uint32_t first, int err)
 
     (void)snprintf(text, sizeof(text), "this host cannot begin it: %s", strerror(-err));
     (void)pthread_mutex_lock(&run->agent->lock);
-    cancel_members(run);
+    agent_run_cancel(run);
     (void)pthread_mutex_unlock(&run->agent->lock);
     for (uint32_t i = first; i < run->key.members; i++)
         agent_end_heard(&run->members[i], &end);
+}
+
+/* A world that has ended meanwhile needs no more members. */
+static bool
+is_doomed(struct agent_run *run)
+{
+    bool is_doomed;
+
+    (void)pthread_mutex_lock(&run->agent->lock);
+    is_doomed = run->is_doomed;
+    (void)pthread_mutex_unlock(&run->agent->lock);
+    return is_doomed;
 }
 
 static void
@@ -172,11 +183,15 @@ call_members(struct agent_run *run, struct agent_function *function, struct work
     if (members > 1) {
         call->env = env;
         call->env_count = 2;
+        call->world = ++run->agent->next_world;
+        call->members = members;
         (void)snprintf(texts[1], sizeof(texts[1]), "WEFT_MEMBERS=%u", first + members);
     }
     for (uint32_t i = 0; i < members && err == 0; i++) {
         (void)snprintf(texts[0], sizeof(texts[0]), "WEFT_MEMBER=%u", first + i);
-        err = call_member(run->agent, function, &run->members[i], call);
+        call->member = i;
+        err =
+            is_doomed(run) ? -ECANCELED : call_member(run->agent, function, &run->members[i], call);
         if (err != 0)
             fail_members(run, i, err);
     }
@@ -446,7 +461,7 @@ agent_hear_stop(struct agent *agent, const Rpc__HostRun *words)
     run = find(agent, words);
     is_waiting = run != NULL && run->state == RUN_WAITING;
     if (run != NULL && run->state == RUN_RUNNING)
-        cancel_members(run);
+        agent_run_cancel(run);
     (void)pthread_mutex_unlock(&agent->lock);
     if (!is_waiting)
         return;
@@ -482,7 +497,7 @@ drop(struct agent *agent, struct agent_run *run)
         run->function = NULL;
         agent_run_put(run);
     } else if (run->state == RUN_RUNNING) {
-        cancel_members(run);
+        agent_run_cancel(run);
     }
     agent_run_forget(run);
 }

@@ -119,6 +119,10 @@ struct cell_end {
     void *process;                 /* the call's record, or the one that was made of it since */
     uint64_t wall_ns, cpu_ns;      /* since it was accepted; charged by ticks */
     uint64_t memory_bytes;         /* linear memory when it last ran */
+    /* Of a member of a world: */
+    uint32_t member;
+    bool is_world_end; /* by this end, which should not have been, the world has ended */
+    const char *story; /* lines about that for people, beside its outcome; or "" */
 };
 
 /* On an executor's thread; short: others wait. */
@@ -179,6 +183,25 @@ struct cell_usage {
     uint64_t starts_warm, starts_cold; /* of calls, since the beginning; each is one */
 };
 void cell_usage(struct cell *cell, struct cell_usage *out);
+
+/* --------------------------------------------------------------------------- worlds */
+
+/* Calls that are members of one group (group.h). Each has its own end. Where one ends as it should
+ * not (not by itself, or before it has left the group), the world has ended: the others end as
+ * CELL_CANCELLED. A deadlock ends one of them as CELL_TRAP; its story says what each waits for. */
+struct cell_world;
+struct hostcall_group;
+
+/* So many members are going to be started. -EINVAL: none, or more than a group has. -ENOMEM. */
+int cell_world_create(struct cell *cell, uint32_t count, struct cell_world **out) MUST_CHECK;
+/* Its calls are over, and the records of its members destroyed. NULL is fine. */
+void cell_world_destroy(struct cell_world *world);
+/* For the records of its members (hostcall_config.group and .member); borrowed. */
+const struct hostcall_group *cell_world_group(const struct cell_world *world);
+/* cell_start of this member, once; it keeps its seat. Where the world has ended before, it soon
+ * ends as CELL_CANCELLED. */
+int cell_world_start(struct cell_world *world, uint32_t member, struct cell_function *function,
+                     const struct cell_call *call, uint64_t *id) MUST_CHECK;
 
 /* --------------------------------------------------------------------------- serving */
 

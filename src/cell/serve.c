@@ -136,6 +136,7 @@ set_up(struct serve *serve, const Rpc__CellSetup *setup, struct diag *diag)
     err = serve_state_start(serve);
     if (err != 0)
         return diag_set(diag, err, "no memory for state");
+    serve->slots_max = setup->slots_max != 0 ? setup->slots_max : CELL_SLOTS_DEFAULT;
     serve->tenant = strdup(setup->tenant);
     serve->calls_max = setup->calls_max != 0 ? setup->calls_max : SERVE_CALLS_MAX;
     reply_ready(serve, true, "");

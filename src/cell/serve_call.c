@@ -63,6 +63,7 @@ void
 serve_call_free(struct serve_call *call)
 {
     hostcall_process_destroy(call->process);
+    serve_world_leave(call);
     for (size_t i = 0; i < ARRAY_COUNT(call->stdio); i++)
         if (call->stdio[i] >= 0)
             (void)close(call->stdio[i]);
@@ -253,6 +254,29 @@ take_frozen(const struct serve_call *call, const struct cell_end *from, Rpc__Cel
     return text;
 }
 
+/* Which rank, what of it, and why: the message, which the caller frees; or NULL. One that did not
+ * fail by itself has failed as a part of its world. */
+static char *
+take_story(const struct cell_end *from, Rpc__CellEnd *end)
+{
+    struct buffer text = {0};
+
+    if (from->kind == CELL_DONE || (from->kind == CELL_EXIT && from->exit_code == 0)) {
+        end->kind = RPC__CELL_END_KIND__CELL_END_FAILED;
+        end->err = -ECANCELED;
+        end->n_results = 0;
+    }
+    end->is_world_end = true;
+    buffer_append_format(&text, "rank %u: %s%s%s", from->member, end->message,
+                         end->message[0] != '\0' ? "\n" : "", from->story);
+    if (end->message[0] == '\0' && from->story[0] == '\0')
+        buffer_append_format(&text, "exit code %d", from->exit_code);
+    buffer_append(&text, "", 1);
+    if (text.err == 0)
+        end->message = (char *)text.bytes;
+    return (char *)text.bytes;
+}
+
 /* cell_end_fn. */
 static void
 on_end(void *context, const struct cell_end *from)
@@ -261,7 +285,7 @@ on_end(void *context, const struct cell_end *from)
     Rpc__CellEnd end = RPC__CELL_END__INIT;
     char *message = from->message[0] != '\0' ? rpc_text(from->message) : NULL;
     char *backtrace = from->backtrace[0] != '\0' ? rpc_text(from->backtrace) : NULL;
-    char *saving = NULL;
+    char *saving = NULL, *story = NULL;
     char limit[MESSAGE_BYTES_MAX];
 
     end.kind = kinds[from->kind];
@@ -283,7 +307,10 @@ on_end(void *context, const struct cell_end *from)
     end.memory_bytes = from->memory_bytes;
     if (from->frozen != NULL)
         saving = take_frozen(call, from, &end);
+    if (from->is_world_end)
+        story = take_story(from, &end);
     call_end(call, &end);
+    free(story);
     free(message);
     free(backtrace);
     free(saving);
@@ -348,7 +375,9 @@ start_locked(struct serve_call *call)
     if (call->is_cancelled)
         return -ECANCELED;
     call->request = NULL; /* it may be over, and freed, before cell_start returns */
-    err = cell_start(call->served->function, &start, &call->id);
+    err = call->world == NULL ? cell_start(call->served->function, &start, &call->id)
+                              : cell_world_start(serve_world_of(call), call->member,
+                                                 call->served->function, &start, &call->id);
     if (err != 0)
         call->request = whole;
     else if (whole != NULL)
@@ -369,7 +398,9 @@ serve_call_start(struct serve_call *call)
         serve_call_fail(call, served->err, served->message != NULL ? served->message : "");
         return;
     }
-    err = call->process != NULL ? 0 : served_process(serve, served, call, &call->process, &diag);
+    err = serve_world_join(call, &diag);
+    if (err == 0 && call->process == NULL)
+        err = served_process(serve, served, call, &call->process, &diag);
     if (err != 0) {
         serve_call_fail(call, err, diag_text(&diag));
         return;

@@ -165,7 +165,7 @@ add_call(const struct serve_call *call, struct hostcall_config *config, const ch
         config->args = (const char *const *)request->args;
         config->arg_count = request->n_args;
         config->input = request->input.data;
-        config->input_bytes = request->input.len;
+        config->input_bytes = call->world == NULL || call->member == 0 ? request->input.len : 0;
     } else {
         config->args = name;
         config->arg_count = 1;
@@ -204,6 +204,7 @@ served_process(struct serve *serve, const struct served *served, const struct se
         .processors = processors_of(serve, limits),
         .has_device = true,
     };
+    const struct cell_world *world = call != NULL ? serve_world_of(call) : NULL;
     const char **env = NULL, *name = served->request->put->name;
     int err = join_env(served->request->put, request, &env, &config.env_count);
 
@@ -212,6 +213,10 @@ served_process(struct serve *serve, const struct served *served, const struct se
     config.env = env;
     if (call != NULL)
         add_call(call, &config, &name);
+    if (world != NULL) {
+        config.group = cell_world_group(world);
+        config.member = call->member;
+    }
     err = hostcall_process_create(&config, out, diag);
     free(env);
     return err;
@@ -308,6 +313,7 @@ make_function(struct serve *serve, struct served *served, struct diag *diag)
     err = faaslet_image_load(served->fds[0], &image, diag);
     if (err != 0)
         return err;
+    served->has_group = hostcall_group_is_imported(image);
     if (served->request->put->has_proto)
         err = load_proto(served, image, &frozen, diag);
     if (err == 0) {

@@ -59,6 +59,7 @@ struct served {
     struct list waiting;            /* calls, while it is being put */
     struct cell_function *function; /* of READY */
     bool is_mid_run;
+    bool has_group; /* its program can be a member of a group */
     int err;
     char *message; /* owned */
 };
@@ -108,6 +109,8 @@ struct serve_call {
     const struct hostcall_chain_start *start; /* of a chained one, while its record is made */
     struct serve_handles handles;
     uint64_t chained, chained_cpu_ns; /* calls that it and its own chained and that ended */
+    struct serve_world *world;        /* of which it is a member; a reference, or NULL */
+    uint32_t member;
 };
 
 struct serve {
@@ -136,6 +139,8 @@ struct serve {
     _Atomic uint64_t next_chained;
     struct serve_remote *remotes[SERVE_REMOTE_BUCKETS];
     size_t remote_count;
+    struct serve_world *worlds;
+    uint32_t slots_max, world_slots; /* Faaslets that hold a slot: at most, and members' */
 };
 
 /* Any thread, with the lock or without. A reply that cannot be sent ends the cell. */
@@ -184,6 +189,13 @@ uint8_t *serve_chain_pack(const Rpc__CellEnd *end);
 void serve_chain_orphan(struct serve *serve, struct serve_handles *handles);
 /* With the lock, at the end of all. */
 void serve_chain_fini(struct serve *serve);
+
+/* serve_world.c, without the lock: its world, where it is a member of one. -EAGAIN, -EPROTO,
+ * -ENOMEM: diag says why not. */
+int serve_world_join(struct serve_call *call, struct diag *diag) MUST_CHECK;
+/* Its record is gone. */
+void serve_world_leave(struct serve_call *call);
+struct cell_world *serve_world_of(const struct serve_call *call);
 
 /* Without: it ends without having been started. */
 void serve_call_fail(struct serve_call *call, int err, const char *message);

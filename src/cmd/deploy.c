@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "cmd/api.h"
 #include "faaslet/faaslet.h"
+#include "group/group.h"
 
 #define FLAGS_MAX 64u /* of -O */
 #define HEX_BYTES 65u
@@ -38,6 +39,7 @@ static const char help[] =
     "                       fd_read:0 (the first read of standard input)\n"
     "  --memory SIZE, --time SECONDS, --cpu SECONDS, --output SIZE   limits of a call\n"
     "  --threads N          threads of a call at one time (default 64)\n"
+    "  --mpi N              each call is a world of N ranks, of an MPI program (weft mpicc)\n"
     "  --attempts N         tries of an asynchronous call beside the first\n"
     "  --only-if-lost       ... but only where a host was lost\n"
     "  --note TEXT          for people\n"
@@ -53,7 +55,7 @@ struct deploy {
     const char *engine; /* what runs the source; NULL: it is compiled */
     bool only_if_lost;
     struct cmd_list args, env, secrets, files;
-    uint64_t memory, output, attempts, threads;
+    uint64_t memory, output, attempts, threads, ranks;
     double wall_s, cpu_s;
     char function[64], path[4096], module[4096]; /* module: to be removed, or "" */
     char engine_path[4096];
@@ -77,6 +79,7 @@ parse(struct deploy *deploy, int argc, char **argv)
         {"cpu", CMD_SECONDS, &deploy->cpu_s, 0},
         {"output", CMD_SIZE, &deploy->output, 0},
         {"threads", CMD_NUMBER, &deploy->threads, FAASLET_THREADS_MAX},
+        {"mpi", CMD_NUMBER, &deploy->ranks, GROUP_MEMBERS_MAX},
         {"attempts", CMD_NUMBER, &deploy->attempts, 1000},
         {"only-if-lost", CMD_FLAG, &deploy->only_if_lost, 0},
         {"note", CMD_TEXT, &deploy->note, 0},
@@ -201,8 +204,9 @@ compile_rust(struct deploy *deploy, struct diag *diag)
 static int
 compile_c(struct deploy *deploy, struct diag *diag)
 {
-    const char *args[FLAGS_MAX + 8] = {"weft", strcmp(deploy->language, "cpp") == 0 ? "c++" : "cc",
-                                       "-O2"};
+    static const char *const drivers[2][2] = {{"cc", "c++"}, {"mpicc", "mpicxx"}};
+    bool is_cxx = strcmp(deploy->language, "cpp") == 0;
+    const char *args[FLAGS_MAX + 8] = {"weft", drivers[deploy->ranks > 0][is_cxx], "-O2"};
     char *words = strdup(deploy->compiler_flags != NULL ? deploy->compiler_flags : "");
     char *rest = NULL;
     size_t count = 3;
@@ -368,6 +372,7 @@ make_version(struct deploy *deploy, const char *hex, int *code)
     set_number(limits, "wall_ms", deploy->wall_s * 1e3);
     set_number(limits, "cpu_ms", deploy->cpu_s * 1e3);
     set_number(limits, "threads", (double)deploy->threads);
+    set_number(version, "ranks", (double)deploy->ranks);
     set_number(retry, "attempts", (double)deploy->attempts);
     (void)json_object_set_new(retry, "only_if_lost", json_boolean(deploy->only_if_lost));
     (void)json_object_set_new(version, "module", json_string(hex));

@@ -14,16 +14,12 @@
 #include "cell/cell.h"
 #include "cmd/run_internal.h"
 #include "cmd/values.h"
-#include "group/group.h"
-
-#define RANKS_TOLD_MAX 64u /* of those in a deadlock */
 
 /* One of its calls. */
 struct rank {
     struct run *run;
     uint32_t number;
-    uint64_t id;
-    struct hostcall_process *process; /* owned, in a group; else the command's */
+    struct hostcall_process *process; /* owned, in a world; else the command's */
 };
 
 /* How it ended, as on_end left it. */
@@ -31,42 +27,27 @@ struct run {
     pthread_mutex_t lock;
     pthread_cond_t told;
     uint32_t count, over; /* ranks; guarded by lock from their start on, as all beneath */
-    bool has_end;
-    struct rank *ended;  /* whose end is told: the first that was none as wished, or the last */
-    struct cell_end end; /* its texts and results are: */
+    bool has_end;         /* of one by which the world has ended */
+    struct rank *ended;   /* whose end is told: that one, or the last */
+    struct cell_end end;  /* its texts and results are: */
     struct buffer message, backtrace;
     uint64_t results[CELL_RESULTS_MAX];
     struct faaslet_frozen *frozen; /* owned; or NULL */
     struct values values;          /* of --invoke */
     char *save_at;                 /* owned; or NULL */
-    bool is_world;                 /* --mpi: a rank is to say when it has done */
+    struct buffer *story;          /* the command's */
     struct cell *cell;             /* owned */
-    struct group *group;           /* owned; or NULL */
-    struct hostcall_group member_of;
-    struct rank *ranks; /* owned */
+    struct cell_world *world;      /* owned; or NULL */
+    struct rank *ranks;            /* owned */
 };
 
 /* ----------------------------------------------------------------------- what needs one */
-
-static bool
-imports_group(const struct faaslet_image *image)
-{
-    static const char module[] = "weft_group";
-    const struct abi_image *abi = faaslet_image_abi(image);
-    const struct abi_meta_import *imports = abi_image_range(abi, abi->meta->imports);
-
-    for (uint32_t i = 0; i < abi->meta->imports.count; i++)
-        if (imports[i].module.count == strlen(module) &&
-            memcmp(abi_image_range(abi, imports[i].module), module, strlen(module)) == 0)
-            return true;
-    return false;
-}
 
 /* What is saved, or is a library, is a world of its own by itself. */
 static bool
 has_group(const struct run_command *command, const struct faaslet_image *image)
 {
-    return imports_group(image) && command->save == NULL && command->from == NULL &&
+    return hostcall_group_is_imported(image) && command->save == NULL && command->from == NULL &&
            command->invoke == NULL;
 }
 
@@ -84,42 +65,20 @@ run_needs_cell(const struct run_command *command, const struct faaslet_image *im
 
 /* -------------------------------------------------------------------------- the group */
 
-static void
-on_wake(void *context, uint32_t member)
-{
-    struct run *run = context;
-
-    (void)cell_wake(run->cell, run->ranks[member].id);
-}
-
-static bool
-on_may_spin(void *context, uint32_t member)
-{
-    const struct run *run = context;
-
-    (void)member;
-    return cell_is_idle(run->cell);
-}
-
 static int
-make_group(const struct run_command *command, const struct faaslet_image *image, struct run *run,
+make_world(const struct run_command *command, const struct faaslet_image *image, struct run *run,
            struct diag *diag)
 {
-    const struct group_owner owner = {on_wake, on_may_spin, run};
     int err;
 
-    if (command->ranks != 0 && !imports_group(image))
+    if (command->ranks != 0 && !hostcall_group_is_imported(image))
         return diag_set(diag, -EINVAL,
                         "%s is no MPI program: it imports nothing of weft_group; link it with "
                         "weft mpicc",
                         command->path);
     if (!has_group(command, image))
         return 0;
-    err = group_create(run->count, &owner, &run->group);
-    if (err == 0) {
-        run->member_of.group = run->group;
-        err = hostcall_group_register(&run->member_of);
-    }
+    err = cell_world_create(run->cell, run->count, &run->world);
     return err == 0 ? 0 : diag_set(diag, err, "cannot make a group of %u ranks", run->count);
 }
 
@@ -131,7 +90,7 @@ make_processes(struct run_command *command, struct run *run, struct diag *diag)
     struct rlimit files;
     int err = run_create_process(command, &none, &command->process, diag);
 
-    if (run->group == NULL) {
+    if (run->world == NULL) {
         run->ranks[0].process = command->process;
         return err;
     }
@@ -140,7 +99,7 @@ make_processes(struct run_command *command, struct run *run, struct diag *diag)
         (void)setrlimit(RLIMIT_NOFILE, &files);
     }
     for (uint32_t i = 0; i < run->count && err == 0; i++) {
-        const struct run_member member = {&run->member_of, i};
+        const struct run_member member = {cell_world_group(run->world), i};
 
         err = run_create_process(command, &member, &run->ranks[i].process, diag);
     }
@@ -154,8 +113,8 @@ make_run(struct run_command *command, const struct faaslet_image *image, struct 
     const struct cell_config config = {.executors = 0};
     int err;
 
-    run->is_world = command->ranks != 0;
-    run->count = run->is_world ? command->ranks : 1;
+    run->story = &command->story;
+    run->count = command->ranks != 0 ? command->ranks : 1;
     run->ranks = calloc(run->count, sizeof(*run->ranks));
     if (run->ranks == NULL)
         return diag_set(diag, -ENOMEM, "no memory for %u ranks", run->count);
@@ -163,20 +122,19 @@ make_run(struct run_command *command, const struct faaslet_image *image, struct 
         run->ranks[i].run = run;
         run->ranks[i].number = i;
     }
-    err = make_group(command, image, run, diag);
+    err = cell_create(&config, &run->cell, diag);
     if (err == 0)
-        err = make_processes(command, run, diag);
-    return err == 0 ? cell_create(&config, &run->cell, diag) : err;
+        err = make_world(command, image, run, diag);
+    return err == 0 ? make_processes(command, run, diag) : err;
 }
 
 static void
 run_fini(struct run *run)
 {
     cell_destroy(run->cell);
-    hostcall_group_unregister(&run->member_of);
-    for (uint32_t i = 0; run->group != NULL && i < run->count; i++)
+    for (uint32_t i = 0; run->world != NULL && i < run->count; i++)
         hostcall_process_destroy(run->ranks[i].process);
-    group_destroy(run->group);
+    cell_world_destroy(run->world);
     free(run->ranks);
     faaslet_frozen_destroy(run->frozen);
     values_fini(&run->values);
@@ -187,32 +145,6 @@ run_fini(struct run *run)
 
 /* ------------------------------------------------------------------------- the call */
 
-/* It came to an end that it should not have come to. Those that end because another has are told
- * to (CELL_CANCELLED). */
-static bool
-is_bad(const struct run *run, const struct cell_end *end, enum group_presence presence)
-{
-    if (end->kind == CELL_DONE || (end->kind == CELL_EXIT && end->exit_code == 0))
-        return run->is_world && presence == GROUP_ENTERED;
-    return run->group == NULL || end->kind != CELL_CANCELLED ||
-           group_ended(run->group, NULL) == GROUP_GOES_ON;
-}
-
-/* One that never began with MPI has nothing to end. One that has left may exit as it likes, but a
- * trap is the end of all. */
-static void
-leave_group(struct run *run, const struct rank *rank, const struct cell_end *end, bool is_wrong,
-            enum group_presence presence)
-{
-    const struct group_end lost = {.kind = GROUP_LOST, .member = rank->number};
-
-    if (presence == GROUP_ABSENT && !is_wrong)
-        group_leave(run->group, rank->number);
-    (void)group_gone(run->group, rank->number, end->exit_code, "");
-    if (is_wrong && end->kind != CELL_EXIT && end->kind != CELL_DONE)
-        (void)group_finish(run->group, &lost, "", 0);
-}
-
 /* With the lock. */
 static void
 keep_end(struct run *run, struct rank *rank, const struct cell_end *end)
@@ -222,6 +154,8 @@ keep_end(struct run *run, struct rank *rank, const struct cell_end *end)
     run->message.count = run->backtrace.count = 0;
     buffer_append(&run->message, end->message, strlen(end->message) + 1);
     buffer_append(&run->backtrace, end->backtrace, strlen(end->backtrace) + 1);
+    if (end->is_world_end)
+        buffer_append(run->story, end->story, strlen(end->story));
     if (end->result_slots > 0)
         (void)memcpy(run->results, end->results, end->result_slots * sizeof(*end->results));
     if (end->frozen != NULL)
@@ -233,51 +167,22 @@ on_end(void *context, const struct cell_end *end)
 {
     struct rank *rank = context;
     struct run *run = rank->run;
-    enum group_presence presence =
-        run->group != NULL ? group_presence(run->group, rank->number) : GROUP_LEFT;
-    bool is_wrong = is_bad(run, end, presence);
 
     (void)pthread_mutex_lock(&run->lock);
-    if (!run->has_end)
+    if (end->is_world_end || !run->has_end)
         keep_end(run, rank, end);
-    run->has_end |= is_wrong;
-    (void)pthread_mutex_unlock(&run->lock);
-    if (run->group != NULL)
-        leave_group(run, rank, end, is_wrong, presence);
-    (void)pthread_mutex_lock(&run->lock);
+    run->has_end |= end->is_world_end;
     run->over++;
     (void)pthread_cond_signal(&run->told);
     (void)pthread_mutex_unlock(&run->lock);
 }
 
-/* Of a deadlock all hear: one has to tell of it. */
-static bool
-is_to_be_cancelled(struct run *run)
-{
-    enum group_end_kind kind = run->group != NULL ? group_ended(run->group, NULL) : GROUP_GOES_ON;
-
-    return kind != GROUP_GOES_ON && kind != GROUP_DEADLOCK;
-}
-
-/* With the group all its ranks end, also those that compute. */
 static void
 await_end(struct run *run)
 {
-    bool is_cancelled = false;
-
     (void)pthread_mutex_lock(&run->lock);
-    while (run->over < run->count) {
-        if (is_cancelled || !is_to_be_cancelled(run)) {
-            (void)pthread_cond_wait(&run->told, &run->lock);
-            continue;
-        }
-        is_cancelled = true;
-        (void)pthread_mutex_unlock(&run->lock);
-        for (uint32_t i = 0; i < run->count; i++)
-            if (cell_cancel(run->cell, run->ranks[i].id) != 0)
-                continue; /* it is over */
-        (void)pthread_mutex_lock(&run->lock);
-    }
+    while (run->over < run->count)
+        (void)pthread_cond_wait(&run->told, &run->lock);
     (void)pthread_mutex_unlock(&run->lock);
 }
 
@@ -322,49 +227,6 @@ choose_save(const struct run_command *command, struct run *run, struct cell_call
 
 /* ----------------------------------------------------------------------- its outcome */
 
-/* As many lines as people read. */
-static void
-tell_deadlock(const struct run *run, struct buffer *story)
-{
-    uint32_t told = 0, waiting = 0;
-
-    for (uint32_t i = 0; i < run->count; i++) {
-        const char *what = group_waited_for(run->group, i);
-
-        waiting += what != NULL;
-        if (what == NULL || told >= RANKS_TOLD_MAX)
-            continue;
-        buffer_append_format(story, "  rank %u: %s\n", i, what);
-        told++;
-    }
-    if (waiting > told)
-        buffer_append_format(story, "  and %u more\n", waiting - told);
-}
-
-/* What the outcome does not say, of the end of a rank that was not as wished. */
-static void
-tell_story(struct run_command *command, struct run *run)
-{
-    struct buffer *story = &command->story;
-    struct group_end end = {.kind = GROUP_GOES_ON};
-
-    if (run->group == NULL || !run->has_end)
-        return;
-    command->has_rank = run->is_world;
-    command->rank = run->ended->number;
-    (void)group_ended(run->group, &end);
-    if (end.kind == GROUP_DEADLOCK && end.member == command->rank)
-        tell_deadlock(run, story);
-    if (run->end.kind != CELL_EXIT && run->end.kind != CELL_DONE)
-        return;
-    if (end.kind == GROUP_ABORTED && end.member == command->rank)
-        buffer_append_format(story, "aborted with %d: %s\n", end.code, end.reason);
-    else if (end.kind == GROUP_LOST && end.member == command->rank && run->end.exit_code != 0)
-        buffer_append_format(story, "exited with %d before MPI_Finalize\n", run->end.exit_code);
-    else if (end.kind == GROUP_LOST && end.member == command->rank)
-        buffer_append_format(story, "ended before MPI_Finalize\n");
-}
-
 static int
 report(struct run_command *command, struct run *run, int *code, struct diag *diag)
 {
@@ -394,7 +256,8 @@ report(struct run_command *command, struct run *run, int *code, struct diag *dia
         outcome.kind = run->frozen != NULL ? FAASLET_SNAPSHOT : FAASLET_DONE;
         break;
     }
-    tell_story(command, run);
+    command->has_rank = command->ranks != 0 && run->has_end;
+    command->rank = run->ended->number;
     *code =
         run_report_from(command, &outcome, run->end.refused, (const char *)run->backtrace.bytes);
     if (run->has_end && *code == CMD_EXIT_OK && outcome.kind != FAASLET_SNAPSHOT)
@@ -440,12 +303,14 @@ make_function(struct run_command *command, struct faaslet_image *image, struct c
 static int
 start_ranks(struct run *run, struct cell_function *function, struct cell_call *call)
 {
+    uint64_t id;
     int err = 0;
 
     for (uint32_t i = 0; i < run->count && err == 0; i++) {
         call->process = run->ranks[i].process;
         call->context = &run->ranks[i];
-        err = cell_start(function, call, &run->ranks[i].id);
+        err = run->world == NULL ? cell_start(function, call, &id)
+                                 : cell_world_start(run->world, i, function, call, &id);
     }
     return err;
 }
@@ -454,7 +319,7 @@ static int
 start(struct run_command *command, struct faaslet_image *image, struct cell_function *function,
       struct run *run, struct diag *diag)
 {
-    struct cell_call call = {.on_end = on_end, .keeps_seat = run->group != NULL};
+    struct cell_call call = {.on_end = on_end};
     int err = command->from == NULL ? choose(command, image, run, &call, diag) : 0;
 
     if (err == 0)

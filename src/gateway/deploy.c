@@ -25,6 +25,7 @@
 #include "base/file.h"
 #include "compile/compile.h"
 #include "gateway/gateway_internal.h"
+#include "hostcall/hostcall.h"
 #include "wasm/wasm.h"
 
 #define SPEC_BYTES_MAX      (UINT64_C(4) << 20)
@@ -171,6 +172,51 @@ check_threads(struct deploy *deploy, const struct wasm_module *module)
     return true;
 }
 
+/* What a cell would not find when it links it. */
+static bool
+check_imports(struct deploy *deploy, const struct wasm_module *module)
+{
+    char text[400];
+
+    for (uint32_t i = 0; i < module->import_count; i++) {
+        const struct wasm_import *import = &module->imports[i];
+
+        if (import->kind != WASM_KIND_FUNCTION ||
+            hostcall_resolve(import->module.bytes, import->module.count, import->name.bytes,
+                             import->name.count) != NULL)
+            continue;
+        (void)snprintf(
+            text, sizeof(text), "it imports %.*s.%.*s, which Weft does not provide",
+            (int)(import->module.count < 128 ? import->module.count : 128), import->module.bytes,
+            (int)(import->name.count < 128 ? import->name.count : 128), import->name.bytes);
+        return fail_module(deploy, text);
+    }
+    return true;
+}
+
+static bool
+imports_group(const struct wasm_module *module)
+{
+    for (uint32_t i = 0; i < module->import_count; i++)
+        if (is_text(&module->imports[i].module, "weft_group"))
+            return true;
+    return false;
+}
+
+/* Ranks need something by which they can speak to each other. */
+static bool
+check_ranks(struct deploy *deploy, const struct wasm_module *module)
+{
+    const struct catalog_version *version = &deploy->spec.version;
+
+    if (version->ranks > GATEWAY_RANKS_MAX)
+        return fail_module(deploy, "it is to have more ranks than a world can have (4096)");
+    if (version->ranks <= 1 || imports_group(module))
+        return true;
+    return fail_module(deploy, "it is to have several ranks, but is no MPI program: it imports "
+                               "nothing of weft_group; link it with weft mpicc");
+}
+
 static bool
 check_module(struct deploy *deploy)
 {
@@ -184,7 +230,8 @@ check_module(struct deploy *deploy)
     }
     if (err != 0)
         return fail_module(deploy, diag_text(&deploy->diag));
-    is_good = check_exports(deploy, module) && check_threads(deploy, module);
+    is_good = check_exports(deploy, module) && check_imports(deploy, module) &&
+              check_threads(deploy, module) && check_ranks(deploy, module);
     wasm_module_destroy(module);
     return is_good;
 }

@@ -144,6 +144,11 @@ test_a_module_that_is_none_is_told_why(void **state)
                "(memory 1 1 shared) (func (export \"_start\")))",
                400, &answer);
     assert_non_null(strstr((char *)answer.body.bytes, "does not export wasi_thread_start"));
+    put_module(t, "/v1/functions/bad",
+               "(module (import \"env\" \"MPI_Frobnicate\" (func)) (memory 1)"
+               "(func (export \"_start\")))",
+               400, &answer);
+    assert_non_null(strstr((char *)answer.body.bytes, "it imports env.MPI_Frobnicate, which Weft"));
     put_module(t, "/v1/functions/bad?wall_ms=soon", command, 400, &answer);
     testing_send(t, "GET /v1/functions/bad", NULL, 404, &answer);
     testing_forget_answer(&answer);
@@ -183,7 +188,7 @@ test_a_description_becomes_a_version_with_all_it_says(void **state)
     (void)snprintf(
         text, sizeof(text),
         "{\"module\":\"%s\",\"args\":[\"p\",\"-v\"],\"language\":\"c\",\"note\":\"first\","
-        "\"env\":{\"K\":\"V\"},\"files\":{\"/data/m\":\"%s\"},\"ranks\":2,"
+        "\"env\":{\"K\":\"V\"},\"files\":{\"/data/m\":\"%s\"},\"ranks\":1,"
         "\"retry\":{\"attempts\":3,\"pause_ms\":10}}",
         hash, hash);
     put_description(t, "/v1/functions/told", text, 201, &answer);
@@ -204,6 +209,31 @@ test_a_description_becomes_a_version_with_all_it_says(void **state)
     /* Its blob is another tenant's: nobody's. */
     (void)snprintf(text, sizeof(text), "{\"module\":\"%s\"}", hash);
     testing_send_as(t, t->other, "PUT /v1/functions/told", text, 404);
+    testing_forget_answer(&answer);
+}
+
+static void
+test_ranks_are_of_programs_that_can_speak_to_each_other(void **state)
+{
+    struct testing *t = *state;
+    struct testing_answer answer = {0};
+    char hash[65], text[256];
+
+    if (!has_compiler(t))
+        skip();
+    put_blob(t, command, hash);
+    (void)snprintf(text, sizeof(text), "{\"module\":\"%s\",\"ranks\":2}", hash);
+    put_description(t, "/v1/functions/lonely", text, 400, &answer);
+    assert_non_null(strstr((char *)answer.body.bytes, "no MPI program"));
+    put_blob(t,
+             "(module (import \"weft_group\" \"leave\" (func)) (memory (export \"memory\") 1)"
+             "(func (export \"_start\")))",
+             hash);
+    (void)snprintf(text, sizeof(text), "{\"module\":\"%s\",\"ranks\":4097}", hash);
+    put_description(t, "/v1/functions/many", text, 400, &answer);
+    assert_non_null(strstr((char *)answer.body.bytes, "more ranks than"));
+    (void)snprintf(text, sizeof(text), "{\"module\":\"%s\",\"ranks\":4096}", hash);
+    put_description(t, "/v1/functions/many", text, 201, &answer);
     testing_forget_answer(&answer);
 }
 
@@ -545,6 +575,7 @@ static const struct CMUnitTest tests[] = {
     TEST(test_a_module_becomes_a_version_that_is_called),
     TEST(test_a_module_that_is_none_is_told_why),
     TEST(test_a_description_becomes_a_version_with_all_it_says),
+    TEST(test_ranks_are_of_programs_that_can_speak_to_each_other),
     TEST(test_a_snapshot_is_made_by_a_host_and_kept),
     TEST(test_what_one_planner_compiled_another_finds),
     TEST(test_what_another_planner_gave_away_is_not_given),

@@ -36,6 +36,7 @@
 #define GATEWAY_JSON_BYTES_MAX    (UINT64_C(1) << 20)
 #define GATEWAY_BATCH_BYTES_MAX   (UINT64_C(32) << 20)
 #define GATEWAY_BATCH_MAX         1000u
+#define GATEWAY_RANKS_MAX         4096u               /* as group.h has it */
 #define GATEWAY_HEAP_BYTES_MAX    (UINT64_C(1) << 30) /* of all bodies that are not in files */
 #define GATEWAY_WAIT_MS           60000u
 #define GATEWAY_WAIT_MS_MAX       900000u

@@ -56,6 +56,7 @@ fill_request(Ledger__Request *request, const struct catalog_version *version,
     request->input.len = wish->input_count;
     request->wall_ns = version->limits.wall_ns;
     request->members = version->ranks > 0 ? version->ranks : 1;
+    request->hosts_max = 1; /* a group is in one cell */
     request->memory_each = version->limits.memory_bytes;
     request->attempts = version->retry.attempts;
     request->pause_ns = version->retry.pause_ns;

@@ -211,6 +211,7 @@ fill_request(Ledger__Request *request, const Rpc__HostChain *message,
     request->wall_ns = shorter(message->wall_ns, version->limits.wall_ns);
     request->priority = priority;
     request->members = version->ranks > 0 ? version->ranks : 1;
+    request->hosts_max = 1; /* a group is in one cell */
     request->memory_each = version->limits.memory_bytes;
     request->attempts = version->retry.attempts;
     request->pause_ns = version->retry.pause_ns;

@@ -309,7 +309,7 @@ say_version(struct host *host, const struct catalog_version *version, uint64_t n
         fill_limits(&limits, &version->limits);
         message.number = number;
         message.tenant = (char *)(uintptr_t)version->tenant;
-        if (is_by_name(host->hosts, version))
+        if (version->ranks <= 1 && is_by_name(host->hosts, version))
             message.name = name;
         message.version = version->version;
         message.image = hash_bytes(&version->image);

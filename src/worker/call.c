@@ -274,7 +274,8 @@ check(const struct worker_call *call)
         !worker_are_texts(call->env, call->env_count) || call->value_count > WORKER_VALUES_MAX ||
         call->result_slots > WORKER_VALUES_MAX || (call->value_count > 0 && call->values == NULL) ||
         (call->input_bytes > 0 && call->input == NULL) || !worker_is_text(call->save_at) ||
-        (call->save_at != NULL && strlen(call->save_at) > WORKER_SAVE_AT_MAX))
+        (call->save_at != NULL && strlen(call->save_at) > WORKER_SAVE_AT_MAX) ||
+        (call->world != 0 && call->member >= call->members))
         return -EINVAL;
     for (int i = 0; call->stdio != NULL && i < 3; i++)
         if (call->stdio[i] < 0)
@@ -315,6 +316,18 @@ fill(Rpc__CellCall *message, const struct worker_call *call, const struct worker
         message->save_at = unconst(call->save_at);
 }
 
+static void
+fill_world(struct worker_outgoing *outgoing, const struct worker_call *call)
+{
+    if (call->world == 0)
+        return;
+    rpc__cell_world__init(&outgoing->world);
+    outgoing->world.number = call->world;
+    outgoing->world.member = call->member;
+    outgoing->world.members = call->members;
+    outgoing->message.world = &outgoing->world;
+}
+
 /* What the cell saves is written to a file of ours, so that no descriptor of its own
  * comes here; and sealed at the end (hear.c). */
 static int
@@ -328,6 +341,7 @@ gather(struct worker_record *record, const struct worker_call *call,
     for (size_t i = 0; i < outgoing->fd_count; i++)
         outgoing->fds[i] = call->stdio[i];
     fill(&outgoing->message, call, record->function, record->id);
+    fill_world(outgoing, call);
     if (call->save_at == NULL)
         return 0;
     record->saved_fd = memfd_create("weft-proto", MFD_CLOEXEC | MFD_ALLOW_SEALING);

@@ -115,6 +115,7 @@ end_call(struct worker_record *call, const Rpc__CellEnd *end)
                              .log_bytes = end->log.len,
                              .result = end->result.data,
                              .result_bytes = end->result.len,
+                             .is_world_end = end->is_world_end,
                              .chained = end->chained,
                              .chained_cpu_ns = end->chained_cpu_ns,
                              .wall_ns = end->wall_ns,

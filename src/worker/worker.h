@@ -223,6 +223,7 @@ struct worker_end { /* all valid during on_end only */
     uint64_t wall_ns, cpu_ns;         /* in the cell */
     uint64_t memory_bytes;            /* its linear memory at the end */
     uint64_t total_ns;                /* since worker_call */
+    bool is_world_end;                /* of a member of a world: all others end with it */
     int saved_fd; /* of save_at, with WORKER_DONE: a memfd with the Proto-Faaslet, to be
                    * duplicated by who wants it; else -1 */
 };
@@ -249,6 +250,12 @@ struct worker_call {
      * and the message says how. Limits hold meanwhile, and name themselves. Also FAILED: a
      * pipe or a socket is open beside the standard streams; message names it. NULL: to run. */
     const char *save_at;
+    /* A member of a world, where the function's program can be one (it imports weft_group): calls
+     * of one function and one number, each with a member's number of its own. Who starts them ends
+     * those that are left where one could not be started, or has ended as is_world_end. 0: of
+     * none. */
+    uint64_t world;
+    uint32_t member, members;
     worker_end_fn on_end;
     void *context;
 };

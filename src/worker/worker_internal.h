@@ -136,6 +136,7 @@ struct worker_function {
 struct worker_outgoing {
     Rpc__CellRequest request;
     Rpc__CellCall message;
+    Rpc__CellWorld world;
     int fds[4]; /* borrowed */
     size_t fd_count;
 };
