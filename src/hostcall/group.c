@@ -10,6 +10,8 @@
 #include "base/clock.h"
 #include "hostcall/hostcall_internal.h"
 
+#define MISSES_MAX 8u /* messages that were not there, in a row, without waiting */
+
 static const char no_member[] = "there is no such member of the group";
 
 int
@@ -218,6 +220,23 @@ weft_group_send(struct faaslet_call *call)
     return done_with(call, 1);
 }
 
+/* There is none. Who asks again and again instead of waiting (MPI_Test, MPI_Iprobe) lets others of
+ * its cell run, which may have something to say. */
+static enum faaslet_verdict
+miss(struct faaslet_call *call, struct hostcall_process *process, const struct group *group)
+{
+    bool is_back = call->scratch[0] != 0;
+
+    if (!is_back && ++process->misses >= MISSES_MAX && !group_may_look(group, process->member)) {
+        process->misses = 0;
+        call->scratch[0] = 1;
+        call->wait->deadline_ns = 0;
+        call->wait->fd_count = 0;
+        return FAASLET_CALL_PENDING;
+    }
+    return done_with(call, 0);
+}
+
 enum faaslet_verdict
 weft_group_receive(struct faaslet_call *call)
 {
@@ -233,7 +252,8 @@ weft_group_receive(struct faaslet_call *call)
     if (head == NULL || wasi_check(call, from_at, 4) != 0 || wasi_check(call, body_at, 4) != 0)
         return trap_bounds(call);
     if (!group_peek(group, process->member, &from, &bytes))
-        return done_with(call, 0);
+        return miss(call, process, group);
+    process->misses = 0;
     if (head_bytes > bytes)
         return trap(call, "a message of the group is shorter than its head");
     group_read(group, process->member, 0, head, head_bytes);
@@ -332,11 +352,13 @@ weft_group_wait(struct faaslet_call *call)
         .is_alone = is_alone(call),
     };
     const uint32_t *word = faaslet_call_view(call, word_at, sizeof(*word));
+    struct hostcall_process *process = wasi_process(call);
     enum faaslet_verdict verdict;
     struct group *group = group_of_waiting(call, &verdict);
 
     if (group == NULL)
         return verdict;
+    process->misses = 0;
     if (wait.what == NULL || word == NULL || word_at % sizeof(*word) != 0)
         return trap_bounds(call);
     /* Another thread, which told before this began to wait, counted before it did. */

@@ -297,6 +297,27 @@ test_a_wait_is_pending_until_a_message_comes(void **state)
 }
 
 static void
+test_who_asks_again_and_again_lets_others_run_and_then_gets_its_answer(void **state)
+{
+    struct pair *pair = *state;
+    struct guest *guest = pair->guests[1];
+    unsigned asked = 1;
+
+    enter_both(pair);
+    while (CALL(guest, "receive", OUT, HEAD, 48, OUT_2) == 0 && guest->verdict == FAASLET_CALL_DONE)
+        assert_true(++asked <= 100);
+    assert_true(asked > 1);
+    assert_int_equal(guest->verdict, FAASLET_CALL_PENDING);
+    assert_int_equal(guest->wait.deadline_ns, 0);
+    assert_int_equal(guest_again(guest), 0);
+    assert_int_equal(guest->verdict, FAASLET_CALL_DONE);
+    assert_int_equal(CALL(guest, "receive", OUT, HEAD, 48, OUT_2), 0);
+    assert_int_equal(guest->verdict, FAASLET_CALL_DONE);
+    assert_int_equal(send_one(pair->guests[0], 1), 1);
+    assert_int_equal(CALL(guest, "receive", OUT, HEAD, 4, OUT_2), 1);
+}
+
+static void
 test_who_has_not_seen_what_another_thread_did_does_not_wait(void **state)
 {
     struct pair *pair = *state;
@@ -466,6 +487,7 @@ main(void)
         PAIR_TEST(test_more_than_a_message_has_is_not_received),
         PAIR_TEST(test_who_finds_no_room_waits_until_there_is_some),
         PAIR_TEST(test_a_wait_is_pending_until_a_message_comes),
+        PAIR_TEST(test_who_asks_again_and_again_lets_others_run_and_then_gets_its_answer),
         PAIR_TEST(test_who_has_not_seen_what_another_thread_did_does_not_wait),
         PAIR_TEST(test_a_deadlock_is_the_trap_of_one_and_the_end_of_all),
         PAIR_TEST(test_an_abort_ends_all),

@@ -102,6 +102,7 @@ struct hostcall_process {
     const struct hostcall_group *group; /* likewise */
     uint32_t member;
     uint32_t received; /* of the group's message that is to be taken: bytes of its head, and 1 */
+    uint32_t misses;   /* messages that were not there, in a row */
     struct hostcall_device device;
     struct hostcall_keys keys;
     struct hostcall_map *maps; /* owned */
