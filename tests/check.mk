@@ -46,7 +46,7 @@ moved_test     = "$(notdir $1)-moved=$(MOVED) $1"
 STEP_MOVED    := "cli-moved=$(MOVED) tests/cli/run $(B)" \
                  "threads-moved@1200=WEFT_STRESS=move=10 tests/threads/run $(B)" \
                  "mpi-moved@900=WEFT_STRESS=move=3 tests/mpi/run $(B)" \
-                 "cluster-moved@900=$(MOVED) tests/cluster/run $(B) deploy failures calls chain" \
+                 "cluster-moved@900=$(MOVED) tests/cluster/run $(B) deploy failures calls chain mpi" \
                  "state-moved@600=$(MOVED) tests/state/run $(B)" "wasi-moved=$(MOVED) make -s check-wasi" \
                  $(call spec_step,spec-moved,,$(MOVED)) \
                  "programs-moved@1200=make -s programs STRESS=move=1" \
@@ -69,7 +69,7 @@ check-san:
 	@$(MAKE) -s SAN=$(CHECK_SAN) tests
 	@tools/run-tests --logs build/check/san $(TESTS:$(B)/%=build/san-address-undefined/%)
 TSAN_TESTS := $(addprefix build/san-thread/test/,mem/mem_share_test mem/mem_bytes_test group/group_test \
-                faaslet/faaslet_share_test cell/cell_test cell/serve_test \
+                faaslet/faaslet_share_test cell/cell_test cell/world_test cell/serve_test \
                 cell/serve_chain_test net/net_test net/turn_test net/session_test net/stranger_test \
                 rpc/client_test worker/chain_test \
                 worker/worker_test worker/hostile_test \
