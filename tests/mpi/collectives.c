@@ -511,6 +511,8 @@ check_moves(void)
         for (int i = 0; i < COUNT(steps); i++) {
             const int count = counts[c], s = steps[i][0], r = steps[i][1];
 
+            if (size > 8 && i != c % COUNT(steps)) /* it would take too long */
+                continue;
             for (int root = 0; root < size; root += size < 5 ? 1 : size - 1) {
                 check_bcast(count * 10, s, r, root);
                 check_gather(count, s, r, root);
