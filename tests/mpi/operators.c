@@ -38,8 +38,6 @@ static const struct c_type {
 } c_types[] = {VALUES(int8_t),   VALUES(int16_t), VALUES(int32_t), VALUES(int64_t),
                VALUES(__int128), VALUES(float),   VALUES(double),  VALUES(long double)};
 enum c_index { C8, C16, C32, C64, C128, CF, CD, CL };
-#define C_LONG (sizeof(long) == 8 ? C64 : C32)
-#define C_AINT (sizeof(MPI_Aint) == 8 ? C64 : C32)
 
 static int
 of_bytes(size_t bytes)

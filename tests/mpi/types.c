@@ -9,8 +9,6 @@
 
 #include "check.h"
 
-#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
-
 static int next, last;
 
 /* ------------------------------------------------------------------- where bytes lie
