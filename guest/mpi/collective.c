@@ -177,7 +177,7 @@ mpi_reduction_check(struct mpi_collective *call)
     if (err == MPI_SUCCESS)
         err = mpi_op_find(call->operator, & call->op);
     if (err == MPI_SUCCESS)
-        err = mpi_op_check(call->op, call->send.type);
+        err = call->op->is_of_windows ? MPI_ERR_OP : mpi_op_check(call->op, call->send.type);
     return err;
 }
 

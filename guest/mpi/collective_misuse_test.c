@@ -54,6 +54,7 @@ misuse_rooted(int *a, int *b)
     REFUSED(MPI_ERR_BUFFER, MPI_Scatter(a, 1, MPI_INT, a + rank, 1, MPI_INT, rank, world));
     REFUSED(MPI_ERR_BUFFER, MPI_Scatter(MPI_IN_PLACE, 1, MPI_INT, b, 1, MPI_INT, rank, world));
     REFUSED(MPI_ERR_ARG, MPI_Gatherv(a, 1, MPI_INT, b, a, NULL, MPI_INT, rank, world));
+    REFUSED(MPI_ERR_OP, MPI_Reduce(a, b, 1, MPI_INT, MPI_NO_OP, 0, world));
     REFUSED(MPI_ERR_BUFFER, MPI_Reduce(a, a, 1, MPI_INT, MPI_SUM, rank, world));
     if (size > 1) {
         int other = (rank + 1) % size;
@@ -80,6 +81,9 @@ misuse_all(int *a, int *b)
     REFUSED(MPI_ERR_BUFFER, MPI_Allreduce(a, MPI_IN_PLACE, 1, MPI_INT, MPI_SUM, world));
     REFUSED(MPI_ERR_OP, MPI_Allreduce(a, b, 1, MPI_INT, MPI_OP_NULL, world));
     REFUSED(MPI_ERR_OP, MPI_Allreduce(a, b, 1, MPI_FLOAT, MPI_BAND, world));
+    REFUSED(MPI_ERR_OP, MPI_Allreduce(a, b, 1, MPI_INT, MPI_REPLACE, world));
+    REFUSED(MPI_ERR_OP, MPI_Scan(a, b, 1, MPI_INT, MPI_NO_OP, world));
+    REFUSED(MPI_ERR_OP, MPI_Reduce_scatter_block(a, b, 1, MPI_INT, MPI_REPLACE, world));
     REFUSED(MPI_ERR_TYPE, MPI_Scan(a, b, 1, MPI_DATATYPE_NULL, MPI_SUM, world));
     REFUSED(MPI_ERR_TOPOLOGY, MPI_Neighbor_allgather(a, 1, MPI_INT, b, 1, MPI_INT, world));
 }
@@ -127,12 +131,37 @@ test_too_much_or_too_little_is_an_error_where_it_comes(void **state)
     assert_true(mpi_testing_run(2, mismatch_body));
 }
 
+/* Member 0's tree: 1, 2, 4; below 4: 5, 6; below 6: 7. All but member 4 agree. */
+static void
+inner_body(void)
+{
+    int data[10] = {0}, more[20] = {0}, all[8] = {0}, err;
+
+    begin();
+    err = MPI_Bcast(rank == 4 ? more : data, rank == 4 ? 20 : 10, MPI_INT, 0, MPI_COMM_WORLD);
+    CHECK((class_of(err) != MPI_SUCCESS) == (rank >= 4));
+    err = MPI_Reduce(more, rank == 0 ? data : NULL, rank == 5 ? 9 : 10, MPI_INT, MPI_SUM, 0,
+                     MPI_COMM_WORLD);
+    CHECK((class_of(err) != MPI_SUCCESS) == (rank == 4 || rank == 0));
+    CHECK(MPI_Allgather(&rank, 1, MPI_INT, all, 1, MPI_INT, MPI_COMM_WORLD) == 0);
+    CHECK(all[7] == 7);
+    CHECK(MPI_Finalize() == 0);
+}
+
+static void
+test_an_error_of_an_inner_member_is_passed_on(void **state)
+{
+    (void)state;
+    assert_true(mpi_testing_run(8, inner_body));
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_wrong_is_refused_before_anything_is_sent),
         cmocka_unit_test(test_too_much_or_too_little_is_an_error_where_it_comes),
+        cmocka_unit_test(test_an_error_of_an_inner_member_is_passed_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -186,6 +186,26 @@ typedef struct MPI_ABI_T_pvar_session *MPI_T_pvar_session;
 #define MPI_Type_f2c(value)        MPI_HANDLE(MPI_Datatype, value)
 #define MPI_Win_c2f(handle)        MPI_HANDLE_C2F(handle)
 #define MPI_Win_f2c(value)         MPI_HANDLE(MPI_Win, value)
+#define PMPI_Comm_c2f              MPI_Comm_c2f
+#define PMPI_Comm_f2c              MPI_Comm_f2c
+#define PMPI_Errhandler_c2f        MPI_Errhandler_c2f
+#define PMPI_Errhandler_f2c        MPI_Errhandler_f2c
+#define PMPI_File_c2f              MPI_File_c2f
+#define PMPI_File_f2c              MPI_File_f2c
+#define PMPI_Group_c2f             MPI_Group_c2f
+#define PMPI_Group_f2c             MPI_Group_f2c
+#define PMPI_Info_c2f              MPI_Info_c2f
+#define PMPI_Info_f2c              MPI_Info_f2c
+#define PMPI_Message_c2f           MPI_Message_c2f
+#define PMPI_Message_f2c           MPI_Message_f2c
+#define PMPI_Op_c2f                MPI_Op_c2f
+#define PMPI_Op_f2c                MPI_Op_f2c
+#define PMPI_Request_c2f           MPI_Request_c2f
+#define PMPI_Request_f2c           MPI_Request_f2c
+#define PMPI_Type_c2f              MPI_Type_c2f
+#define PMPI_Type_f2c              MPI_Type_f2c
+#define PMPI_Win_c2f               MPI_Win_c2f
+#define PMPI_Win_f2c               MPI_Win_f2c
 
 /* ----------------------------------------------------------------------- constants */
 

@@ -3,6 +3,8 @@
  * op_table: what the predefined operators do (MPI 3.1, 5.9.2): a function for each operator and
  * format, plain loops over arrays that do not overlap, which the compiler makes vectors of.
  */
+#include <string.h>
+
 #include "type_internal.h"
 
 /* Elements lie where a program put them, which may be in the midst of a packed message. */
@@ -69,6 +71,83 @@ OPS_REAL(f32)
 OPS_REAL(f64)
 OPS_REAL(flong)
 
+/* Half precision by way of float, whose sums and products round to the same half as exact ones. Not
+ * all compilers have the type, nor a library for it. */
+static inline float
+float_of_bits(uint32_t bits)
+{
+    float value;
+
+    (void)memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+static inline uint32_t
+bits_of_float(float value)
+{
+    uint32_t bits;
+
+    (void)memcpy(&bits, &value, sizeof(bits));
+    return bits;
+}
+
+static inline float
+float_of(uint16_t half)
+{
+    const uint32_t sign = (half & 0x8000u) << 16, rest = half & 0x7fffu;
+
+    if (rest >= 0x7c00) /* infinite, or no number */
+        return float_of_bits(sign | 0x7f800000 | rest << 13);
+    return float_of_bits(sign | bits_of_float(float_of_bits(rest << 13) * 0x1p112f));
+}
+
+/* To the nearest, or the even one of two. Below 2^-14 that is what adding a half does, whose last
+ * digit is that of the smallest numbers. */
+static inline uint16_t
+half_of(float value)
+{
+    const uint32_t bits = bits_of_float(value), sign = bits >> 16 & 0x8000;
+    const uint32_t rest = bits & 0x7fffffff;
+
+    if (rest > 0x7f800000)
+        return (uint16_t)(sign | 0x7e00);
+    if (rest >= 0x477ff000) /* 65520 */
+        return (uint16_t)(sign | 0x7c00);
+    if (rest < 0x38800000)
+        return (uint16_t)(sign | (bits_of_float(float_of_bits(rest) + 0.5f) - 0x3f000000));
+    return (uint16_t)(sign | (rest - 0x38000000 + 0xfff + (rest >> 13 & 1)) >> 13);
+}
+
+OP(max_f16, u16, float_of(a) > float_of(b) ? a : b)
+OP(min_f16, u16, float_of(a) < float_of(b) ? a : b)
+OP(sum_f16, u16, half_of(float_of(a) + float_of(b)))
+OP(prod_f16, u16, half_of(float_of(a) * float_of(b)))
+/* Both zeros are false. */
+OP(land_f16, u16, (a & 0x7fff) != 0 && (b & 0x7fff) != 0 ? 0x3c00 : 0)
+OP(lor_f16, u16, ((a | b) & 0x7fff) != 0 ? 0x3c00 : 0)
+OP(lxor_f16, u16, ((a & 0x7fff) != 0) != ((b & 0x7fff) != 0) ? 0x3c00 : 0)
+
+static void
+sum_complex_f16(const void *in, void *inout, size_t count)
+{
+    sum_f16(in, inout, 2 * count);
+}
+
+static void
+prod_complex_f16(const void *in, void *inout, size_t count)
+{
+    const u16 *restrict from = in;
+    u16 *restrict to = inout;
+
+    for (size_t i = 0; i < 2 * count; i += 2) {
+        const float a = float_of(from[i]), b = float_of(from[i + 1]);
+        const float c = float_of(to[i]), d = float_of(to[i + 1]);
+
+        to[i] = half_of(a * c - b * d);
+        to[i + 1] = half_of(a * d + b * c);
+    }
+}
+
 /* Complex numbers as two parts: without the care for infinities that C takes with its own. */
 #define OPS_COMPLEX(part) \
     struct complex_##part { \
@@ -126,10 +205,11 @@ OPS_LOC(two_double, double, double)
     [MPI_FORMAT_I64] = op##_i64, [MPI_FORMAT_I128] = op##_i128, [MPI_FORMAT_U8] = op##_u8, \
     [MPI_FORMAT_U16] = op##_u16, [MPI_FORMAT_U32] = op##_u32, [MPI_FORMAT_U64] = op##_u64
 #define ROW_REALS(op) \
-    [MPI_FORMAT_F32] = op##_f32, [MPI_FORMAT_F64] = op##_f64, [MPI_FORMAT_FLONG] = op##_flong
+    [MPI_FORMAT_F16] = op##_f16, [MPI_FORMAT_F32] = op##_f32, [MPI_FORMAT_F64] = op##_f64, \
+    [MPI_FORMAT_FLONG] = op##_flong
 #define ROW_COMPLEX(op) \
-    [MPI_FORMAT_C32] = op##_complex_f32, [MPI_FORMAT_C64] = op##_complex_f64, \
-    [MPI_FORMAT_CLONG] = op##_complex_flong
+    [MPI_FORMAT_C16] = op##_complex_f16, [MPI_FORMAT_C32] = op##_complex_f32, \
+    [MPI_FORMAT_C64] = op##_complex_f64, [MPI_FORMAT_CLONG] = op##_complex_flong
 #define ROW_LOGICALS(op) \
     [MPI_FORMAT_L8] = op##_u8, [MPI_FORMAT_L16] = op##_u16, [MPI_FORMAT_L32] = op##_u32, \
     [MPI_FORMAT_L64] = op##_u64, [MPI_FORMAT_L128] = op##_i128

@@ -55,6 +55,7 @@ static const struct {
     {MPI_LONG_DOUBLE, REAL},
     {MPI_REAL, REAL},
     {MPI_DOUBLE_PRECISION, REAL},
+    {MPI_REAL2, REAL},
     {MPI_REAL4, REAL},
     {MPI_REAL8, REAL},
     {MPI_REAL16, REAL},
@@ -69,6 +70,7 @@ static const struct {
     {MPI_CXX_DOUBLE_COMPLEX, COMPLEX},
     {MPI_CXX_LONG_DOUBLE_COMPLEX, COMPLEX},
     {MPI_DOUBLE_COMPLEX, COMPLEX},
+    {MPI_COMPLEX4, COMPLEX},
     {MPI_COMPLEX8, COMPLEX},
     {MPI_COMPLEX16, COMPLEX},
     {MPI_COMPLEX32, COMPLEX},
@@ -192,6 +194,55 @@ test_signs_matter_to_the_largest(void **state)
     assert_int_equal(largest, 1);
     assert_int_equal(MPI_Reduce_local(&in_unsigned, &largest_unsigned, 1, MPI_UINT8_T, MPI_MAX), 0);
     assert_int_equal(largest_unsigned, 255);
+}
+
+static uint16_t
+half(uint16_t in, uint16_t inout, MPI_Op op)
+{
+    assert_int_equal(MPI_Reduce_local(&in, &inout, 1, MPI_REAL2, op), 0);
+    return inout;
+}
+
+static void
+test_reals_of_two_bytes_are_reduced_and_rounded(void **state)
+{
+    (void)state;
+    for (unsigned bits = 0; bits < 0x10000; bits++) {
+        const bool is_number = (bits & 0x7fff) <= 0x7c00;
+        const uint16_t value = (uint16_t)bits, once = half(0x3c00, value, MPI_PROD);
+
+        assert_true(is_number ? once == value : (once & 0x7e00) == 0x7e00);
+    }
+    assert_int_equal(half(0x3c00, 0x4000, MPI_SUM), 0x4200);  /* 1 + 2 */
+    assert_int_equal(half(0xc000, 0x3c00, MPI_PROD), 0xc000); /* -2 * 1 */
+    assert_int_equal(half(0x6800, 0x3c00, MPI_SUM), 0x6800);  /* 2049 is not there */
+    assert_int_equal(half(0x6801, 0x3c00, MPI_SUM), 0x6802);
+    assert_int_equal(half(0x7bff, 0x4c00, MPI_SUM), 0x7c00); /* 65504 + 16 */
+    assert_int_equal(half(0x7bff, 0x4bff, MPI_SUM), 0x7bff);
+    assert_int_equal(half(0x0001, 0x03ff, MPI_SUM), 0x0400);
+    assert_int_equal(half(0x0001, 0x3800, MPI_PROD), 0); /* to the even one */
+    assert_int_equal(half(0x0003, 0x3800, MPI_PROD), 0x0002);
+    assert_int_equal(half(0x7c00, 0xfc00, MPI_SUM) & 0x7fff, 0x7e00);
+    assert_int_equal(half(0xbc00, 0x3800, MPI_MAX), 0x3800);
+    assert_int_equal(half(0xbc00, 0x3800, MPI_MIN), 0xbc00);
+    assert_int_equal(half(0x8000, 0x3800, MPI_LOR), 0x3c00);
+    assert_int_equal(half(0x8000, 0x3800, MPI_LAND), 0);
+    assert_int_equal(half(0x8000, 0x3800, MPI_LXOR), 0x3c00);
+}
+
+static void
+test_complex_numbers_of_four_bytes_are_reduced(void **state)
+{
+    const uint16_t in[] = {0x3c00, 0x4000}; /* 1 + 2i */
+    uint16_t sum[] = {0x4200, 0xbc00}, product[] = {0x4200, 0xbc00};
+
+    (void)state;
+    assert_int_equal(MPI_Reduce_local(in, sum, 1, MPI_COMPLEX4, MPI_SUM), 0);
+    assert_int_equal(sum[0], 0x4400);
+    assert_int_equal(sum[1], 0x3c00);
+    assert_int_equal(MPI_Reduce_local(in, product, 1, MPI_COMPLEX4, MPI_PROD), 0);
+    assert_int_equal(product[0], 0x4500); /* 5 + 5i */
+    assert_int_equal(product[1], 0x4500);
 }
 
 static void
@@ -426,6 +477,8 @@ main(void)
         cmocka_unit_test(test_integers_of_all_lengths_are_reduced),
         cmocka_unit_test(test_integers_wrap),
         cmocka_unit_test(test_signs_matter_to_the_largest),
+        cmocka_unit_test(test_reals_of_two_bytes_are_reduced_and_rounded),
+        cmocka_unit_test(test_complex_numbers_of_four_bytes_are_reduced),
         cmocka_unit_test(test_many_reals_are_summed_wherever_they_lie),
         cmocka_unit_test(test_complex_numbers_are_multiplied),
         cmocka_unit_test(test_of_equal_values_the_lower_index_is_kept),

@@ -42,6 +42,7 @@ struct mpi_schedule {
     int tags[2];        /* of the communicator, and of its local one */
     int err;            /* the first; steps go on, others wait for them */
     bool is_local;      /* what is written now */
+    bool is_void;       /* a message was not what was expected */
     bool is_busy;       /* some thread is at its steps */
     struct step *steps; /* inside, or owned */
     uint32_t count, room;
@@ -166,7 +167,7 @@ mpi_schedule_create(struct mpi_comm *comm, const char *what)
     schedule->tags[0] = tag;
     schedule->tags[1] = local_tag;
     schedule->err = MPI_SUCCESS;
-    schedule->is_local = schedule->is_busy = false;
+    schedule->is_local = schedule->is_void = schedule->is_busy = false;
     schedule->count = schedule->waiting = schedule->end = schedule->used = 0;
     schedule->blocks = NULL;
     return schedule;
@@ -336,18 +337,21 @@ mpi_schedule_elements(struct mpi_schedule *schedule, int64_t count, const struct
 
 /* ------------------------------------------------------------------------ running */
 
+/* A member that did not get what it should has nothing true to say, and says nothing: who awaits
+ * data of it finds that it is not what was expected, and so on. */
 static void
 message_begin(struct mpi_schedule *schedule, struct step *step)
 {
     struct mpi_comm *comm = schedule->request.comm;
     struct mpi_comm *used = step->is_local ? comm->local : comm;
+    const bool is_void = step->kind == STEP_SEND && schedule->is_void;
     struct mpi_part part = {
         .comm = used,
         .context = used->context + 1,
         .rank = step->peer,
         .tag = schedule->tags[step->is_local],
         .buffer = step->from,
-        .count = step->from_count,
+        .count = is_void ? 0 : step->from_count,
         .type = step->from_type,
     };
     int err = step->kind == STEP_SEND ? mpi_message_send(&part, MPI_SEND_STANDARD, &step->request)
@@ -422,8 +426,10 @@ round_is_done(struct mpi_schedule *schedule)
         if (!step->request->is_complete)
             return false;
         err = message_end(step);
-        if (err != MPI_SUCCESS)
+        if (err != MPI_SUCCESS) {
             fail(schedule, err);
+            schedule->is_void = true;
+        }
     }
     return true;
 }

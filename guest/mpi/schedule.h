@@ -5,6 +5,9 @@
  * all steps of the one before are done. Within a round steps begin in the order in which they were
  * written, and those that are no messages are done before the next begins. The blocking form is the
  * schedule and a wait; the non-blocking one is the same schedule as a request.
+ *
+ * Where a message is not as long as was expected, this member has an error, and its messages from
+ * there on have no data: who awaits some of it has the error too, so it comes to all that depend.
  */
 #ifndef WEFT_MPI_SCHEDULE_H
 #define WEFT_MPI_SCHEDULE_H

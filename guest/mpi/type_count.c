@@ -8,8 +8,6 @@
 #include "message.h"
 #include "type_internal.h"
 
-#define BYTES_LIMIT ((__int128)1 << 62)
-
 /* --------------------------------------------------------------------- signature */
 
 static void
@@ -106,7 +104,7 @@ mpi_type_unit_bytes(const struct mpi_type *type, int64_t units)
     else
         bytes = (__int128)(units / type->map->units) * type->size +
                 bytes_within(type, units % type->map->units);
-    return bytes < BYTES_LIMIT ? (int64_t)bytes : -1;
+    return bytes <= INT64_MAX ? (int64_t)bytes : -1;
 }
 
 /* ------------------------------------------------------------- of what was received */

@@ -191,7 +191,7 @@ struct mpi_type *mpi_type_predefined(MPI_Datatype handle);
 
 /* Predefined types in so many bytes of count elements' data; -1: they end within one. */
 int64_t mpi_type_units(const struct mpi_type *type, int64_t bytes);
-/* How many bytes the first so many predefined types are; -1: 2^62 or more. */
+/* How many bytes the first so many predefined types are; -1: 2^63 or more. */
 int64_t mpi_type_unit_bytes(const struct mpi_type *type, int64_t units);
 /* The predefined types of count elements, in order, without pairs. */
 typedef void (*mpi_signature_fn)(void *context, const struct mpi_type *unit, int64_t count);

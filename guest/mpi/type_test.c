@@ -721,6 +721,9 @@ test_counts_that_int_does_not_hold_are_undefined(void **state)
     assert_int_equal(MPI_Get_count(&status, MPI_INT, &count), 0);
     assert_int_equal(count, MPI_UNDEFINED);
     assert_int_equal(MPI_Status_set_elements_x(&status, MPI_INT, INT64_MAX), MPI_ERR_COUNT);
+    assert_int_equal(MPI_Status_set_elements_x(&status, MPI_BYTE, INT64_MAX), 0);
+    assert_int_equal(MPI_Get_elements_x(&status, MPI_BYTE, &elements), 0);
+    assert_true(elements == INT64_MAX);
     assert_int_equal(MPI_Status_set_elements(&status, MPI_INT, -1), MPI_ERR_COUNT);
     assert_int_equal(MPI_Get_count(&status, MPI_DATATYPE_NULL, &count), MPI_ERR_TYPE);
     assert_int_equal(MPI_Get_count(&status, MPI_INT, NULL), MPI_ERR_ARG);

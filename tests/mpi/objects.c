@@ -351,6 +351,30 @@ check_codes(void)
     REFUSED(MPI_Remove_error_class(class), MPI_ERR_ARG);
 }
 
+/* -------------------------------------------------------------------- handles of Fortran */
+
+#define CHECK_HANDLE(kind, handle) \
+    do { \
+        CHECK(MPI_##kind##_f2c(MPI_##kind##_c2f(handle)) == (handle)); \
+        CHECK(PMPI_##kind##_f2c(PMPI_##kind##_c2f(handle)) == (handle)); \
+    } while (0)
+
+static void
+check_handles(MPI_Group all)
+{
+    CHECK_HANDLE(Comm, MPI_COMM_WORLD);
+    CHECK_HANDLE(Comm, MPI_COMM_NULL);
+    CHECK_HANDLE(Group, all);
+    CHECK_HANDLE(Type, MPI_DOUBLE_INT);
+    CHECK_HANDLE(Op, MPI_MAXLOC);
+    CHECK_HANDLE(Info, MPI_INFO_ENV);
+    CHECK_HANDLE(Errhandler, MPI_ERRORS_RETURN);
+    CHECK_HANDLE(Request, MPI_REQUEST_NULL);
+    CHECK_HANDLE(Message, MPI_MESSAGE_NO_PROC);
+    CHECK_HANDLE(Win, MPI_WIN_NULL);
+    CHECK_HANDLE(File, MPI_FILE_NULL);
+}
+
 /* ------------------------------------------------------------------------ environment */
 
 static void
@@ -393,6 +417,7 @@ main(int argc, char **argv)
     check_sets(all);
     check_lists(all);
     check_wrong_groups(all);
+    check_handles(all);
     OK(MPI_Group_free(&all));
     check_info();
     check_wrong_info();
