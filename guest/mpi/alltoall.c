@@ -177,11 +177,17 @@ alltoallv_write(const struct mpi_collective *call, struct mpi_schedule *schedule
         straight_write(call, schedule, comm, WINDOW);
 }
 
+static const struct mpi_side *
+sent(const struct mpi_collective *call)
+{
+    return mpi_is_in_place(&call->send) ? &call->receive : &call->send;
+}
+
 static void
 alltoall_write(const struct mpi_collective *call, struct mpi_schedule *schedule,
                const struct mpi_comm *comm)
 {
-    const struct mpi_side *send = mpi_is_in_place(&call->send) ? &call->receive : &call->send;
+    const struct mpi_side *send = sent(call);
     int64_t bytes = send->count * send->type->size;
 
     if (comm->remote != NULL)
@@ -212,8 +218,38 @@ alltoall_check(struct mpi_collective *call, const struct mpi_comm *comm)
                : MPI_SUCCESS;
 }
 
-static const struct mpi_collective_kind alltoall = {alltoall_check, alltoall_write};
-static const struct mpi_collective_kind alltoallv = {alltoall_check, alltoallv_write};
+static int64_t
+alltoall_part(const struct mpi_collective *call, const struct mpi_comm *comm)
+{
+    int64_t bytes = mpi_block_bytes(mpi_side_blocks(sent(call), 0, comm->size));
+
+    return bytes > 0 ? bytes : -1;
+}
+
+/* Each brings what it has for all, and takes from each what is for it. */
+static int
+alltoall_meet(const struct mpi_collective *call, const struct mpi_meeting *meeting)
+{
+    int size = meeting->comm->size, rank = meeting->comm->rank, err;
+    struct mpi_block all = mpi_side_blocks(sent(call), 0, size);
+    int64_t bytes = mpi_block_bytes(all);
+
+    mpi_type_pack(all.type, all.buffer, all.count, 0, mpi_meeting_part(meeting, rank),
+                  (uint64_t)bytes);
+    err = mpi_meeting_hold(meeting, NULL, NULL, "MPI_Alltoall");
+    for (int i = 0; i < size; i++) {
+        const void *from = mpi_at_byte(mpi_meeting_part(meeting, i), bytes / size * rank);
+        struct mpi_block to = mpi_side_block(&call->receive, i);
+
+        mpi_type_copy(mpi_type_byte(), from, bytes / size, to.type, to.buffer, to.count);
+    }
+    return err;
+}
+
+static const struct mpi_collective_kind alltoall = {
+    .check = alltoall_check, .write = alltoall_write, .part = alltoall_part, .meet = alltoall_meet};
+static const struct mpi_collective_kind alltoallv = {.check = alltoall_check,
+                                                     .write = alltoallv_write};
 
 int
 PMPI_Alltoall(const void *sendbuf, int sendcount, MPI_Datatype sendtype, void *recvbuf,
