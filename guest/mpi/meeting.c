@@ -10,8 +10,8 @@
 
 #define PLACES      2u
 #define LINE        64u
-#define PARTS_BYTES (256u * 1024u) /* of all members together */
-#define PLACE_BYTES (LINE + PARTS_BYTES)
+#define PART_BYTES  (8u * 1024u)   /* room for each member, */
+#define PARTS_BYTES (256u * 1024u) /* but for all together not more than this */
 
 /* Fewer exchange a message as quickly. */
 #define MEMBERS_MIN 3
@@ -33,6 +33,14 @@ are_near(const struct mpi_group *group)
     return true;
 }
 
+static uint64_t
+parts_bytes(const struct mpi_comm *comm)
+{
+    uint64_t bytes = (uint64_t)comm->size * PART_BYTES;
+
+    return bytes < PARTS_BYTES ? bytes : PARTS_BYTES;
+}
+
 static void
 give_back(struct mpi_comm *comm)
 {
@@ -50,7 +58,7 @@ open_places(struct mpi_comm *comm)
     comm->meetings.is_open = true;
     if (!are_near(comm->group))
         return;
-    comm->meetings.places = mpi_net_share(key_of(comm), (uint64_t)PLACES * PLACE_BYTES);
+    comm->meetings.places = mpi_net_share(key_of(comm), PLACES * (LINE + parts_bytes(comm)));
     is_missing = comm->meetings.places == NULL;
     if (mpi_collective_max(comm, &is_missing, 1) != MPI_SUCCESS || is_missing != 0)
         give_back(comm);
@@ -67,17 +75,17 @@ bool
 mpi_meeting_begin(struct mpi_comm *comm, int64_t bytes, struct mpi_meeting *out)
 {
     struct mpi_meetings *meetings = &comm->meetings;
-    uint64_t part_bytes = ((uint64_t)bytes + LINE - 1) / LINE * LINE;
+    uint64_t room = parts_bytes(comm), part_bytes = ((uint64_t)bytes + LINE - 1) / LINE * LINE;
     unsigned char *place;
 
-    if (comm->remote != NULL || comm->size < MEMBERS_MIN || bytes < 0 || bytes > PARTS_BYTES ||
-        part_bytes * (uint64_t)comm->size > PARTS_BYTES)
+    if (comm->remote != NULL || comm->size < MEMBERS_MIN || bytes < 0 || part_bytes > room ||
+        part_bytes * (uint64_t)comm->size > room)
         return false;
     if (!meetings->is_open)
         open_places(comm);
     if (meetings->places == NULL)
         return false;
-    place = meetings->places + meetings->held++ % PLACES * PLACE_BYTES;
+    place = meetings->places + meetings->held++ % PLACES * (LINE + room);
     *out = (struct mpi_meeting){.comm = comm,
                                 .come = (uint32_t *)(void *)place,
                                 .parts = place + LINE,
