@@ -246,7 +246,8 @@ fill_thread(struct faaslet *thread, struct faaslet *first, uint32_t place)
     thread->stand = (struct stand){.stop_at = UINT32_MAX, .place = place};
     thread->trap = ABI_TRAP_NONE;
     thread->absent = (struct faaslet_absent){0};
-    thread->call = (struct faaslet_call){.has_shares = first->call.has_shares};
+    thread->call = (struct faaslet_call){.has_shares = first->call.has_shares,
+                                         .may_lack = first->call.may_lack};
     thread->kept = kept;
     thread->has_registers = false;
     thread->holds_host = false;
