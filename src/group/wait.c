@@ -41,10 +41,15 @@ group_poke(struct group *group, uint32_t me)
 }
 
 static bool
-is_ready(const struct group *group, const struct member *member)
+has_news(const struct group *group, uint32_t me)
 {
-    return atomic_load(&member->pending) != 0 || atomic_load(&member->has_room) != 0 ||
-           atomic_load(&group->is_over) != 0;
+    return atomic_load(&group->members[me].has_room) != 0 || atomic_load(&group->is_over) != 0;
+}
+
+static bool
+is_ready(struct group *group, uint32_t me)
+{
+    return member_has_message(group, me) || has_news(group, me);
 }
 
 static bool
@@ -54,21 +59,20 @@ may_spin(const struct group *group, uint32_t me)
 }
 
 bool
-group_may_look(const struct group *group, uint32_t me)
+group_may_look(struct group *group, uint32_t me)
 {
-    return !is_ready(group, &group->members[me]) && may_spin(group, me);
+    return !is_ready(group, me) && may_spin(group, me);
 }
 
 /* Looks for a moment, and no longer than it may. */
 static void
-spin(const struct group *group, uint32_t me)
+spin(struct group *group, uint32_t me)
 {
-    const struct member *member = &group->members[me];
     uint64_t end_ns = 0, now_ns;
 
     while (may_spin(group, me)) {
         for (uint32_t i = 0; i < LOOKS_PER_TIME; i++) {
-            if (is_ready(group, member))
+            if (is_ready(group, me))
                 return;
             __builtin_ia32_pause();
         }
@@ -105,7 +109,7 @@ begin_waiting(struct group *group, uint32_t me, const struct group_wait *wait)
         return;
     }
     atomic_store(&member->waiting, WAITING_COUNTED);
-    if (!is_ready(group, member))
+    if (atomic_load(&member->pending) == 0 && !has_news(group, me))
         group_count_idle(group, me);
     else if (!atomic_compare_exchange_strong(&member->waiting, &counted, WAITING_NOT))
         (void)atomic_fetch_add(&group->idle, 1); /* who woke it took out what was never in */
@@ -116,13 +120,14 @@ group_wait(struct group *group, uint32_t me, const struct group_wait *wait)
 {
     struct member *member = &group->members[me];
 
-    if (!is_ready(group, member) && atomic_load(&member->waiting) == WAITING_NOT) {
+    if (!is_ready(group, me) && atomic_load(&member->waiting) == WAITING_NOT) {
         if (wait->is_alone)
             spin(group, me);
-        if (!is_ready(group, member))
+        if (!member_looks_again(group, me) && !has_news(group, me))
             begin_waiting(group, me, wait);
     }
-    if (!is_ready(group, member) && atomic_load(&member->waiting) != WAITING_ENDS)
+    if (atomic_load(&member->pending) == 0 && !has_news(group, me) &&
+        atomic_load(&member->waiting) != WAITING_ENDS)
         return false;
     (void)end_waiting(group, member);
     atomic_store(&member->has_room, 0);

@@ -295,7 +295,7 @@ pend_until(struct faaslet_call *call, uint64_t deadline_ns)
 /* Of several threads one looks between others' calls of the host, which are one at a time. The
  * time is kept inverted, as it could look like a host address. */
 static bool
-looks_on(struct faaslet_call *call, const struct group *group)
+looks_on(struct faaslet_call *call, struct group *group)
 {
     uint64_t now_ns;
 
