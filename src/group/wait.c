@@ -64,8 +64,8 @@ group_may_look(struct group *group, uint32_t me)
     return !is_ready(group, me) && may_spin(group, me);
 }
 
-/* Looks for a moment, and no longer than it may. */
-static void
+/* Looks for a moment, and no longer than it may. True: it is ready. */
+static bool
 spin(struct group *group, uint32_t me)
 {
     uint64_t end_ns = 0, now_ns;
@@ -73,15 +73,16 @@ spin(struct group *group, uint32_t me)
     while (may_spin(group, me)) {
         for (uint32_t i = 0; i < LOOKS_PER_TIME; i++) {
             if (is_ready(group, me))
-                return;
+                return true;
             __builtin_ia32_pause();
         }
         now_ns = clock_now_ns();
         if (end_ns == 0)
             end_ns = now_ns + GROUP_SPIN_NS;
         else if (now_ns >= end_ns)
-            return;
+            return false;
     }
+    return false;
 }
 
 static void
@@ -115,21 +116,31 @@ begin_waiting(struct group *group, uint32_t me, const struct group_wait *wait)
         (void)atomic_fetch_add(&group->idle, 1); /* who woke it took out what was never in */
 }
 
+/* What there is for it. It writes nothing that those who send read, unless it has to. */
+static bool
+end_ready(struct group *group, struct member *member)
+{
+    (void)end_waiting(group, member);
+    if (atomic_load(&member->has_room) != 0)
+        atomic_store(&member->has_room, 0);
+    return true;
+}
+
 bool
 group_wait(struct group *group, uint32_t me, const struct group_wait *wait)
 {
     struct member *member = &group->members[me];
 
-    if (!is_ready(group, me) && atomic_load(&member->waiting) == WAITING_NOT) {
-        if (wait->is_alone)
-            spin(group, me);
+    if (is_ready(group, me))
+        return end_ready(group, member);
+    if (atomic_load(&member->waiting) == WAITING_NOT) {
+        if (wait->is_alone && spin(group, me))
+            return end_ready(group, member);
         if (!member_looks_again(group, me) && !has_news(group, me))
             begin_waiting(group, me, wait);
     }
     if (atomic_load(&member->pending) == 0 && !has_news(group, me) &&
         atomic_load(&member->waiting) != WAITING_ENDS)
         return false;
-    (void)end_waiting(group, member);
-    atomic_store(&member->has_room, 0);
-    return true;
+    return end_ready(group, member);
 }
