@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/apart.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/fault.h"
@@ -195,7 +196,7 @@ take_idle(struct space *space)
     struct faaslet *thread = space->idle;
 
     if (thread == NULL) {
-        thread = calloc(1, sizeof(*thread));
+        thread = apart_calloc(sizeof(*thread));
         return thread;
     }
     space->idle = thread->wait_next;
