@@ -184,7 +184,8 @@ scatter_check(struct mpi_collective *call, const struct mpi_comm *comm)
 }
 
 static const struct mpi_collective_kind scatter = {.check = scatter_check, .write = scatter_write};
-static const struct mpi_collective_kind scatterv = {.check = scatter_check, .write = scatterv_write};
+static const struct mpi_collective_kind scatterv = {.check = scatter_check,
+                                                    .write = scatterv_write};
 
 int
 PMPI_Scatter(const void *sendbuf, int sendcount, MPI_Datatype sendtype, void *recvbuf,
