@@ -212,8 +212,47 @@ allgather_check(struct mpi_collective *call, const struct mpi_comm *comm)
                            mpi_side_block(&call->receive, comm->rank));
 }
 
-static const struct mpi_collective_kind allgather = {allgather_check, allgather_write};
-static const struct mpi_collective_kind allgatherv = {allgather_check, allgatherv_write};
+static struct mpi_block
+own_of(const struct mpi_collective *call, const struct mpi_comm *comm)
+{
+    return mpi_is_in_place(&call->send) ? mpi_side_block(&call->receive, comm->rank)
+                                        : mpi_side_blocks(&call->send, 0, 1);
+}
+
+static int64_t
+allgather_part(const struct mpi_collective *call, const struct mpi_comm *comm)
+{
+    int64_t bytes = mpi_block_bytes(own_of(call, comm));
+
+    return bytes > 0 ? bytes : -1;
+}
+
+static int
+allgather_meet(const struct mpi_collective *call, const struct mpi_meeting *meeting)
+{
+    const struct mpi_comm *comm = meeting->comm;
+    struct mpi_block own = own_of(call, comm);
+    int64_t bytes = mpi_block_bytes(own);
+    int err;
+
+    mpi_type_pack(own.type, own.buffer, own.count, 0, mpi_meeting_part(meeting, comm->rank),
+                  (uint64_t)bytes);
+    err = mpi_meeting_hold(meeting, NULL, NULL, "MPI_Allgather");
+    for (int i = 0; i < comm->size; i++) {
+        struct mpi_block to = mpi_side_block(&call->receive, i);
+
+        mpi_type_copy(mpi_type_byte(), mpi_meeting_part(meeting, i), bytes, to.type, to.buffer,
+                      to.count);
+    }
+    return err;
+}
+
+static const struct mpi_collective_kind allgather = {.check = allgather_check,
+                                                     .write = allgather_write,
+                                                     .part = allgather_part,
+                                                     .meet = allgather_meet};
+static const struct mpi_collective_kind allgatherv = {.check = allgather_check,
+                                                      .write = allgatherv_write};
 
 int
 PMPI_Allgather(const void *sendbuf, int sendcount, MPI_Datatype sendtype, void *recvbuf,

@@ -180,17 +180,23 @@ allreduce_write_inter(struct mpi_schedule *schedule, const struct mpi_comm *comm
 
 /* ----------------------------------------------------------------------- arguments */
 
-static void
-allreduce_write(const struct mpi_collective *call, struct mpi_schedule *schedule,
-                const struct mpi_comm *comm)
+static struct mpi_reduction
+reduction_of(const struct mpi_collective *call)
 {
-    struct mpi_reduction reduction = {
+    return (struct mpi_reduction){
         .from = mpi_is_in_place(&call->send) ? call->receive.buffer : call->send.buffer,
         .to = mpi_at_byte(call->receive.buffer, 0),
         .count = call->send.count,
         .type = call->send.type,
         .op = call->op,
     };
+}
+
+static void
+allreduce_write(const struct mpi_collective *call, struct mpi_schedule *schedule,
+                const struct mpi_comm *comm)
+{
+    struct mpi_reduction reduction = reduction_of(call);
 
     if (comm->remote != NULL)
         allreduce_write_inter(schedule, comm, &reduction);
@@ -206,7 +212,48 @@ allreduce_check(struct mpi_collective *call, const struct mpi_comm *comm)
     return err != MPI_SUCCESS ? err : mpi_reduction_buffers_check(call, comm);
 }
 
-static const struct mpi_collective_kind allreduce = {allreduce_check, allreduce_write};
+/* Types that were made could lie in memory in another way elsewhere. */
+static int64_t
+allreduce_part(const struct mpi_collective *call, const struct mpi_comm *comm)
+{
+    const struct mpi_type *type = call->send.type;
+
+    (void)comm;
+    return type->is_predefined && call->send.count > 0 ? call->send.count * type->extent : -1;
+}
+
+/* In the order of ranks, into the last one's part. */
+static int
+allreduce_all(const struct mpi_meeting *meeting, const void *context)
+{
+    const struct mpi_collective *call = context;
+    int last = meeting->comm->size - 1;
+
+    for (int rank = last - 1; rank >= 0; rank--)
+        mpi_op_apply(call->op, call->send.type, mpi_meeting_part(meeting, rank),
+                     mpi_meeting_part(meeting, last), call->send.count);
+    return MPI_SUCCESS;
+}
+
+static int
+allreduce_meet(const struct mpi_collective *call, const struct mpi_meeting *meeting)
+{
+    struct mpi_reduction reduction = reduction_of(call);
+    const struct mpi_comm *comm = meeting->comm;
+    int err;
+
+    mpi_type_copy(reduction.type, reduction.from, reduction.count, reduction.type,
+                  mpi_meeting_part(meeting, comm->rank), reduction.count);
+    err = mpi_meeting_hold(meeting, allreduce_all, call, "MPI_Allreduce");
+    mpi_type_copy(reduction.type, mpi_meeting_part(meeting, comm->size - 1), reduction.count,
+                  reduction.type, reduction.to, reduction.count);
+    return err;
+}
+
+static const struct mpi_collective_kind allreduce = {.check = allreduce_check,
+                                                     .write = allreduce_write,
+                                                     .part = allreduce_part,
+                                                     .meet = allreduce_meet};
 
 int
 PMPI_Allreduce(const void *sendbuf, void *recvbuf, int count, MPI_Datatype datatype, MPI_Op op,

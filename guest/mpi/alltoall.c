@@ -6,6 +6,8 @@
  */
 #include "collective.h"
 
+#include <string.h>
+
 #define BRUCK_BYTES   256 /* of a block */
 #define BRUCK_MEMBERS 8
 
@@ -35,49 +37,117 @@ straight(struct mpi_schedule *schedule, const struct mpi_comm *comm, const struc
     mpi_schedule_round(schedule);
 }
 
-/* The places below size with a bit set, as runs: calls for each with its length. */
+/* The block at place i goes i members on, by the bits of i. Many blocks are moved in one step, so
+ * that a world of many needs no memory for steps. In the memory of the schedule. */
 struct bruck {
-    struct mpi_schedule *schedule;
-    int size;
-    int64_t part;          /* bytes of a block */
-    struct mpi_block all;  /* the block at place i goes i members on */
-    struct mpi_block some; /* those that go now */
-    struct mpi_block come; /* and that come */
+    int size, rank;
+    size_t part; /* bytes of a block */
+    unsigned char *all;
+    unsigned char *some; /* those that go now */
+    unsigned char *come; /* and that come */
 };
 
-/* Collects the places that have the bit: into some; or puts what came for them back. Bytes. */
-static int64_t
+struct bruck_round {
+    const struct bruck *bruck;
+    int bit;
+};
+
+/* Places with the bit: into some; or what came for them back. Bytes. */
+static size_t
 bruck_move(const struct bruck *bruck, int bit, bool is_back)
 {
-    int64_t at = 0;
+    size_t moved = 0;
 
     for (int place = bit; place < bruck->size; place += 2 * bit) {
         int places = bruck->size - place < bit ? bruck->size - place : bit;
-        int64_t bytes = bruck->part * places;
-        struct mpi_block part = mpi_block_part(bruck->all, bruck->part * place, bytes);
+        size_t bytes = bruck->part * (size_t)places;
+        unsigned char *part = bruck->all + bruck->part * (size_t)place;
 
         if (is_back)
-            mpi_write_copy(bruck->schedule, mpi_block_part(bruck->come, at, bytes), part);
+            memcpy(part, bruck->come + moved, bytes);
         else
-            mpi_write_copy(bruck->schedule, part, mpi_block_part(bruck->some, at, bytes));
-        at += bytes;
+            memcpy(bruck->some + moved, part, bytes);
+        moved += bytes;
     }
-    return at;
+    return moved;
 }
 
+static int
+bruck_collect(void *context)
+{
+    const struct bruck_round *round = context;
+
+    (void)bruck_move(round->bruck, round->bit, false);
+    return MPI_SUCCESS;
+}
+
+static int
+bruck_return(void *context)
+{
+    const struct bruck_round *round = context;
+
+    (void)bruck_move(round->bruck, round->bit, true);
+    return MPI_SUCCESS;
+}
+
+/* Blocks in the order of the ranks from which they came: into some. */
+static int
+bruck_sort(void *context)
+{
+    const struct bruck *bruck = context;
+
+    for (int place = 0; place < bruck->size; place++) {
+        int from = (bruck->rank - place + bruck->size) % bruck->size;
+
+        memcpy(bruck->some + bruck->part * (size_t)from, bruck->all + bruck->part * (size_t)place,
+               bruck->part);
+    }
+    return MPI_SUCCESS;
+}
+
+static int
+bruck_places(int size, int bit)
+{
+    int rest = size % (2 * bit) - bit;
+
+    return size / (2 * bit) * bit + (rest > 0 ? rest : 0);
+}
+
+/* Each round brings what is to be sent in the next. */
 static void
-bruck_rounds(const struct bruck *bruck, int rank)
+bruck_rounds(struct mpi_schedule *schedule, const struct bruck *bruck)
 {
     for (int bit = 1; bit < bruck->size; bit *= 2) {
-        int64_t bytes = bruck_move(bruck, bit, false);
+        struct bruck_round *round = mpi_schedule_memory(schedule, sizeof(*round));
+        int64_t bytes = (int64_t)bruck->part * bruck_places(bruck->size, bit);
 
-        mpi_write_receive(bruck->schedule, mpi_block_part(bruck->come, 0, bytes),
-                          (rank - bit + bruck->size) % bruck->size);
-        mpi_write_send(bruck->schedule, mpi_block_part(bruck->some, 0, bytes),
-                       (rank + bit) % bruck->size);
-        mpi_schedule_round(bruck->schedule);
-        (void)bruck_move(bruck, bit, true);
+        if (round == NULL)
+            return;
+        *round = (struct bruck_round){bruck, bit};
+        mpi_schedule_call(schedule, bruck_collect, round);
+        mpi_schedule_receive(schedule, bruck->come, bytes, mpi_type_byte(),
+                             (bruck->rank - bit + bruck->size) % bruck->size);
+        mpi_schedule_send(schedule, bruck->some, bytes, mpi_type_byte(),
+                          (bruck->rank + bit) % bruck->size);
+        mpi_schedule_round(schedule);
+        mpi_schedule_call(schedule, bruck_return, round);
     }
+}
+
+/* NULL: no memory, a failure of the schedule. */
+static struct bruck *
+bruck_of(struct mpi_schedule *schedule, const struct mpi_comm *comm, int64_t part)
+{
+    struct bruck *bruck = mpi_schedule_memory(schedule, sizeof(*bruck));
+    uint64_t bytes = (uint64_t)part * (uint64_t)comm->size;
+
+    if (bruck == NULL)
+        return NULL;
+    *bruck = (struct bruck){.size = comm->size, .rank = comm->rank, .part = (size_t)part};
+    bruck->all = mpi_schedule_memory(schedule, bytes);
+    bruck->some = mpi_schedule_memory(schedule, bytes);
+    bruck->come = mpi_schedule_memory(schedule, bytes);
+    return bruck->all != NULL && bruck->some != NULL && bruck->come != NULL ? bruck : NULL;
 }
 
 static void
@@ -86,19 +156,20 @@ bruck_write(struct mpi_schedule *schedule, const struct mpi_comm *comm, const st
 {
     int size = comm->size, rank = comm->rank, more = size - rank;
     int64_t part = mpi_block_bytes(mpi_side_blocks(send, 0, 1));
-    struct bruck bruck = {.schedule = schedule, .size = size, .part = part};
+    struct bruck *bruck = bruck_of(schedule, comm, part);
+    struct mpi_block all = {NULL, part * size, mpi_type_byte()}, some = all;
 
-    bruck.all = mpi_write_bytes(schedule, part * size);
-    bruck.some = mpi_write_bytes(schedule, part * size);
-    bruck.come = mpi_write_bytes(schedule, part * size);
+    if (bruck == NULL)
+        return;
+    all.buffer = bruck->all;
+    some.buffer = bruck->some;
     mpi_write_copy(schedule, mpi_side_blocks(send, rank, more),
-                   mpi_block_part(bruck.all, 0, part * more));
+                   mpi_block_part(all, 0, part * more));
     mpi_write_copy(schedule, mpi_side_blocks(send, 0, rank),
-                   mpi_block_part(bruck.all, part * more, part * rank));
-    bruck_rounds(&bruck, rank);
-    for (int place = 0; place < size; place++)
-        mpi_write_copy(schedule, mpi_block_part(bruck.all, part * place, part),
-                       mpi_side_block(receive, (rank - place + size) % size));
+                   mpi_block_part(all, part * more, part * rank));
+    bruck_rounds(schedule, bruck);
+    mpi_schedule_call(schedule, bruck_sort, bruck);
+    mpi_write_copy(schedule, some, mpi_side_blocks(receive, 0, size));
 }
 
 /* ----------------------------------------------------------------------- arguments */
@@ -177,11 +248,17 @@ alltoallv_write(const struct mpi_collective *call, struct mpi_schedule *schedule
         straight_write(call, schedule, comm, WINDOW);
 }
 
+static const struct mpi_side *
+sent(const struct mpi_collective *call)
+{
+    return mpi_is_in_place(&call->send) ? &call->receive : &call->send;
+}
+
 static void
 alltoall_write(const struct mpi_collective *call, struct mpi_schedule *schedule,
                const struct mpi_comm *comm)
 {
-    const struct mpi_side *send = mpi_is_in_place(&call->send) ? &call->receive : &call->send;
+    const struct mpi_side *send = sent(call);
     int64_t bytes = send->count * send->type->size;
 
     if (comm->remote != NULL)
@@ -212,8 +289,38 @@ alltoall_check(struct mpi_collective *call, const struct mpi_comm *comm)
                : MPI_SUCCESS;
 }
 
-static const struct mpi_collective_kind alltoall = {alltoall_check, alltoall_write};
-static const struct mpi_collective_kind alltoallv = {alltoall_check, alltoallv_write};
+static int64_t
+alltoall_part(const struct mpi_collective *call, const struct mpi_comm *comm)
+{
+    int64_t bytes = mpi_block_bytes(mpi_side_blocks(sent(call), 0, comm->size));
+
+    return bytes > 0 ? bytes : -1;
+}
+
+/* Each brings what it has for all, and takes from each what is for it. */
+static int
+alltoall_meet(const struct mpi_collective *call, const struct mpi_meeting *meeting)
+{
+    int size = meeting->comm->size, rank = meeting->comm->rank, err;
+    struct mpi_block all = mpi_side_blocks(sent(call), 0, size);
+    int64_t bytes = mpi_block_bytes(all);
+
+    mpi_type_pack(all.type, all.buffer, all.count, 0, mpi_meeting_part(meeting, rank),
+                  (uint64_t)bytes);
+    err = mpi_meeting_hold(meeting, NULL, NULL, "MPI_Alltoall");
+    for (int i = 0; i < size; i++) {
+        const void *from = mpi_at_byte(mpi_meeting_part(meeting, i), bytes / size * rank);
+        struct mpi_block to = mpi_side_block(&call->receive, i);
+
+        mpi_type_copy(mpi_type_byte(), from, bytes / size, to.type, to.buffer, to.count);
+    }
+    return err;
+}
+
+static const struct mpi_collective_kind alltoall = {
+    .check = alltoall_check, .write = alltoall_write, .part = alltoall_part, .meet = alltoall_meet};
+static const struct mpi_collective_kind alltoallv = {.check = alltoall_check,
+                                                     .write = alltoallv_write};
 
 int
 PMPI_Alltoall(const void *sendbuf, int sendcount, MPI_Datatype sendtype, void *recvbuf,

@@ -67,7 +67,23 @@ barrier_write(const struct mpi_collective *call, struct mpi_schedule *schedule,
         mpi_write_barrier(schedule, comm);
 }
 
-static const struct mpi_collective_kind barrier = {barrier_check, barrier_write};
+static int64_t
+barrier_part(const struct mpi_collective *call, const struct mpi_comm *comm)
+{
+    (void)call;
+    (void)comm;
+    return 0;
+}
+
+static int
+barrier_meet(const struct mpi_collective *call, const struct mpi_meeting *meeting)
+{
+    (void)call;
+    return mpi_meeting_hold(meeting, NULL, NULL, "MPI_Barrier");
+}
+
+static const struct mpi_collective_kind barrier = {
+    .check = barrier_check, .write = barrier_write, .part = barrier_part, .meet = barrier_meet};
 
 int
 PMPI_Barrier(MPI_Comm comm)

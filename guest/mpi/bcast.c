@@ -164,7 +164,7 @@ bcast_write(const struct mpi_collective *call, struct mpi_schedule *schedule,
         mpi_write_bcast(schedule, comm, block, call->root);
 }
 
-static const struct mpi_collective_kind bcast = {bcast_check, bcast_write};
+static const struct mpi_collective_kind bcast = {.check = bcast_check, .write = bcast_write};
 
 int
 PMPI_Bcast(void *buffer, int count, MPI_Datatype datatype, int root, MPI_Comm comm)

@@ -7,13 +7,9 @@
 /* ---------------------------------------------------------------------- beginning */
 
 static int
-schedule_for(struct mpi_collective *call, const struct mpi_collective_kind *kind,
-             struct mpi_comm *comm, const char *name, struct mpi_schedule **out)
+write_for(struct mpi_collective *call, const struct mpi_collective_kind *kind,
+          struct mpi_comm *comm, const char *name, struct mpi_schedule **out)
 {
-    int err = kind->check(call, comm);
-
-    if (err != MPI_SUCCESS)
-        return err;
     *out = mpi_schedule_create(comm, name);
     if (*out == NULL)
         return MPI_ERR_NO_MEM;
@@ -21,20 +17,34 @@ schedule_for(struct mpi_collective *call, const struct mpi_collective_kind *kind
     return MPI_SUCCESS;
 }
 
+/* At a meeting, or in steps. */
+static int
+run(struct mpi_collective *call, const struct mpi_collective_kind *kind, struct mpi_comm *comm,
+    const char *name)
+{
+    struct mpi_schedule *schedule = NULL;
+    struct mpi_meeting meeting;
+    int err = kind->check(call, comm);
+
+    if (err != MPI_SUCCESS)
+        return err;
+    if (kind->meet != NULL && mpi_meeting_begin(comm, kind->part(call, comm), &meeting))
+        return kind->meet(call, &meeting);
+    err = write_for(call, kind, comm, name, &schedule);
+    return err == MPI_SUCCESS ? mpi_schedule_run(schedule) : err;
+}
+
 int
 mpi_collective_run(struct mpi_collective *call, const struct mpi_collective_kind *kind,
                    MPI_Comm comm, const char *name)
 {
-    struct mpi_schedule *schedule = NULL;
     struct mpi_comm *found = NULL;
     int err;
 
     mpi_lock();
     err = mpi_comm_find(comm, &found);
     if (err == MPI_SUCCESS)
-        err = schedule_for(call, kind, found, name, &schedule);
-    if (err == MPI_SUCCESS)
-        err = mpi_schedule_run(schedule);
+        err = run(call, kind, found, name);
     return mpi_leave(found, name, err);
 }
 
@@ -70,7 +80,9 @@ mpi_collective_begin(struct mpi_collective *call, const struct mpi_collective_ki
     if (err == MPI_SUCCESS && request == NULL)
         err = MPI_ERR_ARG;
     if (err == MPI_SUCCESS)
-        err = schedule_for(call, kind, found, name, &schedule);
+        err = kind->check(call, found);
+    if (err == MPI_SUCCESS)
+        err = write_for(call, kind, found, name, &schedule);
     if (err == MPI_SUCCESS)
         err = schedule_begin(schedule, request);
     return mpi_leave(found, name, err);

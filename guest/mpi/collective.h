@@ -7,6 +7,7 @@
 #ifndef WEFT_MPI_COLLECTIVE_H
 #define WEFT_MPI_COLLECTIVE_H
 
+#include "meeting.h"
 #include "schedule.h"
 
 /* One side (send or receive) of a collective as the program gave it: one block, one for each
@@ -53,6 +54,10 @@ struct mpi_collective_kind {
     int (*check)(struct mpi_collective *call, const struct mpi_comm *comm);
     void (*write)(const struct mpi_collective *call, struct mpi_schedule *schedule,
                   const struct mpi_comm *comm);
+    /* NULL both, or: the bytes that a member brings to a meeting (meeting.h: negative: none is
+     * held), the same for all; and what it does there in place of the steps. */
+    int64_t (*part)(const struct mpi_collective *call, const struct mpi_comm *comm);
+    int (*meet)(const struct mpi_collective *call, const struct mpi_meeting *meeting);
 };
 
 /* MPI_X and MPI_Ix: all that they do. name: "MPI_X". */

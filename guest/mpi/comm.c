@@ -10,6 +10,7 @@
 
 #include "env.h"
 #include "errhandler.h"
+#include "meeting.h"
 #include "topology.h"
 
 /* A context: [ member who chose it, 12 bits | its count, 19 bits | 0 or 1 ]. Member 0's counts 0
@@ -70,6 +71,7 @@ static void
 fini(struct mpi_comm *comm)
 {
     mpi_handle_define(MPI_KIND_COMM, comm->handle, NULL);
+    mpi_meetings_end(comm);
     mpi_group_put(comm->group);
     mpi_info_destroy(comm->info);
     mpi_errhandler_put(comm->errhandler);
@@ -137,6 +139,7 @@ mpi_comm_put(struct mpi_comm *comm)
         return;
     if (comm->handle != NULL)
         mpi_handle_free(MPI_KIND_COMM, comm->handle);
+    mpi_meetings_end(comm);
     mpi_comm_put(comm->local);
     mpi_group_put(comm->group);
     mpi_group_put(comm->remote);

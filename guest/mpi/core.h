@@ -146,6 +146,13 @@ int mpi_group_export(struct mpi_group *group, MPI_Group *out);
  * A context is a number that no other communicator's messages have: (member who chose it, its
  * count). Two follow one another: point to point, and + 1 for collectives. */
 
+/* Where near members meet: meeting.h. Zero is none yet. */
+struct mpi_meetings {
+    unsigned char *places; /* shared by all; NULL: they do not meet */
+    uint32_t held;
+    bool is_open; /* the first meeting was asked for */
+};
+
 struct mpi_topology; /* of topology.c; NULL: none */
 struct mpi_comm {
     MPI_Comm handle;
@@ -156,6 +163,7 @@ struct mpi_comm {
     struct mpi_group *remote; /* of an inter-communicator; else NULL */
     struct mpi_comm *local;   /* of an inter-communicator: an intra-communicator of its own group */
     uint32_t collectives;     /* begun so far: tags of their messages */
+    struct mpi_meetings meetings;
     struct mpi_errhandler *errhandler;
     struct mpi_attributes attributes;
     struct mpi_topology *topology;

@@ -184,8 +184,8 @@ gather_check(struct mpi_collective *call, const struct mpi_comm *comm)
     return err != MPI_SUCCESS ? err : mpi_side_check(&call->send);
 }
 
-static const struct mpi_collective_kind gather = {gather_check, gather_write};
-static const struct mpi_collective_kind gatherv = {gather_check, gatherv_write};
+static const struct mpi_collective_kind gather = {.check = gather_check, .write = gather_write};
+static const struct mpi_collective_kind gatherv = {.check = gather_check, .write = gatherv_write};
 
 int
 PMPI_Gather(const void *sendbuf, int sendcount, MPI_Datatype sendtype, void *recvbuf, int recvcount,

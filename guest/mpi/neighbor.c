@@ -87,8 +87,10 @@ alltoall_check(struct mpi_collective *call, const struct mpi_comm *comm)
     return err != MPI_SUCCESS ? err : mpi_sides_check(&call->send, neighbors.out);
 }
 
-static const struct mpi_collective_kind neighbor_allgather = {allgather_check, allgather_write};
-static const struct mpi_collective_kind neighbor_alltoall = {alltoall_check, alltoall_write};
+static const struct mpi_collective_kind neighbor_allgather = {.check = allgather_check,
+                                                              .write = allgather_write};
+static const struct mpi_collective_kind neighbor_alltoall = {.check = alltoall_check,
+                                                             .write = alltoall_write};
 
 static struct mpi_side
 side_w(const void *buffer, const int *counts, const MPI_Aint *offsets,

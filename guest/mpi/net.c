@@ -21,8 +21,10 @@ HOST(abort) void mpi_host_abort(int code, const char *reason, uint32_t bytes);
 HOST(send)
 int mpi_host_send(uint32_t to, const void *head, uint32_t head_bytes, const void *body,
                   uint32_t body_bytes);
+/* 0: none; 1: it stays until it is taken; 2: its body had room behind the head, and is taken. */
 HOST(receive)
-int mpi_host_receive(uint32_t *from, void *head, uint32_t head_bytes, uint32_t *body_bytes);
+int mpi_host_receive(uint32_t *from, void *head, uint32_t head_bytes, uint32_t *body_bytes,
+                     uint32_t room);
 HOST(take) void mpi_host_take(void *to, uint32_t bytes);
 HOST(wait)
 void mpi_host_wait(const char *what, uint32_t bytes, const volatile uint32_t *progress,
@@ -42,6 +44,11 @@ HOST(time) double mpi_host_time(void);
  * has seen less than there is by now does not wait. */
 static volatile uint32_t progress;
 static _Thread_local uint32_t seen;
+
+/* What is small comes in one call: it lies here until it is taken. */
+#define SMALL_BYTES 512u
+_Alignas(16) static unsigned char small[SMALL_BYTES];
+static uint32_t small_head; /* bytes of it, and 1; 0: nothing is there */
 
 /* ---------------------------------------------------------------------------- world of one */
 
@@ -143,10 +150,19 @@ mpi_net_receive(uint32_t *from, void *head, uint32_t head_bytes, uint32_t *body_
 {
     if (is_alone)
         return own_receive(from, head, head_bytes, body_bytes);
-    if (mpi_host_receive(from, head, head_bytes, body_bytes) != 0)
-        return true;
-    seen = progress;
-    return false;
+    switch (mpi_host_receive(from, small, head_bytes, body_bytes, SMALL_BYTES - head_bytes)) {
+    case 0:
+        seen = progress;
+        return false;
+    case 1:
+        small_head = 0;
+        break;
+    default:
+        small_head = head_bytes + 1;
+        break;
+    }
+    memcpy(head, small, head_bytes);
+    return true;
 }
 
 void
@@ -157,7 +173,13 @@ mpi_net_take(void *to, uint32_t bytes)
         return;
     }
     progress = progress + 1;
-    mpi_host_take(to, bytes);
+    if (small_head == 0) {
+        mpi_host_take(to, bytes);
+        return;
+    }
+    if (bytes > 0)
+        memcpy(to, small + small_head - 1, bytes);
+    small_head = 0;
 }
 
 /* Alone, only another thread of this program can have something to say. */

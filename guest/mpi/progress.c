@@ -174,8 +174,8 @@ drive(const bool *is_done)
     happened = mpi_outbox_flush();
     for (uint32_t i = 0; i < ROUND_MESSAGES && take_one(); i++) {
         happened = true;
-        if (is_done != NULL && *is_done)
-            break;
+        if ((is_done != NULL && *is_done) || (tasks != NULL && completed != before))
+            break; /* a task may be what it is waited for */
     }
     if (tasks != NULL)
         run_tasks();

@@ -173,7 +173,7 @@ reduce_check(struct mpi_collective *call, const struct mpi_comm *comm)
     return mpi_not_in_place(is_root ? &call->receive : &call->send);
 }
 
-static const struct mpi_collective_kind reduce = {reduce_check, reduce_write};
+static const struct mpi_collective_kind reduce = {.check = reduce_check, .write = reduce_write};
 
 int
 PMPI_Reduce(const void *sendbuf, void *recvbuf, int count, MPI_Datatype datatype, MPI_Op op,

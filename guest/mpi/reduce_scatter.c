@@ -233,10 +233,10 @@ reduce_scatter_block_check(struct mpi_collective *call, const struct mpi_comm *c
     return vector_check(call, comm);
 }
 
-static const struct mpi_collective_kind reduce_scatter = {reduce_scatter_check,
-                                                          reduce_scatter_write};
-static const struct mpi_collective_kind reduce_scatter_block = {reduce_scatter_block_check,
-                                                                reduce_scatter_write};
+static const struct mpi_collective_kind reduce_scatter = {.check = reduce_scatter_check,
+                                                          .write = reduce_scatter_write};
+static const struct mpi_collective_kind reduce_scatter_block = {.check = reduce_scatter_block_check,
+                                                                .write = reduce_scatter_write};
 
 int
 PMPI_Reduce_scatter(const void *sendbuf, void *recvbuf, const int recvcounts[],

@@ -119,8 +119,8 @@ exscan_check(struct mpi_collective *call, const struct mpi_comm *comm)
     return mpi_reduction_buffers_check(call, comm);
 }
 
-static const struct mpi_collective_kind scan = {scan_check, scan_write};
-static const struct mpi_collective_kind exscan = {exscan_check, exscan_write};
+static const struct mpi_collective_kind scan = {.check = scan_check, .write = scan_write};
+static const struct mpi_collective_kind exscan = {.check = exscan_check, .write = exscan_write};
 
 int
 PMPI_Scan(const void *sendbuf, void *recvbuf, int count, MPI_Datatype datatype, MPI_Op op,

@@ -183,8 +183,9 @@ scatter_check(struct mpi_collective *call, const struct mpi_comm *comm)
     return err != MPI_SUCCESS ? err : mpi_side_check(&call->receive);
 }
 
-static const struct mpi_collective_kind scatter = {scatter_check, scatter_write};
-static const struct mpi_collective_kind scatterv = {scatter_check, scatterv_write};
+static const struct mpi_collective_kind scatter = {.check = scatter_check, .write = scatter_write};
+static const struct mpi_collective_kind scatterv = {.check = scatter_check,
+                                                    .write = scatterv_write};
 
 int
 PMPI_Scatter(const void *sendbuf, int sendcount, MPI_Datatype sendtype, void *recvbuf,

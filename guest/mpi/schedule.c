@@ -141,8 +141,8 @@ request_destroy(struct mpi_request *request)
 
 static const struct mpi_request_ops request_ops = {.destroy = request_destroy};
 
-static int
-tag_next(struct mpi_comm *comm)
+int
+mpi_collective_tag(struct mpi_comm *comm)
 {
     return (int)(comm->collectives++ & MPI_TAG_MAX);
 }
@@ -151,8 +151,8 @@ struct mpi_schedule *
 mpi_schedule_create(struct mpi_comm *comm, const char *what)
 {
     struct mpi_schedule *schedule = schedule_take();
-    int tag = tag_next(comm);
-    int local_tag = comm->local != NULL ? tag_next(comm->local) : 0;
+    int tag = mpi_collective_tag(comm);
+    int local_tag = comm->local != NULL ? mpi_collective_tag(comm->local) : 0;
 
     if (schedule == NULL)
         return NULL;

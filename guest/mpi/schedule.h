@@ -16,6 +16,8 @@
 
 struct mpi_schedule;
 
+/* Of the next collective on comm: its messages' tag. By all members in the same order. */
+int mpi_collective_tag(struct mpi_comm *comm);
 /* For one collective on comm; what: "MPI_Bcast". Draws the next tag (comm->collectives), so it is
  * called by all members in the same order, also where nothing is to be done. NULL: no memory. */
 struct mpi_schedule *mpi_schedule_create(struct mpi_comm *comm, const char *what);

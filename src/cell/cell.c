@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/apart.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/fault.h"
@@ -519,7 +520,7 @@ int
 cell_create(const struct cell_config *config, struct cell **out, struct diag *diag)
 {
     unsigned executors = config->executors != 0 ? config->executors : count_cores();
-    struct cell *cell = calloc(1, sizeof(*cell));
+    struct cell *cell = apart_calloc(sizeof(*cell));
     int err;
 
     if (cell == NULL) {
@@ -539,7 +540,7 @@ cell_create(const struct cell_config *config, struct cell **out, struct diag *di
     (void)pthread_mutex_init(&cell->lock, NULL);
     (void)pthread_cond_init(&cell->work, NULL);
     (void)pthread_cond_init(&cell->empty, NULL);
-    cell->executors = calloc(executors, sizeof(*cell->executors));
+    cell->executors = apart_calloc(executors * sizeof(*cell->executors));
     err = cell->executors == NULL ? -ENOMEM : open_watcher(cell);
     if (err == 0)
         err = start_threads(cell, executors);

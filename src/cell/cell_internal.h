@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/apart.h"
 #include "base/buffer.h"
 #include "base/heap.h"
 #include "cell/cell.h"
@@ -123,7 +124,7 @@ struct cell_function {
 };
 
 struct executor {
-    struct cell *cell;
+    _Alignas(APART_BYTES) struct cell *cell;
     uint64_t tick_ns;        /* as it is set; 0: off */
     unsigned calm;           /* times the cell's tick, while nobody else is queued */
     const struct task *last; /* it ran; only to compare, it may have ended */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/apart.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/fault.h"
@@ -227,7 +228,7 @@ task_free(struct task *task)
 struct task *
 task_new(struct cell_function *function, struct task *first)
 {
-    struct task *task = calloc(1, sizeof(*task));
+    struct task *task = apart_calloc(sizeof(*task));
 
     if (task == NULL)
         return NULL;

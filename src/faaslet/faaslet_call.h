@@ -70,7 +70,8 @@ struct faaslet_call {
     enum faaslet_limit limit;
     const char *message;     /* static text for ABI_TRAP_HOST */
     struct faaslet *faaslet; /* who calls */
-    bool has_shares;         /* it has: some memory may be absent or read-only */
+    bool has_shares;         /* it has shares mapped; */
+    bool may_lack;           /* some of that memory may be absent or read-only */
 };
 
 /* Of shares: whether the host may touch them. */
@@ -84,7 +85,7 @@ static inline void *
 faaslet_call_range(const struct faaslet_call *call, uint64_t offset, uint64_t bytes)
 {
     if (offset > call->memory_bytes || bytes > call->memory_bytes - offset ||
-        (call->has_shares && !faaslet_call_may_touch(call, offset, bytes, true)))
+        (call->may_lack && !faaslet_call_may_touch(call, offset, bytes, true)))
         return NULL;
     return call->memory + offset;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/apart.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/fault.h"
@@ -38,7 +39,7 @@ faaslet_process(const struct faaslet *faaslet)
 static int
 create_bare(const struct faaslet_config *config, enum abi_mode mode, struct faaslet **out)
 {
-    struct faaslet *faaslet = calloc(1, sizeof(*faaslet));
+    struct faaslet *faaslet = apart_calloc(sizeof(*faaslet));
     int err = fault_point("faaslet.create");
 
     if (faaslet == NULL || err != 0) {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/apart.h"
 #include "base/assert.h"
 #include "base/fault.h"
 #include "faaslet/faaslet_internal.h"
@@ -432,7 +433,7 @@ faaslet_thaw(const struct faaslet_frozen *frozen, const struct faaslet_config *c
 
     if (err != 0)
         return err;
-    faaslet = calloc(1, sizeof(*faaslet));
+    faaslet = apart_calloc(sizeof(*faaslet));
     if (faaslet == NULL)
         return diag_set(diag, -ENOMEM, "cannot thaw: out of memory");
     err = state_copy(&frozen->state, faaslet);

@@ -171,7 +171,7 @@ do_transfer(int64_t offset, const struct transfer *t)
     struct faaslet *faaslet = current();
     struct abi_context *context = context_at(faaslet, offset);
 
-    if (__builtin_expect(faaslet->call.has_shares, 0) && !is_ready(faaslet, context, t)) {
+    if (__builtin_expect(faaslet->call.may_lack, 0) && !is_ready(faaslet, context, t)) {
         context->args[0] = t->to;
         context->args[1] = t->from;
         context->args[2] = t->bytes;

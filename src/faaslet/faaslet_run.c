@@ -308,8 +308,9 @@ call_host_in_turn(struct faaslet *faaslet, struct abi_context *context, faaslet_
         (void)pthread_mutex_lock(&space->host_lock);
     call->process = space->threads[0]->config.process;
     call->has_shares = space->threads[0]->call.has_shares;
+    call->may_lack = space->threads[0]->call.may_lack;
     verdict =
-        call->has_shares ? call_host_again_if_absent(faaslet, context, function) : function(call);
+        call->may_lack ? call_host_again_if_absent(faaslet, context, function) : function(call);
     if (faaslet->holds_host) {
         faaslet->holds_host = false;
         (void)pthread_mutex_unlock(&space->host_lock);
@@ -332,7 +333,7 @@ call_host(struct faaslet *faaslet, struct abi_context *context, faaslet_host_fn 
     call->memory_bytes = memory == NULL ? 0 : pages_of(memory) * ABI_PAGE_BYTES;
     if (!LIKELY(faaslet->space == NULL))
         return call_host_in_turn(faaslet, context, function);
-    if (!LIKELY(!call->has_shares))
+    if (!LIKELY(!call->may_lack))
         return call_host_again_if_absent(faaslet, context, function);
     return function(call);
 }

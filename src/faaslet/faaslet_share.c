@@ -91,7 +91,7 @@ const void *
 faaslet_call_view(const struct faaslet_call *call, uint64_t offset, uint64_t bytes)
 {
     if (offset > call->memory_bytes || bytes > call->memory_bytes - offset ||
-        (call->has_shares && !faaslet_call_may_touch(call, offset, bytes, false)))
+        (call->may_lack && !faaslet_call_may_touch(call, offset, bytes, false)))
         return NULL;
     return call->memory + offset;
 }
@@ -99,7 +99,7 @@ faaslet_call_view(const struct faaslet_call *call, uint64_t offset, uint64_t byt
 bool
 faaslet_call_absent(struct faaslet_call *call, uint64_t offset, uint64_t bytes)
 {
-    if (!call->has_shares || offset > call->memory_bytes || bytes > call->memory_bytes - offset)
+    if (!call->may_lack || offset > call->memory_bytes || bytes > call->memory_bytes - offset)
         return false;
     return !faaslet_call_may_touch(call, offset, bytes, false);
 }
@@ -205,13 +205,19 @@ prepare(struct faaslet *faaslet)
     return is_ready ? 0 : -ENOMEM;
 }
 
-/* From now on all its threads look before they touch. */
+/* From now on all its threads look before they touch, where something may be missing. */
 static void
-set_has_shares(struct faaslet *faaslet)
+set_has_shares(struct faaslet *faaslet, const struct mem_share *share, bool is_writable)
 {
+    bool may_lack = mem_share_is_lazy(share) || !is_writable;
+
     space_hold(faaslet->space);
-    for (uint32_t i = 0; i < thread_count(faaslet); i++)
-        faaslet_thread(faaslet, i)->call.has_shares = true;
+    for (uint32_t i = 0; i < thread_count(faaslet); i++) {
+        struct faaslet_call *call = &faaslet_thread(faaslet, i)->call;
+
+        call->has_shares = true;
+        call->may_lack |= may_lack;
+    }
     space_release(faaslet->space);
 }
 
@@ -263,7 +269,7 @@ faaslet_call_share(struct faaslet_call *call, struct mem_share *share, uint64_t 
         err = map_somewhere(faaslet, memory, &place, offset);
     call->memory_bytes = pages_of(memory) * ABI_PAGE_BYTES;
     if (err == 0)
-        set_has_shares(faaslet);
+        set_has_shares(faaslet, share, is_writable);
     return err;
 }
 
@@ -338,7 +344,7 @@ faaslet_share_at(struct faaslet *faaslet, const struct faaslet_share *share)
         err = mem_window_share(faaslet->slot, window_of(memory), share->offset, share->bytes,
                                share->share, share->share_offset, share->is_writable);
     if (err == 0)
-        set_has_shares(faaslet);
+        set_has_shares(faaslet, share->share, share->is_writable);
     return err;
 }
 
@@ -358,6 +364,7 @@ void
 share_forget(struct faaslet *faaslet)
 {
     faaslet->call.has_shares = false;
+    faaslet->call.may_lack = false;
     faaslet->absent = (struct faaslet_absent){0};
     free(faaslet->kept);
     faaslet->kept = NULL;

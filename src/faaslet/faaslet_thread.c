@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/apart.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/fault.h"
@@ -195,7 +196,7 @@ take_idle(struct space *space)
     struct faaslet *thread = space->idle;
 
     if (thread == NULL) {
-        thread = calloc(1, sizeof(*thread));
+        thread = apart_calloc(sizeof(*thread));
         return thread;
     }
     space->idle = thread->wait_next;
@@ -246,7 +247,8 @@ fill_thread(struct faaslet *thread, struct faaslet *first, uint32_t place)
     thread->stand = (struct stand){.stop_at = UINT32_MAX, .place = place};
     thread->trap = ABI_TRAP_NONE;
     thread->absent = (struct faaslet_absent){0};
-    thread->call = (struct faaslet_call){.has_shares = first->call.has_shares};
+    thread->call = (struct faaslet_call){.has_shares = first->call.has_shares,
+                                         .may_lack = first->call.may_lack};
     thread->kept = kept;
     thread->has_registers = false;
     thread->holds_host = false;

@@ -95,7 +95,7 @@ struct group_wait {
 
 /* Whether there is nothing, and the member may look again for a moment. group_wait does so itself
  * for one that is alone; others are not to be held up by it. */
-bool group_may_look(const struct group *group, uint32_t me);
+bool group_may_look(struct group *group, uint32_t me);
 
 /* True: there is a message, or room that it found missing, or the group has ended. Else, after
  * it has looked for a moment where it may, the member waits: its owner's wake comes. Called again,

@@ -50,21 +50,22 @@ enum { WAITING_NOT, WAITING, WAITING_COUNTED, WAITING_ENDS };
 #define GUARD_AWAY 0x80000000u /* beside how many copy */
 
 struct member {
-    /* written by others */
-    _Alignas(LINE) _Atomic uint64_t pending; /* rings in which there may be something */
+    /* Read by whoever sends, so written as seldom as can be. pending: the rings in which there may
+     * be something: those that had something since the member last waited. */
+    _Alignas(LINE) _Atomic uint64_t pending;
     _Atomic uint32_t waiting;
     _Atomic uint32_t has_room; /* since it found none */
+    _Atomic uint32_t presence;
     /* its own */
     _Alignas(LINE) uint32_t turn; /* the ring to look at first */
     bool is_peeked;
-    uint32_t peeked, peeked_bytes; /* ring, and bytes of its first message */
-    bool was_stuck;                /* guarded by the group's lock until it has ended */
-    uint8_t *base;                 /* guarded by guard */
-    _Atomic uint64_t bytes;
-    _Atomic uint32_t presence;
+    uint32_t peeked, peeked_bytes;       /* ring, and bytes of its first message */
+    bool was_stuck;                      /* guarded by the group's lock until it has ended */
     char what[GROUP_TEXT_BYTES_MAX + 1]; /* of others while it waits */
     /* copies of its memory */
     _Alignas(LINE) _Atomic uint32_t guard;
+    uint8_t *base; /* guarded by it */
+    _Atomic uint64_t bytes;
 };
 
 struct group {
@@ -93,6 +94,10 @@ ring_number(const struct group *group, uint32_t to, uint32_t lane)
 /* All that are left. */
 void group_shares_destroy(struct group *group);
 
+/* Whether there is a message. */
+bool member_has_message(struct group *group, uint32_t me);
+/* The same; those of its rings that are empty are not pending any more. */
+bool member_looks_again(struct group *group, uint32_t me);
 /* Those who found no room in its rings look again. */
 void member_tell_of_room(struct group *group, uint32_t me);
 /* Whatever it waits for may be there. */

@@ -137,47 +137,66 @@ has_message(struct ring *ring)
     return ring->seen_tail != head;
 }
 
-/* One whose ring is empty is no more among the pending. */
 static bool
-look(struct group *group, uint32_t me, uint32_t lane)
+lane_has_message(struct group *group, uint32_t me, uint32_t lane)
 {
-    struct ring *ring = &group->rings[ring_number(group, me, lane)];
-    uint64_t bit = UINT64_C(1) << lane;
+    return has_message(&group->rings[ring_number(group, me, lane)]);
+}
 
-    if (has_message(ring))
+/* A ring that had something stays pending until its member has nothing to do: who sends again finds
+ * the bit, which it has in its cache. */
+bool
+member_has_message(struct group *group, uint32_t me)
+{
+    uint64_t bits = atomic_load(&group->members[me].pending);
+
+    for (; bits != 0; bits &= bits - 1)
+        if (lane_has_message(group, me, (uint32_t)__builtin_ctzll(bits)))
+            return true;
+    return false;
+}
+
+bool
+member_looks_again(struct group *group, uint32_t me)
+{
+    _Atomic uint64_t *pending = &group->members[me].pending;
+    uint64_t before = atomic_exchange(pending, 0);
+
+    for (uint64_t bits = before; bits != 0; bits &= bits - 1) {
+        if (!lane_has_message(group, me, (uint32_t)__builtin_ctzll(bits)))
+            continue;
+        (void)atomic_fetch_or(pending, before);
         return true;
-    (void)atomic_fetch_and(&group->members[me].pending, ~bit);
-    if (!has_message(ring))
-        return false;
-    (void)atomic_fetch_or(&group->members[me].pending, bit);
-    return true;
+    }
+    return atomic_load(pending) != 0;
 }
 
-/* The first of the bits from `turn` on, going round. */
-static uint32_t
-next_bit(uint64_t bits, uint32_t turn)
+static bool
+find_in(struct group *group, uint32_t me, uint64_t bits)
 {
-    uint64_t later = turn < 64 ? bits >> turn << turn : 0;
+    struct member *member = &group->members[me];
 
-    return (uint32_t)__builtin_ctzll(later != 0 ? later : bits);
+    for (; bits != 0; bits &= bits - 1) {
+        uint32_t lane = (uint32_t)__builtin_ctzll(bits);
+
+        if (!lane_has_message(group, me, lane))
+            continue;
+        member->turn = lane + 1;
+        member->peeked = ring_number(group, me, lane);
+        return true;
+    }
+    return false;
 }
 
+/* From `turn` on, going round. */
 static bool
 find(struct group *group, uint32_t me)
 {
-    struct member *member = &group->members[me];
-    uint64_t bits;
+    const struct member *member = &group->members[me];
+    uint64_t bits = atomic_load(&member->pending);
+    uint64_t later = member->turn < 64 ? bits >> member->turn << member->turn : 0;
 
-    while ((bits = atomic_load(&member->pending)) != 0) {
-        uint32_t lane = next_bit(bits, member->turn);
-
-        if (look(group, me, lane)) {
-            member->turn = lane + 1;
-            member->peeked = ring_number(group, me, lane);
-            return true;
-        }
-    }
-    return false;
+    return bits != 0 && (find_in(group, me, later) || find_in(group, me, bits & ~later));
 }
 
 static uint32_t

@@ -41,10 +41,15 @@ group_poke(struct group *group, uint32_t me)
 }
 
 static bool
-is_ready(const struct group *group, const struct member *member)
+has_news(const struct group *group, uint32_t me)
 {
-    return atomic_load(&member->pending) != 0 || atomic_load(&member->has_room) != 0 ||
-           atomic_load(&group->is_over) != 0;
+    return atomic_load(&group->members[me].has_room) != 0 || atomic_load(&group->is_over) != 0;
+}
+
+static bool
+is_ready(struct group *group, uint32_t me)
+{
+    return member_has_message(group, me) || has_news(group, me);
 }
 
 static bool
@@ -54,30 +59,30 @@ may_spin(const struct group *group, uint32_t me)
 }
 
 bool
-group_may_look(const struct group *group, uint32_t me)
+group_may_look(struct group *group, uint32_t me)
 {
-    return !is_ready(group, &group->members[me]) && may_spin(group, me);
+    return !is_ready(group, me) && may_spin(group, me);
 }
 
-/* Looks for a moment, and no longer than it may. */
-static void
-spin(const struct group *group, uint32_t me)
+/* Looks for a moment, and no longer than it may. True: it is ready. */
+static bool
+spin(struct group *group, uint32_t me)
 {
-    const struct member *member = &group->members[me];
     uint64_t end_ns = 0, now_ns;
 
     while (may_spin(group, me)) {
         for (uint32_t i = 0; i < LOOKS_PER_TIME; i++) {
-            if (is_ready(group, member))
-                return;
+            if (is_ready(group, me))
+                return true;
             __builtin_ia32_pause();
         }
         now_ns = clock_now_ns();
         if (end_ns == 0)
             end_ns = now_ns + GROUP_SPIN_NS;
         else if (now_ns >= end_ns)
-            return;
+            return false;
     }
+    return false;
 }
 
 static void
@@ -105,10 +110,20 @@ begin_waiting(struct group *group, uint32_t me, const struct group_wait *wait)
         return;
     }
     atomic_store(&member->waiting, WAITING_COUNTED);
-    if (!is_ready(group, member))
+    if (atomic_load(&member->pending) == 0 && !has_news(group, me))
         group_count_idle(group, me);
     else if (!atomic_compare_exchange_strong(&member->waiting, &counted, WAITING_NOT))
         (void)atomic_fetch_add(&group->idle, 1); /* who woke it took out what was never in */
+}
+
+/* What there is for it. It writes nothing that those who send read, unless it has to. */
+static bool
+end_ready(struct group *group, struct member *member)
+{
+    (void)end_waiting(group, member);
+    if (atomic_load(&member->has_room) != 0)
+        atomic_store(&member->has_room, 0);
+    return true;
 }
 
 bool
@@ -116,15 +131,16 @@ group_wait(struct group *group, uint32_t me, const struct group_wait *wait)
 {
     struct member *member = &group->members[me];
 
-    if (!is_ready(group, member) && atomic_load(&member->waiting) == WAITING_NOT) {
-        if (wait->is_alone)
-            spin(group, me);
-        if (!is_ready(group, member))
+    if (is_ready(group, me))
+        return end_ready(group, member);
+    if (atomic_load(&member->waiting) == WAITING_NOT) {
+        if (wait->is_alone && spin(group, me))
+            return end_ready(group, member);
+        if (!member_looks_again(group, me) && !has_news(group, me))
             begin_waiting(group, me, wait);
     }
-    if (!is_ready(group, member) && atomic_load(&member->waiting) != WAITING_ENDS)
+    if (atomic_load(&member->pending) == 0 && !has_news(group, me) &&
+        atomic_load(&member->waiting) != WAITING_ENDS)
         return false;
-    (void)end_waiting(group, member);
-    atomic_store(&member->has_room, 0);
-    return true;
+    return end_ready(group, member);
 }

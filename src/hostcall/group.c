@@ -220,6 +220,9 @@ weft_group_send(struct faaslet_call *call)
     return done_with(call, 1);
 }
 
+/* What it says of a message. */
+enum { RECEIVED_NOTHING, RECEIVED_STAYS, RECEIVED_TAKEN };
+
 /* There is none. Who asks again and again instead of waiting (MPI_Test, MPI_Iprobe) lets others of
  * its cell run, which may have something to say. */
 static enum faaslet_verdict
@@ -234,7 +237,24 @@ miss(struct faaslet_call *call, struct hostcall_process *process, const struct g
         call->wait->fd_count = 0;
         return FAASLET_CALL_PENDING;
     }
-    return done_with(call, 0);
+    return done_with(call, RECEIVED_NOTHING);
+}
+
+/* Copies the head, or, where the body has room behind it and no other thread is to hear of it, all
+ * of the message, which is gone then. */
+static uint32_t
+receive(struct faaslet_call *call, struct group *group, uint8_t *to, uint32_t head_bytes,
+        uint32_t bytes, uint32_t room)
+{
+    struct hostcall_process *process = wasi_process(call);
+    bool is_taken = bytes - head_bytes <= room && is_alone(call);
+
+    group_read(group, process->member, 0, to, is_taken ? bytes : head_bytes);
+    process->received = is_taken ? 0 : head_bytes + 1;
+    if (!is_taken)
+        return RECEIVED_STAYS;
+    (void)group_drop(group, process->member);
+    return RECEIVED_TAKEN;
 }
 
 enum faaslet_verdict
@@ -242,25 +262,23 @@ weft_group_receive(struct faaslet_call *call)
 {
     struct hostcall_process *process = wasi_process(call);
     uint32_t from_at = wasi_arg(call, 0), head_bytes = wasi_arg(call, 2);
-    uint32_t body_at = wasi_arg(call, 3), from, bytes;
-    void *head = faaslet_call_range(call, wasi_arg(call, 1), head_bytes);
+    uint32_t body_at = wasi_arg(call, 3), room = wasi_arg(call, 4), from, bytes;
+    void *to = faaslet_call_range(call, wasi_arg(call, 1), (uint64_t)head_bytes + room);
     enum faaslet_verdict verdict;
     struct group *group = group_of(call, &verdict);
 
     if (group == NULL)
         return verdict;
-    if (head == NULL || wasi_check(call, from_at, 4) != 0 || wasi_check(call, body_at, 4) != 0)
+    if (to == NULL || wasi_check(call, from_at, 4) != 0 || wasi_check(call, body_at, 4) != 0)
         return trap_bounds(call);
     if (!group_peek(group, process->member, &from, &bytes))
         return miss(call, process, group);
     process->misses = 0;
     if (head_bytes > bytes)
         return trap(call, "a message of the group is shorter than its head");
-    group_read(group, process->member, 0, head, head_bytes);
-    process->received = head_bytes + 1;
     wasi_store_u32(call, from_at, from);
     wasi_store_u32(call, body_at, bytes - head_bytes);
-    return done_with(call, 1);
+    return done_with(call, receive(call, group, to, head_bytes, bytes, room));
 }
 
 enum faaslet_verdict
@@ -330,7 +348,7 @@ pend_until(struct faaslet_call *call, uint64_t deadline_ns)
 /* Of several threads one looks between others' calls of the host, which are one at a time. The
  * time is kept inverted, as it could look like a host address. */
 static bool
-looks_on(struct faaslet_call *call, const struct group *group)
+looks_on(struct faaslet_call *call, struct group *group)
 {
     uint64_t now_ns;
 

@@ -192,9 +192,9 @@ test_a_message_is_received_and_taken_also_after_a_move(void **state)
     struct guest *guest = pair->guests[1];
 
     enter_both(pair);
-    assert_int_equal(CALL(guest, "receive", OUT, HEAD, 3, OUT_2), 0);
+    assert_int_equal(CALL(guest, "receive", OUT, HEAD, 3, OUT_2, 0), 0);
     assert_int_equal(send_one(pair->guests[0], 1), 1);
-    assert_int_equal(CALL(guest, "receive", OUT, HEAD, 3, OUT_2), 1);
+    assert_int_equal(CALL(guest, "receive", OUT, HEAD, 3, OUT_2, 0), 1);
     assert_int_equal(guest_u32(guest, OUT), 0);
     assert_int_equal(guest_u32(guest, OUT_2), 4);
     assert_memory_equal(guest->memory + HEAD, "abc", 3);
@@ -203,9 +203,30 @@ test_a_message_is_received_and_taken_also_after_a_move(void **state)
     (void)CALL(guest, "take", HEAD, 3);
     assert_int_equal(guest->verdict, FAASLET_CALL_DONE);
     assert_memory_equal(guest->memory + HEAD, "def", 3);
-    assert_int_equal(CALL(guest, "receive", OUT, HEAD, 0, OUT_2), 0);
+    assert_int_equal(CALL(guest, "receive", OUT, HEAD, 0, OUT_2, 0), 0);
     (void)CALL(guest, "take", HEAD, 0);
     assert_trap(guest, "no message");
+}
+
+static void
+test_a_message_that_has_room_comes_whole(void **state)
+{
+    struct pair *pair = *state;
+    struct guest *guest = pair->guests[1];
+
+    enter_both(pair);
+    assert_int_equal(send_one(pair->guests[0], 1), 1);
+    assert_int_equal(send_one(pair->guests[0], 1), 1);
+    (void)CALL(guest, "receive", OUT, FAR - 6, 3, OUT_2, 4);
+    assert_out_of_bounds(guest);
+    assert_int_equal(CALL(guest, "receive", OUT, HEAD, 3, OUT_2, 4), 2);
+    assert_int_equal(guest_u32(guest, OUT_2), 4);
+    assert_memory_equal(guest->memory + HEAD, "abcdefg", 7);
+    (void)CALL(guest, "take", HEAD, 0);
+    assert_trap(guest, "no message");
+    assert_int_equal(CALL(guest, "receive", OUT, HEAD, 3, OUT_2, 3), 1);
+    (void)CALL(guest, "take", HEAD, 0);
+    assert_int_equal(CALL(guest, "receive", OUT, HEAD, 3, OUT_2, 4), 0);
 }
 
 static void
@@ -227,7 +248,7 @@ test_a_message_that_cannot_be_is_not_sent(void **state)
     assert_out_of_bounds(guest);
     (void)CALL(guest, "send", 1, 0, UINT32_MAX, 0, UINT32_MAX);
     assert_out_of_bounds(guest);
-    assert_int_equal(CALL(pair->guests[1], "receive", OUT, HEAD, 0, OUT_2), 0);
+    assert_int_equal(CALL(pair->guests[1], "receive", OUT, HEAD, 0, OUT_2, 0), 0);
     assert_int_equal(CALL(guest, "send", 1, 0, 48, 0, GROUP_MESSAGE_BYTES_MAX - 48), 1);
 }
 
@@ -239,15 +260,15 @@ test_more_than_a_message_has_is_not_received(void **state)
 
     enter_both(pair);
     assert_int_equal(send_one(pair->guests[0], 1), 1);
-    (void)CALL(guest, "receive", OUT, HEAD, 8, OUT_2);
+    (void)CALL(guest, "receive", OUT, HEAD, 8, OUT_2, 0);
     assert_trap(guest, "shorter than its head");
-    (void)CALL(guest, "receive", OUT, FAR - 2, 3, OUT_2);
+    (void)CALL(guest, "receive", OUT, FAR - 2, 3, OUT_2, 0);
     assert_out_of_bounds(guest);
-    (void)CALL(guest, "receive", FAR, HEAD, 3, OUT_2);
+    (void)CALL(guest, "receive", FAR, HEAD, 3, OUT_2, 0);
     assert_out_of_bounds(guest);
-    (void)CALL(guest, "receive", OUT, HEAD, 3, FAR);
+    (void)CALL(guest, "receive", OUT, HEAD, 3, FAR, 0);
     assert_out_of_bounds(guest);
-    assert_int_equal(CALL(guest, "receive", OUT, HEAD, 3, OUT_2), 1);
+    assert_int_equal(CALL(guest, "receive", OUT, HEAD, 3, OUT_2, 0), 1);
     (void)CALL(guest, "take", HEAD, 5);
     assert_trap(guest, "shorter than what is taken");
     (void)CALL(guest, "take", FAR - 3, 4);
@@ -269,7 +290,7 @@ test_who_finds_no_room_waits_until_there_is_some(void **state)
     (void)CALL(guest, "wait", 0, 0, WORD, 0);
     assert_int_equal(guest->verdict, FAASLET_CALL_PENDING);
     assert_true(guest->wait.deadline_ns == CLOCK_NEVER_NS);
-    assert_int_equal(CALL(pair->guests[1], "receive", OUT, HEAD, 48, OUT_2), 1);
+    assert_int_equal(CALL(pair->guests[1], "receive", OUT, HEAD, 48, OUT_2, 0), 1);
     (void)CALL(pair->guests[1], "take", HEAD, 0);
     assert_int_equal(pair->woken[0], 1);
     assert_int_equal(CALL(guest, "send", 1, 0, 48, 0, 4000), 1);
@@ -380,7 +401,7 @@ test_an_abort_ends_all(void **state)
     assert_int_equal(pair->guests[1]->verdict, FAASLET_CALL_LIMIT);
     (void)send_one(pair->guests[1], 0);
     assert_int_equal(pair->guests[1]->verdict, FAASLET_CALL_LIMIT);
-    (void)CALL(pair->guests[1], "receive", OUT, HEAD, 0, OUT_2);
+    (void)CALL(pair->guests[1], "receive", OUT, HEAD, 0, OUT_2, 0);
     assert_int_equal(pair->guests[1]->verdict, FAASLET_CALL_LIMIT);
     assert_int_equal(group_ended(pair->group, &end), GROUP_ABORTED);
     assert_int_equal(end.code, 3);
@@ -484,6 +505,7 @@ main(void)
         PAIR_TEST(test_nobody_says_anything_before_entering_or_after_leaving),
         PAIR_TEST(test_a_message_is_received_and_taken_also_after_a_move),
         PAIR_TEST(test_a_message_that_cannot_be_is_not_sent),
+        PAIR_TEST(test_a_message_that_has_room_comes_whole),
         PAIR_TEST(test_more_than_a_message_has_is_not_received),
         PAIR_TEST(test_who_finds_no_room_waits_until_there_is_some),
         PAIR_TEST(test_a_wait_is_pending_until_a_message_comes),

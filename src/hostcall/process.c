@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/apart.h"
 #include "base/clock.h"
 #include "hostcall/hostcall_internal.h"
 
@@ -171,7 +172,7 @@ int
 hostcall_process_create(const struct hostcall_config *config, struct hostcall_process **out,
                         struct diag *diag)
 {
-    struct hostcall_process *process = calloc(1, sizeof(*process));
+    struct hostcall_process *process = apart_calloc(sizeof(*process));
     int err;
 
     if (process == NULL)
@@ -452,7 +453,7 @@ process_read(const uint8_t *bytes, size_t count, const struct hostcall_process *
 static int
 process_make(const uint8_t *bytes, size_t count, const struct hostcall_process *fresh, void **out)
 {
-    struct hostcall_process *process = calloc(1, sizeof(*process));
+    struct hostcall_process *process = apart_calloc(sizeof(*process));
     int err;
 
     if (process == NULL)

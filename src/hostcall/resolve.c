@@ -96,13 +96,20 @@ static const struct faaslet_host_function weft[] = {
 };
 
 static const struct faaslet_host_function group[] = {
-    {"enter", "ii:i", weft_group_enter},       {"leave", ":", weft_group_leave},
-    {"abort", "iii:", weft_group_abort},       {"send", "iiiii:i", weft_group_send},
-    {"receive", "iiii:i", weft_group_receive}, {"take", "ii:", weft_group_take},
-    {"wait", "iiii:", weft_group_wait},        {"get", "iIiI:", weft_group_get},
-    {"put", "iIiI:", weft_group_put},          {"is_near", "i:i", weft_group_is_near},
-    {"time", ":F", weft_group_time},           {"change", "iIiiII:I", weft_group_change},
-    {"share", "II:i", weft_group_share},       {"unshare", "Ii:", weft_group_unshare},
+    {"enter", "ii:i", weft_group_enter},
+    {"leave", ":", weft_group_leave},
+    {"abort", "iii:", weft_group_abort},
+    {"send", "iiiii:i", weft_group_send},
+    {"receive", "iiiii:i", weft_group_receive},
+    {"take", "ii:", weft_group_take},
+    {"wait", "iiii:", weft_group_wait},
+    {"get", "iIiI:", weft_group_get},
+    {"put", "iIiI:", weft_group_put},
+    {"is_near", "i:i", weft_group_is_near},
+    {"time", ":F", weft_group_time},
+    {"change", "iIiiII:I", weft_group_change},
+    {"share", "II:i", weft_group_share},
+    {"unshare", "Ii:", weft_group_unshare},
 };
 
 /* wasi-threads. */

@@ -150,6 +150,7 @@ struct mem_share;
 
 /* Zeros, all there; lazy: all absent. bytes is rounded up to pages. -ENOMEM, -EMFILE. */
 int mem_share_create(uint64_t bytes, bool is_lazy, struct mem_share **out) MUST_CHECK;
+bool mem_share_is_lazy(const struct mem_share *share);
 struct mem_share *mem_share_get(struct mem_share *share);
 void mem_share_put(struct mem_share *share); /* NULL is fine */
 /* The host's own view of it: absent pages are not to be touched. */

@@ -102,6 +102,12 @@ mem_share_create(uint64_t bytes, bool is_lazy, struct mem_share **out)
     return 0;
 }
 
+bool
+mem_share_is_lazy(const struct mem_share *share)
+{
+    return share->present != NULL;
+}
+
 struct mem_share *
 mem_share_get(struct mem_share *share)
 {
