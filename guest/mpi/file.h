@@ -17,6 +17,7 @@
 #define WEFT_MPI_FILE_H
 
 #include "message.h"
+#include "turn.h"
 
 /* ------------------------------------------------------------- data representations */
 
@@ -49,7 +50,7 @@ int mpi_datarep_type(const struct mpi_datarep *datarep, struct mpi_type *type,
 /* Of rank 0; others change them. */
 struct mpi_file_words {
     uint64_t pointer; /* shared, in etypes */
-    uint32_t lock;    /* atomic mode: 1 while somebody reads or writes */
+    mpi_turn lock;    /* atomic mode: of who reads, together, or writes, alone */
 };
 
 struct mpi_file_view {

@@ -89,8 +89,6 @@ extern struct mpi_message_counts mpi_message_counts;
 
 /* Some progress, or a wait until there may be. *is_done (or NULL) ends it early. */
 void mpi_pause(const bool *is_done, const char *what);
-/* Something that another thread may wait for has happened. */
-void mpi_progress_wake(void);
 _Noreturn void mpi_message_no_memory(void);
 
 /* --------------------------------------------------------------------------- match.c */
