@@ -115,28 +115,13 @@ test_a_string_is_cut_where_there_is_no_room_and_its_whole_length_told(void **sta
 /* -------------------------------------------------------------------- control variables */
 
 static void
-read_cvars(void)
+read_thread_level(int provided)
 {
-    MPI_T_cvar_handle handle, wrong = (MPI_T_cvar_handle)(void *)&handle;
+    MPI_T_cvar_handle handle;
     MPI_T_enum levels;
     MPI_Datatype type;
-    int index = -1, value = -1, count = 0, scope, provided, number, length = 32;
+    int index = -1, value = -1, count = 0, scope, number, length = 32;
     char name[32];
-
-    OK(MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided));
-    start_tool();
-    OK(MPI_T_cvar_get_index("eager_bytes", &index));
-    OK(MPI_T_cvar_handle_alloc(index, NULL, &handle, &count));
-    CHECK(count == 1);
-    OK(MPI_T_cvar_read(handle, &value));
-    CHECK(value == (int)MPI_EAGER_BYTES);
-    REFUSED(MPI_T_cvar_write(handle, &value), MPI_T_ERR_CVAR_SET_NEVER);
-    REFUSED(MPI_T_cvar_read(handle, NULL), MPI_T_ERR_INVALID);
-    OK(MPI_T_cvar_handle_free(&handle));
-    CHECK(handle == MPI_T_CVAR_HANDLE_NULL);
-    REFUSED(MPI_T_cvar_handle_free(&handle), MPI_T_ERR_INVALID_HANDLE);
-    REFUSED(MPI_T_cvar_read(wrong, &value), MPI_T_ERR_INVALID_HANDLE);
-    REFUSED(MPI_T_cvar_write(wrong, &value), MPI_T_ERR_INVALID_HANDLE);
 
     OK(MPI_T_cvar_get_index("thread_level", &index));
     OK(MPI_T_cvar_get_info(index, NULL, NULL, NULL, &type, &levels, NULL, NULL, NULL, &scope));
@@ -156,6 +141,29 @@ read_cvars(void)
             MPI_T_ERR_INVALID_INDEX);
     REFUSED(MPI_T_cvar_handle_alloc(-1, NULL, &handle, &count), MPI_T_ERR_INVALID_INDEX);
     REFUSED(MPI_T_cvar_get_index("no such", &index), MPI_T_ERR_INVALID_NAME);
+}
+
+static void
+read_cvars(void)
+{
+    MPI_T_cvar_handle handle, wrong = (MPI_T_cvar_handle)(void *)&handle;
+    int index = -1, value = -1, count = 0, provided;
+
+    OK(MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided));
+    start_tool();
+    OK(MPI_T_cvar_get_index("eager_bytes", &index));
+    OK(MPI_T_cvar_handle_alloc(index, NULL, &handle, &count));
+    CHECK(count == 1);
+    OK(MPI_T_cvar_read(handle, &value));
+    CHECK(value == (int)MPI_EAGER_BYTES);
+    REFUSED(MPI_T_cvar_write(handle, &value), MPI_T_ERR_CVAR_SET_NEVER);
+    REFUSED(MPI_T_cvar_read(handle, NULL), MPI_T_ERR_INVALID);
+    OK(MPI_T_cvar_handle_free(&handle));
+    CHECK(handle == MPI_T_CVAR_HANDLE_NULL);
+    REFUSED(MPI_T_cvar_handle_free(&handle), MPI_T_ERR_INVALID_HANDLE);
+    REFUSED(MPI_T_cvar_read(wrong, &value), MPI_T_ERR_INVALID_HANDLE);
+    REFUSED(MPI_T_cvar_write(wrong, &value), MPI_T_ERR_INVALID_HANDLE);
+    read_thread_level(provided);
     OK(MPI_T_finalize());
     OK(MPI_Finalize());
 }
@@ -199,23 +207,30 @@ value_of(MPI_T_pvar_session session, MPI_T_pvar_handle handle)
     return value;
 }
 
+static MPI_T_pvar_handle
+handle_of(MPI_T_pvar_session session, const char *name, int var_class)
+{
+    MPI_T_pvar_handle handle = MPI_T_PVAR_HANDLE_NULL;
+    int count = 0;
+
+    OK(MPI_T_pvar_handle_alloc(session, pvar_named(name, var_class), NULL, &handle, &count));
+    CHECK(count == 1);
+    return handle;
+}
+
 static void
 count_messages(void)
 {
     MPI_T_pvar_session session;
     MPI_T_pvar_handle kept, counter, other;
     unsigned long long value = 100;
-    int count;
 
     OK(MPI_Init(NULL, NULL));
     start_tool();
     OK(MPI_T_pvar_session_create(&session));
-    OK(MPI_T_pvar_handle_alloc(session, pvar_named("messages_kept", MPI_T_PVAR_CLASS_LEVEL), NULL,
-                               &kept, &count));
-    OK(MPI_T_pvar_handle_alloc(session, pvar_named("messages_unexpected", MPI_T_PVAR_CLASS_COUNTER),
-                               NULL, &counter, &count));
-    OK(MPI_T_pvar_handle_alloc(session, pvar_named("messages_unexpected", MPI_T_PVAR_CLASS_COUNTER),
-                               NULL, &other, &count));
+    kept = handle_of(session, "messages_kept", MPI_T_PVAR_CLASS_LEVEL);
+    counter = handle_of(session, "messages_unexpected", MPI_T_PVAR_CLASS_COUNTER);
+    other = handle_of(session, "messages_unexpected", MPI_T_PVAR_CLASS_COUNTER);
     send_unexpected(3);
     CHECK(value_of(session, kept) == 3 && value_of(session, counter) == 0);
     OK(MPI_T_pvar_start(session, MPI_T_PVAR_ALL_HANDLES));

@@ -144,6 +144,31 @@ check_alone(void)
 /* ------------------------------------------------------------------- individual access */
 
 static void
+check_past_the_end(MPI_File file)
+{
+    MPI_Offset at;
+    MPI_Request request;
+    MPI_Status status;
+    int got[COUNT];
+
+    at = ((MPI_Offset)size * COUNT - 3) * (MPI_Offset)sizeof(int);
+    OK(MPI_File_read_at(file, at, got, COUNT, MPI_INT, &status));
+    check_count(&status, 3);
+    OK(MPI_File_read_at(file, at + 1000, got, COUNT, MPI_INT, &status));
+    check_count(&status, 0);
+    OK(MPI_Barrier(MPI_COMM_WORLD));
+    OK(MPI_File_iwrite_at(file, at, got, 0, MPI_INT, &request));
+    OK(MPI_Wait(&request, &status));
+    OK(MPI_File_iwrite_at_all(file, at, got, 0, MPI_INT, &request));
+    OK(MPI_Wait(&request, &status));
+    REFUSED(MPI_File_read_at(file, -1, got, 1, MPI_INT, &status), MPI_ERR_ARG);
+    REFUSED(MPI_File_read_at(file, 0, got, -1, MPI_INT, &status), MPI_ERR_COUNT);
+    REFUSED(MPI_File_read_at(file, 0, got, 1, MPI_DATATYPE_NULL, &status), MPI_ERR_TYPE);
+    REFUSED(MPI_File_read_at(MPI_FILE_NULL, 0, got, 1, MPI_INT, &status), MPI_ERR_FILE);
+    REFUSED(MPI_File_iread_at(file, 0, got, 1, MPI_INT, NULL), MPI_ERR_ARG);
+}
+
+static void
 check_explicit(void)
 {
     MPI_File file = make_new();
@@ -170,73 +195,53 @@ check_explicit(void)
     OK(MPI_File_iread_at_all(file, at, got, 0, MPI_INT, &request));
     OK(MPI_Wait(&request, &status));
     check_count(&status, 0);
-    /* The end of the file. */
-    at = ((MPI_Offset)size * COUNT - 3) * (MPI_Offset)sizeof(int);
-    OK(MPI_File_read_at(file, at, got, COUNT, MPI_INT, &status));
-    check_count(&status, 3);
-    OK(MPI_File_read_at(file, at + 1000, got, COUNT, MPI_INT, &status));
-    check_count(&status, 0);
-    OK(MPI_Barrier(MPI_COMM_WORLD));
-    OK(MPI_File_iwrite_at(file, at, got, 0, MPI_INT, &request));
-    OK(MPI_Wait(&request, &status));
-    OK(MPI_File_iwrite_at_all(file, at, got, 0, MPI_INT, &request));
-    OK(MPI_Wait(&request, &status));
-    REFUSED(MPI_File_read_at(file, -1, got, 1, MPI_INT, &status), MPI_ERR_ARG);
-    REFUSED(MPI_File_read_at(file, 0, got, -1, MPI_INT, &status), MPI_ERR_COUNT);
-    REFUSED(MPI_File_read_at(file, 0, got, 1, MPI_DATATYPE_NULL, &status), MPI_ERR_TYPE);
-    REFUSED(MPI_File_read_at(MPI_FILE_NULL, 0, got, 1, MPI_INT, &status), MPI_ERR_FILE);
-    REFUSED(MPI_File_iread_at(file, 0, got, 1, MPI_INT, NULL), MPI_ERR_ARG);
+    check_past_the_end(file);
     OK(MPI_File_close(&file));
 }
 
-/* Each rank's own part, by each form that has a pointer of its own. */
+/* One of five forms that have a pointer of their own. */
 static void
-check_pointer(void)
+write_by(int form, MPI_File file, const int *values, MPI_Status *status)
 {
-    MPI_File file = make_new();
-    MPI_Offset first = (MPI_Offset)rank * 5 * COUNT, at;
     MPI_Request request;
-    MPI_Status status;
-    int values[COUNT], got[COUNT];
 
-    OK(MPI_File_set_view(file, 0, MPI_INT, MPI_INT, "native", MPI_INFO_NULL));
-    OK(MPI_File_seek(file, first, MPI_SEEK_SET));
-    for (int form = 0; form < 5; form++) {
-        fill(values, COUNT, form * COUNT + rank);
-        if (form == 0) {
-            OK(MPI_File_write(file, values, COUNT, MPI_INT, &status));
-        } else if (form == 1) {
-            OK(MPI_File_write_all(file, values, COUNT, MPI_INT, &status));
-        } else if (form == 2) {
-            OK(MPI_File_write_all_begin(file, values, COUNT, MPI_INT));
-            OK(MPI_File_write_all_end(file, values, &status));
-        } else {
-            OK((form == 3 ? MPI_File_iwrite : MPI_File_iwrite_all)(file, values, COUNT, MPI_INT,
-                                                                   &request));
-            OK(MPI_Wait(&request, &status));
-        }
-        check_count(&status, COUNT);
-        OK(MPI_File_get_position(file, &at));
-        CHECK(at == first + (form + 1) * COUNT);
+    if (form == 0) {
+        OK(MPI_File_write(file, values, COUNT, MPI_INT, status));
+    } else if (form == 1) {
+        OK(MPI_File_write_all(file, values, COUNT, MPI_INT, status));
+    } else if (form == 2) {
+        OK(MPI_File_write_all_begin(file, values, COUNT, MPI_INT));
+        OK(MPI_File_write_all_end(file, values, status));
+    } else {
+        OK((form == 3 ? MPI_File_iwrite : MPI_File_iwrite_all)(file, values, COUNT, MPI_INT,
+                                                               &request));
+        OK(MPI_Wait(&request, status));
     }
-    OK(MPI_File_seek(file, -5 * COUNT, MPI_SEEK_CUR));
-    for (int form = 0; form < 5; form++) {
-        memset(got, 0, sizeof(got));
-        if (form == 0) {
-            OK(MPI_File_read(file, got, COUNT, MPI_INT, &status));
-        } else if (form == 1) {
-            OK(MPI_File_read_all(file, got, COUNT, MPI_INT, &status));
-        } else if (form == 2) {
-            OK(MPI_File_read_all_begin(file, got, COUNT, MPI_INT));
-            OK(MPI_File_read_all_end(file, got, &status));
-        } else {
-            OK((form == 3 ? MPI_File_iread : MPI_File_iread_all)(file, got, COUNT, MPI_INT,
-                                                                 &request));
-            OK(MPI_Wait(&request, &status));
-        }
-        check_count(&status, COUNT);
-        CHECK(is_filled(got, COUNT, form * COUNT + rank));
+}
+
+static void
+read_by(int form, MPI_File file, int *got, MPI_Status *status)
+{
+    MPI_Request request;
+
+    if (form == 0) {
+        OK(MPI_File_read(file, got, COUNT, MPI_INT, status));
+    } else if (form == 1) {
+        OK(MPI_File_read_all(file, got, COUNT, MPI_INT, status));
+    } else if (form == 2) {
+        OK(MPI_File_read_all_begin(file, got, COUNT, MPI_INT));
+        OK(MPI_File_read_all_end(file, got, status));
+    } else {
+        OK((form == 3 ? MPI_File_iread : MPI_File_iread_all)(file, got, COUNT, MPI_INT, &request));
+        OK(MPI_Wait(&request, status));
     }
+}
+
+static void
+check_seeks(MPI_File file)
+{
+    MPI_Offset at, again;
+
     OK(MPI_Barrier(MPI_COMM_WORLD));
     OK(MPI_File_seek(file, -1, MPI_SEEK_END));
     OK(MPI_File_get_position(file, &at));
@@ -244,8 +249,36 @@ check_pointer(void)
     REFUSED(MPI_File_seek(file, -at - 1, MPI_SEEK_CUR), MPI_ERR_ARG);
     REFUSED(MPI_File_seek(file, 0, 77), MPI_ERR_ARG);
     REFUSED(MPI_File_seek(MPI_FILE_NULL, 0, MPI_SEEK_SET), MPI_ERR_FILE);
-    OK(MPI_File_get_position(file, &first));
-    CHECK(first == at); /* as it was */
+    OK(MPI_File_get_position(file, &again));
+    CHECK(again == at); /* as it was */
+}
+
+/* Each rank's own part, by each form. */
+static void
+check_pointer(void)
+{
+    MPI_File file = make_new();
+    MPI_Offset first = (MPI_Offset)rank * 5 * COUNT, at;
+    MPI_Status status;
+    int values[COUNT], got[COUNT];
+
+    OK(MPI_File_set_view(file, 0, MPI_INT, MPI_INT, "native", MPI_INFO_NULL));
+    OK(MPI_File_seek(file, first, MPI_SEEK_SET));
+    for (int form = 0; form < 5; form++) {
+        fill(values, COUNT, form * COUNT + rank);
+        write_by(form, file, values, &status);
+        check_count(&status, COUNT);
+        OK(MPI_File_get_position(file, &at));
+        CHECK(at == first + (form + 1) * COUNT);
+    }
+    OK(MPI_File_seek(file, -5 * COUNT, MPI_SEEK_CUR));
+    for (int form = 0; form < 5; form++) {
+        memset(got, 0, sizeof(got));
+        read_by(form, file, got, &status);
+        check_count(&status, COUNT);
+        CHECK(is_filled(got, COUNT, form * COUNT + rank));
+    }
+    check_seeks(file);
     OK(MPI_File_close(&file));
 }
 
@@ -345,6 +378,39 @@ check_ordered(void)
 
 /* ----------------------------------------------------------------------------- views */
 
+/* pair is not committed; mine is no part of a number. */
+static void
+refuse_views(MPI_File file, MPI_Datatype pair, MPI_Datatype mine)
+{
+    MPI_Offset where;
+
+    REFUSED(MPI_File_set_view(file, -1, MPI_INT, MPI_INT, "native", MPI_INFO_NULL), MPI_ERR_ARG);
+    REFUSED(MPI_File_set_view(file, 0, MPI_INT, MPI_INT, "no such", MPI_INFO_NULL),
+            MPI_ERR_UNSUPPORTED_DATAREP);
+    REFUSED(MPI_File_set_view(file, 0, MPI_DATATYPE_NULL, MPI_INT, "native", MPI_INFO_NULL),
+            MPI_ERR_TYPE);
+    REFUSED(MPI_File_set_view(file, 0, MPI_INT, pair, "native", MPI_INFO_NULL), MPI_ERR_TYPE);
+    REFUSED(MPI_File_set_view(file, 0, mine, MPI_INT, "native", MPI_INFO_NULL), MPI_ERR_ARG);
+    REFUSED(MPI_File_get_byte_offset(file, -1, &where), MPI_ERR_ARG);
+}
+
+/* Pairs of all ranks in turn, after `skip` numbers. */
+static void
+check_layout(MPI_File file, int skip)
+{
+    int got[2];
+
+    OK(MPI_File_sync(file));
+    OK(MPI_Barrier(MPI_COMM_WORLD));
+    OK(MPI_File_sync(file));
+    OK(MPI_File_set_view(file, skip * (MPI_Offset)sizeof(int), MPI_INT, MPI_INT, "native",
+                         MPI_INFO_NULL));
+    for (int r = 0; r < size; r++) {
+        OK(MPI_File_read_at(file, 2 * (size + r), got, 2, MPI_INT, MPI_STATUS_IGNORE));
+        CHECK(is_filled(got, 2, 1000 * r + 2));
+    }
+}
+
 /* Each rank has each size-th pair of numbers, from `skip` numbers on. */
 static void
 check_views(void)
@@ -377,23 +443,8 @@ check_views(void)
     OK(MPI_Type_free(&filetype));
     OK(MPI_File_get_type_extent(file, MPI_INT, &extent));
     CHECK(extent == sizeof(int));
-    /* As it lies in the file. */
-    OK(MPI_File_sync(file));
-    OK(MPI_Barrier(MPI_COMM_WORLD));
-    OK(MPI_File_sync(file));
-    OK(MPI_File_set_view(file, SKIP * sizeof(int), MPI_INT, MPI_INT, "native", MPI_INFO_NULL));
-    for (int r = 0; r < size; r++) {
-        OK(MPI_File_read_at(file, 2 * (size + r), got, 2, MPI_INT, MPI_STATUS_IGNORE));
-        CHECK(is_filled(got, 2, 1000 * r + 2));
-    }
-    REFUSED(MPI_File_set_view(file, -1, MPI_INT, MPI_INT, "native", MPI_INFO_NULL), MPI_ERR_ARG);
-    REFUSED(MPI_File_set_view(file, 0, MPI_INT, MPI_INT, "no such", MPI_INFO_NULL),
-            MPI_ERR_UNSUPPORTED_DATAREP);
-    REFUSED(MPI_File_set_view(file, 0, MPI_DATATYPE_NULL, MPI_INT, "native", MPI_INFO_NULL),
-            MPI_ERR_TYPE);
-    REFUSED(MPI_File_set_view(file, 0, MPI_INT, pair, "native", MPI_INFO_NULL), MPI_ERR_TYPE);
-    REFUSED(MPI_File_set_view(file, 0, mine, MPI_INT, "native", MPI_INFO_NULL), MPI_ERR_ARG);
-    REFUSED(MPI_File_get_byte_offset(file, -1, &where), MPI_ERR_ARG);
+    check_layout(file, SKIP);
+    refuse_views(file, pair, mine);
     OK(MPI_Type_free(&pair));
     OK(MPI_Type_free(&mine));
     OK(MPI_File_close(&file));
