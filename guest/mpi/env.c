@@ -12,6 +12,7 @@
 #include "message.h"
 #include "net.h"
 #include "schedule.h"
+#include "turn.h"
 #include "window.h"
 
 #define TICK_SECONDS 1e-9
@@ -75,6 +76,7 @@ begin(int required, int *provided)
     mpi_types_init();
     mpi_messages_init();
     mpi_windows_init();
+    mpi_turns_init();
     if (mpi_comms_init() != 0)
         mpi_net_abort(MPI_ERR_NO_MEM, "MPI_Init: no memory for MPI_COMM_WORLD");
     main_thread = pthread_self();

@@ -3,6 +3,7 @@
  * Errors and their handlers (MPI 3.1, 8.3 to 8.5). A code is its class, or one of the program's
  * own: classes and codes that it adds are numbers above MPI_ERR_LASTCODE, each code with its class.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +87,31 @@ static const char *const texts[] = {
 };
 #define TEXT_COUNT ((int)(sizeof(texts) / sizeof(*texts)))
 
+/* Of the tool interface, from MPI_T_ERR_CANNOT_INIT on. */
+static const char *const tool_texts[] = {
+    "The tool interface cannot be initialised now",
+    "Value is not accessible now",
+    "The tool interface is not initialised",
+    "Not supported",
+    "Out of memory",
+    "Invalid use of the tool interface",
+    "Index is out of range",
+    "Index of the item is out of range",
+    "Invalid session",
+    "Invalid handle",
+    "No variable of this name",
+    "No more handles",
+    "No more sessions",
+    "Variable cannot be set now",
+    "Variable cannot be set until the end of the program",
+    "Variable cannot be written or reset",
+    "Variable cannot be started or stopped",
+    "Variable cannot be read and changed at once",
+};
+static_assert(sizeof(tool_texts) / sizeof(*tool_texts) ==
+                  MPI_T_ERR_PVAR_NO_ATOMIC - MPI_T_ERR_CANNOT_INIT + 1,
+              "each has a text");
+
 /* ------------------------------------------------------------------- codes and classes */
 
 static struct added *
@@ -104,6 +130,8 @@ text_of(int code)
 
     if (own != NULL)
         return own->text != NULL ? own->text : "";
+    if (code >= MPI_T_ERR_CANNOT_INIT && code <= MPI_T_ERR_PVAR_NO_ATOMIC)
+        return tool_texts[code - MPI_T_ERR_CANNOT_INIT];
     return code >= 0 && code < TEXT_COUNT ? texts[code] : NULL;
 }
 

@@ -269,10 +269,19 @@ MPI_NAMES(File_open);
 int
 mpi_file_flush(struct mpi_file *file)
 {
-    if (file->is_dirty && fsync(file->fd) != 0 && errno != EINVAL && errno != ENOTSUP)
-        return mpi_file_error(errno);
-    file->is_dirty = false;
-    return 0;
+    int fd = file->fd, error = 0;
+
+    if (!file->is_dirty)
+        return 0;
+    file->is_dirty = false; /* what another thread writes from here on is for the next time */
+    mpi_unlock();
+    if (fsync(fd) != 0)
+        error = errno;
+    mpi_lock();
+    if (error == 0 || error == EINVAL || error == ENOTSUP)
+        return 0;
+    file->is_dirty = true;
+    return mpi_file_error(error);
 }
 
 /* Rank 0 has the words, so it stays until all came; whoever deletes it is the last to need it. */

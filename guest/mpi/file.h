@@ -17,6 +17,7 @@
 #define WEFT_MPI_FILE_H
 
 #include "message.h"
+#include "turn.h"
 
 /* ------------------------------------------------------------- data representations */
 
@@ -49,7 +50,7 @@ int mpi_datarep_type(const struct mpi_datarep *datarep, struct mpi_type *type,
 /* Of rank 0; others change them. */
 struct mpi_file_words {
     uint64_t pointer; /* shared, in etypes */
-    uint32_t lock;    /* atomic mode: 1 while somebody reads or writes */
+    mpi_turn lock;    /* atomic mode: of who reads, together, or writes, alone */
 };
 
 struct mpi_file_view {
@@ -83,7 +84,7 @@ int mpi_file_leave(struct mpi_file *file, const char *name, int err);
 extern struct mpi_errhandler *mpi_file_null_errhandler; /* of MPI_FILE_NULL, and of new files */
 
 int mpi_file_error(int error); /* the class that errno is */
-/* What this member wrote goes to the device, where there is one. */
+/* What this member wrote goes to the device, where there is one. Without the lock meanwhile. */
 int mpi_file_flush(struct mpi_file *file);
 
 /* All call it: err of this member, or that of another, or MPI_ERR_NOT_SAME where values differ.
@@ -102,8 +103,8 @@ void mpi_file_view_fini(struct mpi_file_view *view);
 /* The first etype that begins at or after the end of the file. */
 int mpi_file_view_end(const struct mpi_file *file, int64_t *units);
 
-/* Bytes of the stream that a view is, from its byte `from` on. *done: so many; in reads fewer where
- * the file ends. An error class. */
+/* Bytes of the stream that a view is, from its byte `from` on, without the lock meanwhile. *done:
+ * so many; in reads fewer where the file ends. An error class. */
 int mpi_file_move(struct mpi_file *file, bool is_write, int64_t from, void *bytes, int64_t count,
                   int64_t *done);
 

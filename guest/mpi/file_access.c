@@ -17,7 +17,6 @@
 #include "file.h"
 #include "net.h"
 #include "schedule.h"
-#include "window.h"
 
 #define CHUNK_BYTES (1024 * 1024) /* that are packed at once */
 
@@ -133,20 +132,30 @@ place(struct job *job, int err)
 
 /* ---------------------------------------------------------------------------- move */
 
-static void
-hold(struct mpi_file *file)
+static uint64_t
+lock_word(const struct mpi_file *file)
 {
+    return file->words_address + offsetof(struct mpi_file_words, lock);
+}
+
+/* Atomic mode: others may read meanwhile, but not write what is read. */
+static void
+hold(const struct job *job)
+{
+    const struct mpi_file *file = job->file;
+
     if (file->is_atomic)
-        mpi_window_hold(file->comm->group->members[0],
-                        file->words_address + offsetof(struct mpi_file_words, lock));
+        mpi_turn_take(file->comm->group->members[0], lock_word(file), job->access->is_write,
+                      job->access->name);
 }
 
 static void
-release(struct mpi_file *file)
+release(const struct job *job)
 {
+    const struct mpi_file *file = job->file;
+
     if (file->is_atomic)
-        mpi_window_release(file->comm->group->members[0],
-                           file->words_address + offsetof(struct mpi_file_words, lock));
+        mpi_turn_give(file->comm->group->members[0], lock_word(file), job->access->is_write);
 }
 
 /* One run in memory, or by way of a buffer. */
@@ -187,9 +196,9 @@ move_native(struct job *job)
     void *run = mpi_type_run(job->type, job->access->buffer, job->access->count);
     int err;
 
-    hold(job->file);
+    hold(job);
     err = run != NULL ? move_packed(job, run, 0, job->file_bytes, &job->done) : move_chunks(job);
-    release(job->file);
+    release(job);
     return err;
 }
 
@@ -206,9 +215,9 @@ move_converted(struct job *job)
     if (err == 0 && access->is_write)
         err = mpi_datarep_write(datarep, job->type, access->buffer, access->count, bytes);
     if (err == 0) {
-        hold(job->file);
+        hold(job);
         err = move_packed(job, bytes, 0, job->file_bytes, &got);
-        release(job->file);
+        release(job);
     }
     if (err == 0 && !access->is_write)
         err = mpi_datarep_read(datarep, job->type, access->buffer, access->count, bytes, got);

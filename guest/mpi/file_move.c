@@ -155,9 +155,11 @@ mpi_file_move(struct mpi_file *file, bool is_write, int64_t from, void *bytes, i
     mover.stretch = (tile->extent + tile->size - 1) / tile->size;
     if (mover.stretch < 1)
         mover.stretch = 1;
+    mpi_unlock(); /* other threads of the program go on meanwhile */
     mpi_type_runs(tile, (within + count - 1) / tile->size + 1, (uint64_t)within, (uint64_t)count,
                   move_run, &mover);
     free(mover.window);
+    mpi_lock();
     file->is_dirty = file->is_dirty || is_write;
     *done = mover.done;
     return mover.err;

@@ -279,6 +279,8 @@ keep_in_queue(struct mpi_arrival *arrival, unsigned kind)
 void
 mpi_match_keep(struct mpi_arrival *arrival)
 {
+    mpi_message_counts.unexpected++;
+    mpi_message_counts.kept++;
     arrival->next = NULL;
     arrival->previous = kept_last;
     *(kept_last != NULL ? &kept_last->next : &kept_first) = arrival;
@@ -322,6 +324,7 @@ mpi_match_find(struct mpi_match_key key)
 void
 mpi_match_remove(struct mpi_arrival *arrival)
 {
+    mpi_message_counts.kept--;
     *(arrival->previous != NULL ? &arrival->previous->next : &kept_first) = arrival->next;
     *(arrival->next != NULL ? &arrival->next->previous : &kept_last) = arrival->previous;
     for (unsigned kind = 0; kind < MPI_MATCH_KINDS; kind++)

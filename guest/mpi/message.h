@@ -102,6 +102,8 @@ int mpi_message_receive_bytes(struct mpi_comm *comm, uint32_t context, int from,
 bool mpi_progress(void);
 /* Progress until *is_done; waits in between, without the lock. what: as mpi_net_wait has it. */
 void mpi_await(const bool *is_done, const char *what);
+/* Something that another thread may wait for has happened. */
+void mpi_progress_wake(void);
 
 /* Called at each progress while it is in the list, until it says that it is over (false). */
 struct mpi_task {

@@ -80,10 +80,15 @@ void mpi_message_tell(uint32_t to, const struct mpi_message_head *head);
 
 /* ------------------------------------------------------------------------ progress.c */
 
+/* What a tool may want to know (tool_pvar.c). */
+struct mpi_message_counts {
+    uint64_t received, unexpected, waits;
+    uint64_t kept; /* now */
+};
+extern struct mpi_message_counts mpi_message_counts;
+
 /* Some progress, or a wait until there may be. *is_done (or NULL) ends it early. */
 void mpi_pause(const bool *is_done, const char *what);
-/* Something that another thread may wait for has happened. */
-void mpi_progress_wake(void);
 _Noreturn void mpi_message_no_memory(void);
 
 /* --------------------------------------------------------------------------- match.c */

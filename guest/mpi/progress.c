@@ -18,6 +18,8 @@ static struct mpi_task *tasks, **tasks_end = &tasks;
 static mpi_message_fn others[OTHERS];
 static uint64_t completed; /* changes with each request that completes */
 
+struct mpi_message_counts mpi_message_counts;
+
 static bool is_driven, is_in_net, is_woken;
 static bool is_awaited; /* somebody sleeps because another one drives */
 static uint32_t sleepers;
@@ -76,6 +78,7 @@ sleep_a_while(void)
 static void
 wait_in_net(const char *what)
 {
+    mpi_message_counts.waits++;
     is_driven = true;
     is_in_net = mpi_thread_level() == MPI_THREAD_MULTIPLE;
     mpi_unlock();
@@ -123,6 +126,7 @@ take_one(void)
 
     if (!mpi_net_receive(&from, &head, sizeof(head), &body_bytes))
         return false;
+    mpi_message_counts.received++;
     if (head.kind <= MPI_MESSAGE_WAKE)
         kinds[head.kind](from, &head, body_bytes);
     else

@@ -9,15 +9,16 @@
 #define WEFT_MPI_WINDOW_H
 
 #include "message.h"
+#include "turn.h"
 
 /* What members say to each other; the body is the context of the window's communicator. */
 #define MPI_WINDOW_POST     (MPI_MESSAGE_OTHER + 0)
 #define MPI_WINDOW_COMPLETE (MPI_MESSAGE_OTHER + 1)
 
-/* Words of a member that others change (mpi_net_change). */
+/* Of a member: what others take there. */
 struct mpi_window_words {
-    uint32_t lock;   /* MPI_Win_lock: readers, or the writer's bit */
-    uint32_t update; /* held during an accumulate */
+    mpi_turn lock;   /* MPI_Win_lock: alone where it is exclusive */
+    mpi_turn update; /* alone during an accumulate */
 };
 
 /* What a member knows of each rank. */
@@ -73,12 +74,6 @@ struct mpi_window {
 int mpi_window_find(MPI_Win handle, struct mpi_window **out); /* MPI_ERR_WIN */
 /* As mpi_leave, with the window's error handler; window NULL: that of the world. */
 int mpi_window_leave(struct mpi_window *window, const char *name, int err);
-
-/* The word, in turns with others: where it is 0 it becomes 1. */
-void mpi_window_hold(uint32_t member, uint64_t word);
-void mpi_window_release(uint32_t member, uint64_t word);
-/* Lets others go on, when a word is not as it should be yet. */
-void mpi_window_pause(void);
 
 /* Of MPI_Init: messages of post and complete. */
 void mpi_windows_init(void);

@@ -307,7 +307,7 @@ accumulate(const struct origin *origin, const struct origin *result, const struc
     if (err == 0 && result != NULL && bytes_of(result->count, result->type) != update.bytes)
         err = MPI_ERR_TRUNCATE;
     if (err == 0) {
-        mpi_window_hold(target->peer->owner, update_word(target));
+        mpi_turn_take(target->peer->owner, update_word(target), true, "an accumulate");
         move_packed(target, update.packed, update.bytes, false);
         if (result != NULL)
             mpi_type_unpack(result->type, result->buffer, result->count, 0, update.packed,
@@ -316,7 +316,7 @@ accumulate(const struct origin *origin, const struct origin *result, const struc
             apply(&update, op, in);
             move_packed(target, update.packed, update.bytes, true);
         }
-        mpi_window_release(target->peer->owner, update_word(target));
+        mpi_turn_give(target->peer->owner, update_word(target), true);
     }
     free(own);
     update_fini(&update);
@@ -592,11 +592,11 @@ compare_and_swap(const struct origin *origin, const void *compare, void *result,
         return MPI_ERR_TYPE; /* integers, logicals, bytes (11.3.4) */
     if (target->peer == NULL)
         return 0;
-    mpi_window_hold(target->peer->owner, update_word(target));
+    mpi_turn_take(target->peer->owner, update_word(target), true, "an accumulate");
     move_packed(target, now, bytes, false);
     if (memcmp(now, compare, bytes) == 0)
         move_packed(target, origin->buffer, bytes, true);
-    mpi_window_release(target->peer->owner, update_word(target));
+    mpi_turn_give(target->peer->owner, update_word(target), true);
     (void)memcpy(result, now, bytes);
     return 0;
 }

@@ -1,75 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Epochs (MPI 3.1, 11.5). Operations are over when they return, so a fence is a barrier, flushes
- * have nothing to do, and a lock is a word in its target's memory:
- *
- *   [ writer: 1 bit | readers: 31 bits ]
- *
- * A reader adds itself and looks whether there is a writer; a writer enters where the word is 0.
+ * have nothing to do, and a lock is a word in its target's memory that is taken in turns.
  */
-#include <sched.h>
-
 #include "net.h"
 #include "schedule.h"
 #include "window.h"
 
-#define WRITER 0x80000000u
 #define ASSERTS \
     (MPI_MODE_NOCHECK | MPI_MODE_NOSTORE | MPI_MODE_NOPUT | MPI_MODE_NOPRECEDE | MPI_MODE_NOSUCCEED)
-
-/* --------------------------------------------------------------------------- words */
-
-void
-mpi_window_pause(void)
-{
-    (void)mpi_progress();
-    mpi_unlock();
-    (void)sched_yield();
-    mpi_lock();
-}
-
-void
-mpi_window_hold(uint32_t member, uint64_t word)
-{
-    while (mpi_net_change(member, word, sizeof(uint32_t), MPI_NET_SET_IF, 1, 0) != 0)
-        mpi_window_pause();
-}
-
-void
-mpi_window_release(uint32_t member, uint64_t word)
-{
-    (void)mpi_net_change(member, word, sizeof(uint32_t), MPI_NET_SET, 0, 0);
-}
-
-static uint32_t
-change(const struct mpi_window_peer *peer, enum mpi_net_change how, uint32_t value)
-{
-    return (uint32_t)mpi_net_change(peer->owner,
-                                    peer->words + offsetof(struct mpi_window_words, lock),
-                                    sizeof(uint32_t), how, value, 0);
-}
-
-static void
-lock_peer(struct mpi_window_peer *peer, bool is_exclusive)
-{
-    if (is_exclusive)
-        while (change(peer, MPI_NET_SET_IF, WRITER) != 0)
-            mpi_window_pause();
-    else
-        while ((change(peer, MPI_NET_ADD, 1) & WRITER) != 0) {
-            (void)change(peer, MPI_NET_ADD, (uint32_t)-1);
-            mpi_window_pause();
-        }
-    peer->is_exclusive = is_exclusive;
-    peer->is_locked = true;
-}
-
-static void
-unlock_peer(struct mpi_window_peer *peer)
-{
-    (void)change(peer, MPI_NET_ADD, peer->is_exclusive ? (uint32_t)-WRITER : (uint32_t)-1);
-    peer->is_locked = false;
-}
 
 /* --------------------------------------------------------------------------- fence */
 
@@ -295,6 +234,27 @@ PMPI_Win_test(MPI_Win win, int *flag)
 MPI_NAMES(Win_test);
 
 /* --------------------------------------------------------------------------- locks */
+
+static uint64_t
+lock_word(const struct mpi_window_peer *peer)
+{
+    return peer->words + offsetof(struct mpi_window_words, lock);
+}
+
+static void
+lock_peer(struct mpi_window_peer *peer, bool is_exclusive)
+{
+    mpi_turn_take(peer->owner, lock_word(peer), is_exclusive, "MPI_Win_lock");
+    peer->is_exclusive = is_exclusive;
+    peer->is_locked = true;
+}
+
+static void
+unlock_peer(struct mpi_window_peer *peer)
+{
+    mpi_turn_give(peer->owner, lock_word(peer), peer->is_exclusive);
+    peer->is_locked = false;
+}
 
 static int
 check_rank(const struct mpi_window *window, int rank)

@@ -305,13 +305,14 @@ faaslet_thread_end(struct faaslet *thread)
     while (number < count && space->threads[number] != thread)
         number++;
     ASSERT(number > 0 && number < count);
+    /* No address stays there. Before it is gone: who is alone then moves without the lock. */
+    context_at(thread, thread->stand.stop_context)->guest_sp = 0;
     (void)memmove(&space->threads[number], &space->threads[number + 1],
                   (count - number - 1) * sizeof(struct faaslet *));
     atomic_store(&space->count, count - 1);
     set_used(space, thread->stand.place, false);
     free(thread->machine);
     thread->machine = NULL;
-    context_at(thread, thread->stand.stop_context)->guest_sp = 0; /* no address stays there */
     thread->stand.state = STATE_OVER;
     if (space->spare_count < SPARE_STACKS)
         space->spares[space->spare_count++] = thread->stack;

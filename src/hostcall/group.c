@@ -483,6 +483,8 @@ weft_group_change(struct faaslet_call *call)
         return verdict;
     if (member >= group_count(group))
         return trap(call, no_member);
+    if (member == wasi_process(call)->member) /* its own, which it need not have told of */
+        group_grown(group, member, call->memory_bytes);
     err = group_change(group, member, &change, &old);
     if (err == -EINVAL)
         return trap(call, "a change of a member's memory is not of 4 or 8 aligned bytes");

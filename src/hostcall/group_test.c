@@ -495,6 +495,24 @@ test_a_member_knows_its_group_by_a_number_while_it_is_registered(void **state)
     hostcall_group_unregister(&pair->registered);
 }
 
+/* What it was told of last is what another may change. */
+static void
+test_a_word_of_ones_own_is_changed_where_memory_has_grown_too(void **state)
+{
+    struct pair *pair = *state;
+    struct guest *guest = pair->guests[0];
+
+    enter_both(pair);
+    group_grown(pair->group, 0, WORD);
+    (void)CALL(pair->guests[1], "change", 0, WORD, 4, GROUP_ADD, 3, 0);
+    assert_out_of_bounds(pair->guests[1]);
+    (void)CALL(guest, "change", 0, WORD, 4, GROUP_ADD, 3, 0);
+    assert_int_equal(guest->verdict, FAASLET_CALL_DONE);
+    assert_int_equal(guest_u32(guest, WORD), 3);
+    (void)CALL(guest, "change", 0, FAR, 4, GROUP_ADD, 3, 0);
+    assert_out_of_bounds(guest);
+}
+
 #define PAIR_TEST(name) cmocka_unit_test_setup_teardown(name, pair_setup, pair_teardown)
 
 int
@@ -516,6 +534,7 @@ main(void)
         PAIR_TEST(test_memory_of_another_is_copied_wherever_it_is),
         PAIR_TEST(test_ones_own_memory_is_copied_too),
         PAIR_TEST(test_what_is_no_memory_is_not_copied),
+        PAIR_TEST(test_a_word_of_ones_own_is_changed_where_memory_has_grown_too),
         PAIR_TEST(test_a_member_knows_its_group_by_a_number_while_it_is_registered),
     };
 
