@@ -226,7 +226,7 @@ enum { RECEIVED_NOTHING, RECEIVED_STAYS, RECEIVED_TAKEN };
 /* There is none. Who asks again and again instead of waiting (MPI_Test, MPI_Iprobe) lets others of
  * its cell run, which may have something to say. */
 static enum faaslet_verdict
-miss(struct faaslet_call *call, struct hostcall_process *process, const struct group *group)
+miss(struct faaslet_call *call, struct hostcall_process *process, struct group *group)
 {
     bool is_back = call->scratch[0] != 0;
 
