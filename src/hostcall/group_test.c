@@ -325,17 +325,18 @@ test_who_asks_again_and_again_lets_others_run_and_then_gets_its_answer(void **st
     unsigned asked = 1;
 
     enter_both(pair);
-    while (CALL(guest, "receive", OUT, HEAD, 48, OUT_2) == 0 && guest->verdict == FAASLET_CALL_DONE)
+    while (CALL(guest, "receive", OUT, HEAD, 48, OUT_2, 0) == 0 &&
+           guest->verdict == FAASLET_CALL_DONE)
         assert_true(++asked <= 100);
     assert_true(asked > 1);
     assert_int_equal(guest->verdict, FAASLET_CALL_PENDING);
     assert_int_equal(guest->wait.deadline_ns, 0);
     assert_int_equal(guest_again(guest), 0);
     assert_int_equal(guest->verdict, FAASLET_CALL_DONE);
-    assert_int_equal(CALL(guest, "receive", OUT, HEAD, 48, OUT_2), 0);
+    assert_int_equal(CALL(guest, "receive", OUT, HEAD, 48, OUT_2, 0), 0);
     assert_int_equal(guest->verdict, FAASLET_CALL_DONE);
     assert_int_equal(send_one(pair->guests[0], 1), 1);
-    assert_int_equal(CALL(guest, "receive", OUT, HEAD, 4, OUT_2), 1);
+    assert_int_equal(CALL(guest, "receive", OUT, HEAD, 4, OUT_2, 0), 1);
 }
 
 static void
