@@ -313,7 +313,7 @@ make_function(struct serve *serve, struct served *served, struct diag *diag)
     err = faaslet_image_load(served->fds[0], &image, diag);
     if (err != 0)
         return err;
-    served->has_group = hostcall_group_is_imported(image);
+    served->has_group = faaslet_image_imports(image, HOSTCALL_GROUP_MODULE);
     if (served->request->put->has_proto)
         err = load_proto(served, image, &frozen, diag);
     if (err == 0) {

@@ -47,8 +47,8 @@ struct run {
 static bool
 has_group(const struct run_command *command, const struct faaslet_image *image)
 {
-    return hostcall_group_is_imported(image) && command->save == NULL && command->from == NULL &&
-           command->invoke == NULL;
+    return faaslet_image_imports(image, HOSTCALL_GROUP_MODULE) && command->save == NULL &&
+           command->from == NULL && command->invoke == NULL;
 }
 
 bool
@@ -71,7 +71,7 @@ make_world(const struct run_command *command, const struct faaslet_image *image,
 {
     int err;
 
-    if (command->ranks != 0 && !hostcall_group_is_imported(image))
+    if (command->ranks != 0 && !faaslet_image_imports(image, HOSTCALL_GROUP_MODULE))
         return diag_set(diag, -EINVAL,
                         "%s is no MPI program: it imports nothing of weft_group; link it with "
                         "weft mpicc",

@@ -92,6 +92,8 @@ int faaslet_image_load_file(int fd, struct faaslet_image **out, struct diag *dia
 struct faaslet_image *faaslet_image_get(struct faaslet_image *image);
 void faaslet_image_put(struct faaslet_image *image); /* NULL is fine */
 const struct abi_image *faaslet_image_abi(const struct faaslet_image *image);
+/* Whether it imports anything of that module. */
+bool faaslet_image_imports(const struct faaslet_image *image, const char *module);
 
 /* -------------------------------------------------------------------- lifetime */
 

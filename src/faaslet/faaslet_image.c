@@ -365,6 +365,19 @@ faaslet_image_abi(const struct faaslet_image *image)
     return &image->abi;
 }
 
+bool
+faaslet_image_imports(const struct faaslet_image *image, const char *module)
+{
+    const struct abi_meta_import *imports = abi_image_range(&image->abi, image->abi.meta->imports);
+    size_t bytes = strlen(module);
+
+    for (uint32_t i = 0; i < image->abi.meta->imports.count; i++)
+        if (imports[i].module.count == bytes &&
+            memcmp(abi_image_range(&image->abi, imports[i].module), module, bytes) == 0)
+            return true;
+    return false;
+}
+
 const uint8_t *
 image_bytes_at(const struct faaslet_image *image, uint64_t address, size_t count)
 {

@@ -198,7 +198,7 @@ static bool
 imports_group(const struct wasm_module *module)
 {
     for (uint32_t i = 0; i < module->import_count; i++)
-        if (is_text(&module->imports[i].module, "weft_group"))
+        if (is_text(&module->imports[i].module, HOSTCALL_GROUP_MODULE))
             return true;
     return false;
 }

@@ -5,7 +5,6 @@
  * as a trap that says so.
  */
 #include <errno.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "hostcall/hostcall_internal.h"
@@ -24,20 +23,6 @@ void
 hostcall_group_unregister(struct hostcall_group *group)
 {
     registry_remove(&group->registered);
-}
-
-bool
-hostcall_group_is_imported(const struct faaslet_image *image)
-{
-    static const char module[] = "weft_group";
-    const struct abi_image *abi = faaslet_image_abi(image);
-    const struct abi_meta_import *imports = abi_image_range(abi, abi->meta->imports);
-
-    for (uint32_t i = 0; i < abi->meta->imports.count; i++)
-        if (imports[i].module.count == strlen(module) &&
-            memcmp(abi_image_range(abi, imports[i].module), module, strlen(module)) == 0)
-            return true;
-    return false;
 }
 
 const struct hostcall_group *

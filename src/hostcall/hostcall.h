@@ -146,8 +146,7 @@ struct hostcall_group {
 };
 int hostcall_group_register(struct hostcall_group *group) MUST_CHECK;
 void hostcall_group_unregister(struct hostcall_group *group);
-/* Whether its guests may be members of one: they import something of weft_group. */
-bool hostcall_group_is_imported(const struct faaslet_image *image);
+#define HOSTCALL_GROUP_MODULE "weft_group" /* that members import */
 
 /* ------------------------------------------------------------------------- records */
 
